@@ -1,0 +1,1 @@
+"""Raw scans: their geometry, the readers of every source format, the scan store."""

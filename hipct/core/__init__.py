@@ -1,0 +1,1 @@
+"""What every floor stands on: errors, array namespace, threads, files, progress, physics."""

@@ -1,0 +1,50 @@
+"""The tree of exceptions.
+
+::
+
+    HipctError
+    ├── InputError            an argument, a file or an array is not what it has to be (also a ValueError)
+    │   ├── FormatError       a file is foreign, truncated or inconsistent
+    │   └── MissingMetadata   a step needs a value that the scan does not carry
+    ├── ConfigError           a key or a value of the configuration (also a ValueError)
+    ├── PlanError             the job cannot run inside its memory or disk budget
+    ├── OutputError           the output exists already, or cannot be written (also an OSError)
+    └── MissingExtra          an optional package is not installed (also an ImportError)
+
+Every message is one sentence, or a few, that name the file or key, the value given, what is
+allowed and what to do. The command line prints it and exits with code 2.
+"""
+
+from __future__ import annotations
+
+
+class HipctError(Exception):
+    """Any error that hipct raises on purpose."""
+
+
+class InputError(HipctError, ValueError):
+    """An argument, a file or an array is not what it has to be."""
+
+
+class FormatError(InputError):
+    """A file is foreign, truncated or inconsistent."""
+
+
+class MissingMetadata(InputError):
+    """A step needs a value that the scan does not carry."""
+
+
+class ConfigError(HipctError, ValueError):
+    """A key or a value of the configuration is wrong."""
+
+
+class PlanError(HipctError):
+    """The job cannot run inside its memory or disk budget."""
+
+
+class OutputError(HipctError, OSError):
+    """The output exists already, or cannot be written."""
+
+
+class MissingExtra(HipctError, ImportError):
+    """An optional package is not installed."""

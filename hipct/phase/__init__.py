@@ -1,0 +1,1 @@
+"""Phase retrieval and the sharpening that follows it."""

@@ -1,0 +1,1 @@
+"""The main job: configuration, plan, streamed run, ledger, report."""

@@ -1,0 +1,1 @@
+"""From counts to clean transmission: flat field, repair of pixels, ring removal."""

@@ -1,0 +1,1 @@
+"""Hand-over of volumes to people: napari, pictures."""
