@@ -26,7 +26,7 @@ Floats = NDArray[np.float32]
 Peer = Callable[[NDArray[np.floating], NDArray[np.floating], float | None], Floats]
 
 
-class PeerMissingError(ImportError):
+class PeerMissing(ImportError):
     """A peer cannot be used here; the message says why and what to install."""
 
 
@@ -52,7 +52,7 @@ def nabu_fbp(
             extra_options={"use_textures": False, "centered_axis": True},
         )
     except Exception as error:
-        raise PeerMissingError(
+        raise PeerMissing(
             f"nabu found no OpenCL device ({error}); pip install 'pyopencl[pocl]'."
         ) from error
     # `fbp` returns a view of one buffer that the next slice overwrites.
@@ -199,7 +199,7 @@ def _require(module: str, package: str) -> ModuleType:
             warnings.simplefilter("ignore")
             return importlib.import_module(module)
     except ImportError as error:
-        raise PeerMissingError(
+        raise PeerMissing(
             f"{package} is not installed ({error}); from the repository: pip install --group peers."
         ) from error
 

@@ -3,13 +3,15 @@
 ::
 
     HipctError
-    ├── InputError            an argument, a file or an array is not what it has to be (also a ValueError)
+    ├── InputError            an argument, file or array is not what it has to be (ValueError)
     │   ├── FormatError       a file is foreign, truncated or inconsistent
     │   └── MissingMetadata   a step needs a value that the scan does not carry
-    ├── ConfigError           a key or a value of the configuration (also a ValueError)
+    ├── ConfigError           a key or a value of the configuration (ValueError)
     ├── PlanError             the job cannot run inside its memory or disk budget
-    ├── OutputError           the output exists already, or cannot be written (also an OSError)
-    └── MissingExtra          an optional package is not installed (also an ImportError)
+    ├── OutputError           the output exists already, or cannot be written (OSError)
+    └── MissingExtra          an optional package is not installed (ImportError)
+
+In brackets the built-in exception that an error is as well.
 
 Every message is one sentence, or a few, that name the file or key, the value given, what is
 allowed and what to do. The command line prints it and exits with code 2.

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 
 from hipct.core.errors import InputError
 
@@ -77,7 +78,7 @@ def parallel_for(task: Callable[[int, int], None], total: int, *, smallest: int 
         task(0, total)
         return
     bounds = [total * part // parts for part in range(parts + 1)]
-    futures = [_shared_pool().submit(_run, task, a, b) for a, b in zip(bounds, bounds[1:])]
+    futures = [_shared_pool().submit(_run, task, a, b) for a, b in pairwise(bounds)]
     wait(futures)
     for future in futures:
         future.result()
@@ -92,7 +93,7 @@ def _run(task: Callable[[int, int], None], start: int, stop: int) -> None:
 
 
 def _shared_pool() -> ThreadPoolExecutor:
-    global _pool
+    global _pool  # noqa: PLW0603 - one pool for the process is the point
     with _lock:
         if _pool is None:
             _pool = ThreadPoolExecutor(thread_count(), thread_name_prefix="hipct-compute")
