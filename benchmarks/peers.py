@@ -238,4 +238,5 @@ def _moved_rows(stack: Floats, moves: NDArray[np.float64]) -> Floats:
     width = scipy.fft.next_fast_len(2 * n, real=True)
     ramp = np.exp(-2j * np.pi * scipy.fft.rfftfreq(width) * moves[:, None])
     spectrum = scipy.fft.rfft(stack, width, axis=-1, workers=-1) * ramp.astype(np.complex64)
-    return scipy.fft.irfft(spectrum, width, axis=-1, workers=-1)[..., :n]
+    moved: Floats = scipy.fft.irfft(spectrum, width, axis=-1, workers=-1)[..., :n]
+    return moved
