@@ -111,7 +111,7 @@ def _sentence(
     near = difflib.get_close_matches(str(value)[:60], options, n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
     return (
-        f"{key} is {_short.repr(given)}{origin.where(*keys)}; allowed is {allowed(setting)}{hint}"
+        f"{key} is {_short.repr(value)}{origin.where(*keys)}; allowed is {allowed(setting)}{hint}"
     )
 
 
