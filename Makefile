@@ -1,0 +1,43 @@
+# make demo    set up, then the main job on a small simulated scan
+# make test    set up with the test tools, then every test (lint and types are tests too)
+# make setup   only set up (.venv)
+# make lint    the fast checks alone
+# make bench   all benchmarks, tables in benchmarks/results
+# make clean   remove caches, build and demo output; .venv stays
+#
+# PYTHON=python3.12 chooses the interpreter of .venv, ARGS=... goes to the command that runs.
+
+PYTHON ?=
+export PYTHON
+python := .venv/bin/python
+benchmarks := $(filter-out __init__ common peers,$(basename $(notdir $(wildcard benchmarks/*.py))))
+
+.PHONY: setup setup-test demo test lint bench clean
+
+setup:
+	@tools/setup.sh run
+
+setup-test:
+	@tools/setup.sh test
+
+demo: setup
+	@.venv/bin/hipct demo $(ARGS)
+
+# loadfile: tests of one file share its simulated scan; more than 8 workers only cost memory.
+test: setup-test
+	$(python) -m pytest -q -n logical --maxprocesses 8 --dist loadfile $(ARGS)
+
+lint: setup-test
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
+	.venv/bin/lint-imports
+
+bench: setup-test
+	@for name in $(benchmarks); do \
+		echo "== $$name"; $(python) -m benchmarks.$$name $(ARGS) || exit 1; \
+	done
+
+clean:
+	rm -rf build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find hipct tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
