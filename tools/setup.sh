@@ -62,7 +62,8 @@ make_venv() {
 import pip, sys
 sys.exit(tuple(int(part) for part in pip.__version__.split(".")[:2]) < (25, 1))
 ' || "$python" -m pip install --quiet --upgrade 'pip>=25.1'
-    "$python" -c 'import hatchling' 2>/dev/null || install 'hatchling>=1.26'
+    "$python" -c 'import editables, hatchling' 2>/dev/null ||
+        install 'hatchling>=1.26' editables
 }
 
 # Drawing on a virtual screen is what the viewer's tests check; nothing else needs these.

@@ -22,8 +22,9 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"{path} could not be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -34,22 +35,27 @@ def write_json(path: Path, value: Any) -> None:
 def refuse_existing(path: Path, overwrite: bool = False) -> None:
     """Raise if an output exists already; with ``overwrite`` remove it.
 
+    A link counts as an output even if it leads nowhere; its target is left alone.
+
     Raises
     ------
     OutputError
         If ``path`` exists and ``overwrite`` is false, or it cannot be removed.
     """
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         return
     if not overwrite:
         raise OutputError(
             f"{path} exists already and was left as it is; choose another name, "
             "or give --overwrite (Python: overwrite=True) to replace it."
         )
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except OSError as error:
+        raise OutputError(f"{path} could not be removed: {error.strerror or error}.") from error
 
 
 def free_bytes(path: Path) -> int:

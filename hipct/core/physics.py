@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hipct.core.errors import InputError
 
 PLANCK_TIMES_C_KEV_M = 1.239841984332e-9
@@ -16,6 +18,6 @@ def wavelength_m(energy_kev: float) -> float:
     >>> round(wavelength_m(12.39841984332) * 1e10, 12)
     1.0
     """
-    if not energy_kev > 0:
-        raise InputError(f"The energy is {energy_kev} keV; it has to be above 0.")
+    if not 0 < energy_kev < math.inf:
+        raise InputError(f"The energy is {energy_kev} keV; it has to be above 0 and finite.")
     return PLANCK_TIMES_C_KEV_M / energy_kev
