@@ -16,8 +16,7 @@ from hipct.core.errors import ConfigError
 from hipct.pipeline.settings import allowed, choices
 
 _SHOWN = 3
-_short = reprlib.Repr()
-_short.maxlevel, _short.maxstring, _short.maxother, _short.maxlong = 2, 60, 60, 40
+_WIDEST = 80
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def _sentence(
     if len(keys) == 1:
         if detail["type"] == "value_error":
             return f"{detail['ctx']['error']}{origin.where(*keys)}."
-        given = _short.repr(values.get(key))
+        given = _show(values.get(key))
         return (
             f"{key} is {given}{origin.where(*keys)}; it is a section: give settings such as "
             f"{key}.{_names(model, key).split(', ', maxsplit=1)[0]}."
@@ -110,14 +109,12 @@ def _sentence(
     options = [str(option) for option in choices(setting)]
     near = difflib.get_close_matches(str(value)[:60], options, n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
-    return (
-        f"{key} is {_short.repr(value)}{origin.where(*keys)}; allowed is {allowed(setting)}{hint}"
-    )
+    return f"{key} is {_show(value)}{origin.where(*keys)}; allowed is {allowed(setting)}{hint}"
 
 
 def _nearest(key: str, known: list[str], sections: list[str]) -> str:
     """The setting or section that was probably meant; empty where nothing is near."""
-    if len(key) > 80:
+    if len(key) > _WIDEST:
         return ""
     if "." not in key:
         # A setting without its section is the commonest slip.
@@ -133,5 +130,11 @@ def _names(model: type[BaseModel], section: str) -> str:
     return ", ".join(keys[1] for keys, _ in settings(model) if keys[0] == section)
 
 
+def _show(value: Any) -> str:
+    """A value as Python writes it, on one line of bounded length."""
+    return _cut(" ".join(reprlib.repr(value).split()))
+
+
 def _cut(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."

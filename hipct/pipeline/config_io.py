@@ -16,6 +16,8 @@ from hipct.pipeline.config_errors import Origin, settings, unknown_key
 
 _LARGEST_FILE = 1_000_000
 _SUFFIXES = (".yaml", ".yml", ".toml")
+_YAML_TAG = "tag:yaml.org,2002:"
+_YAML_TYPES = {"null", "bool", "int", "float", "str", "timestamp", "map", "seq"}
 
 
 def load_config(source: str | Path) -> Config:
@@ -33,14 +35,17 @@ def load_config(source: str | Path) -> Config:
     """
     path = _find(source)
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ConfigError(f"{path} is larger than 1 MB, which is no configuration.")
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise ConfigError(
             f"The configuration {path} cannot be read: {error.strerror or error}."
         ) from error
-    except ValueError as error:
+    if len(data) > _LARGEST_FILE:
+        raise ConfigError(f"{path} is larger than 1 MB, which is no configuration.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise ConfigError(f"The configuration {path} is not UTF-8 text.") from error
     return parse_config(text, name=path.name, toml=path.suffix.lower() == ".toml")
 
@@ -177,12 +182,14 @@ def _mapping(
 def _value(
     node: yaml.Node, keys: tuple[str, ...], what: str, lines: dict[tuple[str, ...], int]
 ) -> Any:
+    line = node.start_mark.line + 1
+    if node.tag.removeprefix(_YAML_TAG) not in _YAML_TYPES:
+        raise ConfigError(f"{what}, line {line}: {'.'.join(keys)} has a tag, {node.tag[:80]}.")
     if isinstance(node, yaml.ScalarNode):
         return None if node.tag.endswith(":null") else str(node.value)
     if isinstance(node, yaml.SequenceNode) and len(keys) == 2:
         return [part.value if isinstance(part, yaml.ScalarNode) else ... for part in node.value]
     if isinstance(node, yaml.MappingNode) and len(keys) == 1:
         return _mapping(node, keys, what, lines)
-    line = node.start_mark.line + 1
     kind = "a list" if isinstance(node, yaml.SequenceNode) else "a group of settings"
     raise ConfigError(f"{what}, line {line}: {'.'.join(keys)} cannot be {kind}.")
