@@ -16,7 +16,7 @@ fingerprint=$({ cat pyproject.toml tools/setup.sh; pwd; } | cksum | cut -d ' ' -
 
 say() { printf '%s\n' "$*" >&2; }
 
-ready() { [ -e ".venv/.ready-$1-$fingerprint" ] && "$python" -c 'import hipct' 2>/dev/null; }
+ready() { [ -e ".venv/.ready-$1-$fingerprint" ] && "$python" -c '' 2>/dev/null; }
 
 install() { "$python" -m pip install --quiet "$@"; }
 
