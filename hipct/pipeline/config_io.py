@@ -110,6 +110,21 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml")) if folder.is_dir() else []
 
 
+def preset_text(name: str) -> str:
+    """Text of a preset, with its comments.
+
+    Raises
+    ------
+    ConfigError
+        If there is no preset of this name.
+    """
+    if name not in preset_names():
+        raise ConfigError(
+            f"{name[:80]!r} is no preset; the presets are {', '.join(preset_names())}."
+        )
+    return (_preset_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 def _find(source: str | Path) -> Path:
     path = Path(source)
     if "\0" in str(source):

@@ -1,0 +1,29 @@
+"""``hipct plan``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from hipct.cli.options import read_settings, settings
+
+
+@click.command(name="plan")
+@click.argument("scan")
+@settings
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON")
+def command(
+    *, scan: str, source: str | None, overrides: tuple[str, ...], memory: str | None, as_json: bool
+) -> None:
+    """Tell what a reconstruction will need, without running it.
+
+    Prints slabs, halos, the peak memory of every stage and the size of the volume. A job that
+    cannot fit into the memory is refused, and the stage that is too large is named.
+
+    SCAN is a scan store, or a source file or folder that 'hipct import' would take.
+    """
+    from hipct.pipeline.plan import make_plan
+
+    plan = make_plan(scan, read_settings(source, overrides, memory))
+    click.echo(json.dumps(plan.as_dict(), indent=2) if as_json else plan.text())
