@@ -1,0 +1,455 @@
+"""Flat field: raw counts to transmission, with flats interpolated in time and machine current.
+
+For every pixel ``T = ((P - D) / I_P) / ((F - D) / I_F)`` with the projection P, the dark D, the
+flat F interpolated linearly in frame number between the flats before and after, and the machine
+currents I (the definition of the ESRF's tomography pipelines; Seibert, Boone & Lindfors, Proc.
+SPIE 3336 (1998) for the flat field itself).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hipct.core.arrays import Array, namespace
+from hipct.core.errors import InputError
+from hipct.core.jit import has_numba
+from hipct.core.threads import parallel_for
+from hipct.preparation.checks import output, per_frame, three_axes
+from hipct.preparation.counts import PixelCounts
+from hipct.preparation.current import repair_current
+from hipct.preparation.reduction import reduce_frames
+from hipct.preparation.repair import mend_rows
+
+DEAD_SHARE = 0.02
+"""A pixel is dead where ``F - D`` is at most this share of the median of its row.
+
+Rows are judged alone, so that the vertical profile of the beam and the height of a slab do not
+matter. Stuck pixels read the same in flats and darks, so they are dead too.
+"""
+
+TILE_ROWS = 16
+"""Rows whose references (about 400 KB at 2048 columns) stay in a core's cache over all angles."""
+
+
+class _InTime(NamedTuple):
+    """Groups of flats before and after each projection, and their weights times its current."""
+
+    before: NDArray[np.intp]
+    after: NDArray[np.intp]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FlatField:
+    """References of a range of rows, reduced once and used for any block of angles.
+
+    Made by :meth:`from_frames` (counts with flats) or :meth:`without_flats` (transmission, line
+    integrals, or counts that are normalised by air columns afterwards).
+
+    Attributes
+    ----------
+    dark : array, shape (rows, columns), float32
+    references : array, shape (groups, rows, columns), float32
+        ``(F - D) / I_F`` of each group of flats, ordered in time; NaN at dead pixels.
+    times : ndarray, shape (groups,), float64
+        Mean frame number of each group.
+    with_current : bool
+        Whether the references are divided by the machine current.
+    """
+
+    dark: Array
+    references: Array
+    times: NDArray[np.float64]
+    with_current: bool
+
+    @classmethod
+    def from_frames(
+        cls,
+        flats: Array,
+        darks: Array | None,
+        *,
+        flat_index: ArrayLike | None = None,
+        flat_current: ArrayLike | None = None,
+        reduction: Literal["median", "mean"] = "median",
+        dead_share: float = DEAD_SHARE,
+    ) -> FlatField:
+        """Reduce flats and darks to the references of these rows.
+
+        Flats with consecutive frame numbers form a group, one before the projections, one after,
+        or several between. Each group becomes one frame: the median, because a zinger in a flat
+        would otherwise print a ring into every slice; with one or two frames, where a median
+        means nothing, or on demand, the mean.
+
+        Parameters
+        ----------
+        flats : array, shape (flats, rows, columns)
+        darks : array, shape (darks, rows, columns), or None
+            None or no frames: the dark level is 0.
+        flat_index : array_like, shape (flats,), optional
+            Frame numbers of the flats; without it all flats form one group.
+        flat_current : array_like, shape (flats,), optional
+            Machine current of each flat, above 0; see
+            :func:`hipct.preparation.current.repair_current` for gaps.
+        reduction : {"median", "mean"}
+            How a group of three frames or more becomes one.
+        dead_share : float
+            Pixels are dead where ``F - D`` is at most this share of their row's median.
+
+        Raises
+        ------
+        InputError
+            If there are no flats, shapes disagree, or a current is not above 0.
+        """
+        if reduction not in ("median", "mean"):
+            raise InputError(f"reduction is {reduction!r}; it has to be 'median' or 'mean'.")
+        if not 0 <= dead_share < 1:
+            raise InputError(f"dead_share is {dead_share}; it has to be in [0, 1).")
+        if np.ndim(flats) == 3 and len(flats) == 0:
+            raise InputError(
+                "The scan has no flats, so counts cannot become transmission; give flats "
+                "(or a reference scan), or set the kind of the scan to transmission if the "
+                "projections are divided by their flats already."
+            )
+        flats = three_axes(flats, "flats", "flats, rows, columns")
+        xp = namespace(flats, darks)
+        index = (
+            np.zeros(len(flats))
+            if flat_index is None
+            else per_frame(flat_index, len(flats), "flat_index", f"the {len(flats)} flats")
+        )
+        current = None
+        if flat_current is not None:
+            current = _currents(flat_current, len(flats), "flat_current", "flats")
+        dark = _dark(darks, flats)
+        groups = _groups(index)
+        references = xp.empty((len(groups), *flats.shape[1:]), np.float32)
+        for place, members in enumerate(groups):
+            scale = None if current is None else 1 / current[members]
+            frames = flats[_run(members)]
+            references[place] = reduce_frames(frames, reduction, dark=dark, scale=scale)
+        _mark_dead(references, dead_share)
+        times = np.array([index[members].mean() for members in groups])
+        return cls(dark, references, times, current is not None)
+
+    @classmethod
+    def without_flats(cls, rows: int, columns: int, darks: Array | None = None) -> FlatField:
+        """References of 1: only darks are subtracted and unusable pixels mended.
+
+        Raises
+        ------
+        InputError
+            If ``rows`` or ``columns`` is below 1 or the darks have other ones.
+        """
+        if rows < 1 or columns < 1:
+            raise InputError(f"rows is {rows} and columns is {columns}; both have to be 1 or more.")
+        ones = np.ones((1, rows, columns), np.float32)
+        return cls(_dark(darks, ones), ones, np.zeros(1), False)
+
+    @property
+    def dead_pixels(self) -> int:
+        """Detector pixels of these rows that are dead."""
+        xp = namespace(self.references)
+        return int(xp.isnan(self.references[0]).sum())
+
+    def apply(
+        self,
+        projections: Array,
+        *,
+        projection_index: ArrayLike | None = None,
+        current: ArrayLike | None = None,
+        nonpositive: Literal["mend", "keep"] = "mend",
+        counts: PixelCounts | None = None,
+        counted_rows: slice | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Transmission of a block of projections, every value finite.
+
+        Dead pixels, NaN, infinite values and counts at or below the dark level are replaced by
+        the line between their usable neighbours along the row
+        (:func:`hipct.preparation.repair.mend_rows`). A row of a frame without any usable pixel
+        becomes 1.
+
+        Parameters
+        ----------
+        projections : array, shape (angles, rows, columns)
+            Raw counts of any real dtype. uint16 is read in one pass, without a copy.
+        projection_index : array_like, shape (angles,)
+            Frame numbers of these projections; needed if there are two groups of flats or more.
+            Outside of the flats the nearest group is used alone.
+        current : array_like, shape (angles,)
+            Machine current of these projections, above 0; given if and only if the flats had one.
+        nonpositive : {"mend", "keep"}
+            ``"keep"`` leaves finite values at or below 0 as they are: for objects that let no
+            light through (the logarithm then clamps them), and for line integrals.
+        counts : PixelCounts, optional
+            Takes the numbers of values by kind.
+        counted_rows : slice, optional
+            Rows of the block that are counted, where others are a halo; all by default.
+        out : array, shape of the projections, float32, optional
+
+        Returns
+        -------
+        array, shape (angles, rows, columns), float32
+
+        Raises
+        ------
+        InputError
+            If shapes disagree, an index or current is missing, or a value is not allowed.
+        """
+        if nonpositive not in ("mend", "keep"):
+            raise InputError(f"nonpositive is {nonpositive!r}; it has to be 'mend' or 'keep'.")
+        projections = three_axes(projections, "projections", "angles, rows, columns")
+        if projections.shape[1:] != self.dark.shape:
+            raise InputError(
+                f"projections have (rows, columns) {projections.shape[1:]} and the references "
+                f"{self.dark.shape}; read both for the same rows."
+            )
+        xp = namespace(projections, self.dark)
+        in_time = self._in_time(len(projections), projection_index, current)
+        out = output(out, projections.shape, np.float32, projections)
+        keep = nonpositive == "keep"
+        if xp is np and has_numba():
+            found = self._fused(projections, in_time, keep, out)
+        else:
+            found = self._plain(projections, in_time, keep, out)
+        if counts is not None:
+            rows = slice(None) if counted_rows is None else counted_rows
+            dead, nan, dark, empty = (int(n) for n in found[rows].sum(axis=0))
+            values = len(found[rows]) * projections.shape[0] * projections.shape[2]
+            counts.add(values=values, dead=dead, nan=nan, nonpositive=dark, empty_row=empty)
+        return out
+
+    def _in_time(
+        self, angles: int, projection_index: ArrayLike | None, current: ArrayLike | None
+    ) -> _InTime:
+        """Place of each projection between the groups of flats."""
+        if (current is not None) != self.with_current:
+            which = ("flats", "projections") if self.with_current else ("projections", "flats")
+            raise InputError(
+                f"The machine current of the {which[0]} was given, that of the {which[1]} was "
+                "not; give both or neither (repair_current fills what is missing)."
+            )
+        if projection_index is not None:
+            index = per_frame(
+                projection_index, angles, "projection_index", f"the {angles} projections"
+            )
+        elif len(self.times) == 1:
+            index = np.zeros(angles)
+        else:
+            raise InputError(
+                f"The flats form {len(self.times)} groups in time; give projection_index, the "
+                "frame numbers of the projections, so that the flat can be interpolated."
+            )
+        groups = np.arange(len(self.times), dtype=np.float64)
+        place = np.interp(index, self.times, groups)
+        before = np.minimum(place.astype(np.intp), len(groups) - 1)
+        share = place - before
+        after = np.where(share > 0, before + 1, before)
+        weights = np.stack([1 - share, share], axis=1)
+        if current is not None:
+            weights *= _currents(current, angles, "current", "projections")[:, None]
+        return _InTime(before, after, weights.astype(np.float32))
+
+    def _fused(
+        self,
+        projections: NDArray[Any],
+        in_time: _InTime,
+        keep: bool,
+        out: NDArray[np.float32],
+    ) -> NDArray[np.int64]:
+        from hipct.preparation.flat_numba import flat_field_rows
+
+        if projections.dtype not in (np.uint8, np.uint16, np.uint32, np.int32, np.float32):
+            projections = projections.astype(np.float32)
+        angles, rows, columns = projections.shape
+        tiles = -(-rows // TILE_ROWS)
+        found = np.zeros((rows, 4), np.int64)
+
+        def work(start: int, stop: int) -> None:
+            mine = np.zeros((rows, 4), np.int64)
+            flat_field_rows(
+                projections,
+                self.dark,
+                self.references,
+                in_time.before,
+                in_time.after,
+                in_time.weights,
+                keep,
+                TILE_ROWS,
+                start,
+                stop,
+                out,
+                mine,
+            )
+            done.append(mine)
+
+        done: list[NDArray[np.int64]] = []
+        parallel_for(work, tiles * angles, smallest=max(1, 2**18 // (TILE_ROWS * columns)))
+        for mine in done:
+            found += mine
+        return found
+
+    def _plain(
+        self,
+        projections: Array,
+        in_time: _InTime,
+        keep: bool,
+        out: Array,
+    ) -> Array:
+        xp = namespace(projections)
+        found = xp.zeros((projections.shape[1], 4), np.int64)
+        dead = xp.isnan(self.references[0])
+        for angle, (frame, before, after, weights) in enumerate(zip(projections, *in_time)):
+            reference = self.references[before] * weights[0]
+            if after != before:
+                reference = reference + self.references[after] * weights[1]
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                transmission = (frame.astype(np.float32) - self.dark) / reference
+            finite = xp.isfinite(transmission)
+            usable = finite if keep else finite & (transmission > 0)
+            lost = ~usable.any(axis=1)
+            seen = (dead, ~finite & ~dead, finite & ~usable)
+            for kind, mask in enumerate(seen):
+                found[:, kind] += xp.where(lost, 0, mask.sum(axis=1))
+            found[:, 3] += lost * transmission.shape[1]
+            out[angle] = mend_rows(transmission, usable)
+        return found
+
+
+def flat_field(
+    projections: Array,
+    flats: Array,
+    darks: Array | None = None,
+    *,
+    projection_index: ArrayLike | None = None,
+    flat_index: ArrayLike | None = None,
+    current: ArrayLike | None = None,
+    flat_current: ArrayLike | None = None,
+    reduction: Literal["median", "mean"] = "median",
+    counts: PixelCounts | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Transmission from raw counts: ``T = ((P - D) / I_P) / ((F - D) / I_F)``.
+
+    One call for projections that fit in memory; for blocks of angles reduce the flats once with
+    :meth:`FlatField.from_frames`. Missing or absurd machine currents are filled from their
+    neighbours (:func:`hipct.preparation.current.repair_current`), and unusable pixels are mended
+    along their row.
+
+    Parameters
+    ----------
+    projections : array, shape (angles, rows, columns)
+        Raw counts.
+    flats : array, shape (flats, rows, columns)
+    darks : array, shape (darks, rows, columns), optional
+    projection_index, flat_index : array_like, optional
+        Frame numbers in order of acquisition. Flats with consecutive numbers form a group, and
+        the flat is interpolated linearly between groups. Without them all flats form one group.
+    current, flat_current : array_like, optional
+        Machine current of each projection and flat, any one unit.
+    reduction : {"median", "mean"}
+        How a group of three frames or more becomes one.
+    counts : PixelCounts, optional
+        Takes the numbers of replaced values by kind.
+    out : array, shape of the projections, float32, optional
+
+    Returns
+    -------
+    array, shape (angles, rows, columns), float32
+        Transmission, every value finite and above 0.
+
+    Raises
+    ------
+    InputError
+        If there are no flats, shapes disagree, or no current is usable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> flats = np.full((3, 1, 4), 1010, np.uint16)
+    >>> darks = np.full((3, 1, 4), 10, np.uint16)
+    >>> projections = np.array([[[510, 10, 260, 1010]]], np.uint16)
+    >>> flat_field(projections, flats, darks).tolist()
+    [[[0.5, 0.375, 0.25, 1.0]]]
+    """
+    if current is not None and flat_index is None and flat_current is not None:
+        flat_index = np.zeros(len(flats))
+    elif current is None and flat_current is not None:
+        raise InputError(
+            "flat_current was given without current; give the machine current of the projections "
+            "too, or of neither."
+        )
+    current, flat_current = repair_current(
+        current,
+        flat_current,
+        projection_index=projection_index,
+        flat_index=flat_index,
+        counts=counts,
+    )
+    field = FlatField.from_frames(
+        flats,
+        darks,
+        flat_index=flat_index,
+        flat_current=flat_current,
+        reduction=reduction,
+    )
+    return field.apply(
+        projections,
+        projection_index=projection_index,
+        current=current,
+        counts=counts,
+        out=out,
+    )
+
+
+def _currents(values: ArrayLike, count: int, name: str, of: str) -> NDArray[np.float64]:
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.shape != (count,) or not (np.isfinite(numbers) & (numbers > 0)).all():
+        wrong = f"has shape {numbers.shape}"
+        if numbers.shape == (count,):
+            wrong = f"holds {numbers[~(np.isfinite(numbers) & (numbers > 0))][0]}"
+        raise InputError(
+            f"{name} {wrong}; it needs one value above 0 for each of the {count} {of} "
+            "(repair_current fills missing readings)."
+        )
+    return numbers
+
+
+def _dark(darks: Array | None, like: Array) -> Array:
+    rows_columns = like.shape[1:]
+    if darks is None or (np.ndim(darks) == 3 and len(darks) == 0):
+        return namespace(like).zeros(rows_columns, np.float32)
+    darks = three_axes(darks, "darks", "darks, rows, columns")
+    if darks.shape[1:] != rows_columns:
+        raise InputError(
+            f"darks have (rows, columns) {darks.shape[1:]} and the flats {rows_columns}; "
+            "read both for the same rows."
+        )
+    return namespace(darks, like).nan_to_num(reduce_frames(darks, "median"), nan=0.0)
+
+
+def _groups(index: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Members of each group of consecutive frame numbers, ordered in time."""
+    order = np.argsort(index, kind="stable")
+    gaps = np.flatnonzero(np.diff(index[order]) > 1)
+    return np.split(order, gaps + 1)
+
+
+def _run(members: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """The members as a slice where they lie together, which spares a copy of the flats."""
+    if (np.diff(members) == 1).all():
+        return slice(int(members[0]), int(members[-1]) + 1)
+    return members
+
+
+def _mark_dead(references: Array, share: float) -> None:
+    """NaN in all groups where a pixel is dead in one of them."""
+    xp = namespace(references)
+    level = xp.nanmedian(xp.where(xp.isfinite(references), references, 0), axis=2, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        alive = xp.isfinite(references) & (references > 0) & (references > share * level)
+    references[xp.broadcast_to(~alive.all(axis=0), references.shape)] = np.nan
