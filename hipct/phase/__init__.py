@@ -1,1 +1,34 @@
 """Phase retrieval and the sharpening that follows it."""
+
+from __future__ import annotations
+
+from hipct.phase.convert import (
+    EffectiveGeometry,
+    delta_beta_from_pyhst_length,
+    delta_beta_from_tomopy_alpha,
+    effective_geometry,
+    pyhst_length_from_delta_beta,
+    soft_tissue_delta_beta,
+    tomopy_alpha_from_delta_beta,
+)
+from hipct.phase.halo import halo_rows
+from hipct.phase.kernel import kernel_length_px
+from hipct.phase.paganin import PaganinFilter, paganin
+from hipct.phase.unsharp import UnsharpMask, unsharp, unsharp_halo_rows
+
+__all__ = [
+    "EffectiveGeometry",
+    "PaganinFilter",
+    "UnsharpMask",
+    "delta_beta_from_pyhst_length",
+    "delta_beta_from_tomopy_alpha",
+    "effective_geometry",
+    "halo_rows",
+    "kernel_length_px",
+    "paganin",
+    "pyhst_length_from_delta_beta",
+    "soft_tissue_delta_beta",
+    "tomopy_alpha_from_delta_beta",
+    "unsharp",
+    "unsharp_halo_rows",
+]
