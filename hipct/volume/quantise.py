@@ -57,7 +57,8 @@ def quantise(
     """Grey values of a window: ``round((value - low) / scale)``, clipped to 0 .. 65535.
 
     Rounded to nearest (ties to even), so ``stored * scale + offset`` is within half a grey step
-    of every value inside the window. NaN becomes 0; infinite values are clipped.
+    (0.508 steps when computed as float32) of every value inside the window. NaN becomes 0;
+    infinite values are clipped.
 
     Parameters
     ----------

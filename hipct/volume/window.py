@@ -167,7 +167,8 @@ def window_from_histogram(
     if not lower < upper:
         raise InputError(f"The percentiles are {percentiles}; the first has to be the lower one.")
     low, high = histogram.percentile(lower), histogram.percentile(upper)
-    if low < high:
+    # Ends in the same bin of the histogram cannot be told apart.
+    if high - low > max(abs(low), abs(high)) * 2.0**-12:
         return Window(low, high)
     margin = max(abs(low) * 1e-3, 1e-6)
     return Window(low - margin, high + margin)
