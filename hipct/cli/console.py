@@ -129,7 +129,8 @@ class Lines:
             self._print(message)
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
 
 
 class _Stage:

@@ -1,0 +1,210 @@
+"""One slice over a range of rotation axes, for the eye to judge."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from hipct.acquisition.scan import Scan
+from hipct.core.errors import InputError, MissingMetadata
+from hipct.core.files import refuse_existing
+from hipct.core.progress import Observer, Silent
+from hipct.pipeline.config import Config
+from hipct.pipeline.estimates import SCOUT_HALO_ACCURACY, estimate_axis, prepared_rows
+from hipct.pipeline.job import Job, resolve
+from hipct.pipeline.pictures import contact_sheet, write_png
+from hipct.pipeline.plan import make_reconstructor
+from hipct.pipeline.report import StageClock
+from hipct.pipeline.slabs import SlabChain
+from hipct.reconstruction.axis import AxisEstimate
+from hipct.reconstruction.reconstructor import Reconstructor
+
+LARGEST_STACK = 4_000_000_000
+"""ImageJ reads no larger plain TIFF."""
+
+MOST_VALUES = 201
+
+
+def find_scan_axis(
+    scan: Scan, config: Config | None = None, *, observer: Observer | None = None
+) -> AxisEstimate:
+    """Rotation axis of a scan, from sparse rows without phase retrieval.
+
+    Raises
+    ------
+    InputError
+        If the angles do not allow it, or the scan shows nothing that turns.
+    """
+    job = resolve(scan, _without_phase(config or Config()))
+    return estimate_axis(scan, job, StageClock(), observer or Silent())
+
+
+@dataclass(frozen=True)
+class AxisSweep:
+    """A stack of one slice over axis values.
+
+    Attributes
+    ----------
+    stack, sheet : Path
+        TIFF of one page for each value, and PNG of all of them, small.
+    row : int
+        Detector row of the slice.
+    values : tuple of float
+        Rotation axes in detector columns.
+    """
+
+    stack: Path
+    sheet: Path
+    row: int
+    values: tuple[float, ...]
+
+
+def sweep_axis(
+    scan: Scan,
+    out: str | Path,
+    values: Sequence[float],
+    config: Config | None = None,
+    *,
+    row: int | None = None,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+) -> AxisSweep:
+    """Reconstruct one slice for each of some axis values.
+
+    Parameters
+    ----------
+    scan : Scan
+        The scan.
+    out : path
+        TIFF to write, with the values as labels; a PNG stands beside it.
+    values : sequence of float
+        Rotation axes in detector columns, at most 201.
+    config : Config, optional
+        Configuration of the run that the axis is for. Where the scan does not hold what phase
+        retrieval needs, the slices are made without it.
+    row : int, optional
+        Detector row; the middle one by default.
+    overwrite : bool
+        Replace existing files.
+    observer : Observer, optional
+        Told of the progress.
+
+    Raises
+    ------
+    InputError
+        If a value or the row is not possible, or the stack would be larger than a TIFF can be.
+    OutputError
+        If a file exists already.
+    """
+    observer = observer or Silent()
+    out = Path(out)
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"The stack is to be written to {out}; the name has to end in .tif.")
+    if not 1 <= len(values) <= MOST_VALUES:
+        raise InputError(f"{len(values)} axis values were given; allowed are 1 to {MOST_VALUES}.")
+    sheet = out.with_suffix(".png")
+    for path in (out, sheet):
+        if not overwrite:
+            refuse_existing(path)
+    job = _resolve(scan, config or Config(), observer)
+    row = (job.rows.start + job.rows.stop) // 2 if row is None else row
+    if row not in job.rows:
+        raise InputError(
+            f"The row is {row}; the rows of this scan are {job.rows.start} to {job.rows.stop - 1}."
+        )
+    size = max(make_reconstructor(job, value).size for value in values)
+    if 4 * size * size * len(values) > LARGEST_STACK:
+        raise InputError(
+            f"{len(values)} slices of {size} x {size} pixels make a TIFF of more than 4 GB, which "
+            f"ImageJ cannot read; give at most {LARGEST_STACK // (4 * size * size)} axis values."
+        )
+    clock = StageClock()
+    lines = prepared_rows(scan, job.with_halo(SCOUT_HALO_ACCURACY), range(row, row + 1), clock)
+    small: list[NDArray[np.float32]] = []
+    observer.start("sweep", len(values))
+
+    def pages() -> Iterator[NDArray[np.float32]]:
+        for value in values:
+            engine = _engine(job, value, size)
+            page = SlabChain(job, engine, value, None, clock).slices(lines)[0]
+            page = np.nan_to_num(page, copy=False)
+            small.append(_thumbnail(page))
+            observer.advance("sweep")
+            yield page
+
+    _write_stack(out, pages(), (len(values), size, size), values, job.info.pixel_size_um)
+    observer.finish("sweep")
+    write_png(sheet, contact_sheet(small, [f"{value:.2f}" for value in values]))
+    return AxisSweep(out, sheet, row, tuple(values))
+
+
+def _write_stack(
+    out: Path,
+    pages: Iterator[NDArray[np.float32]],
+    shape: tuple[int, int, int],
+    values: Sequence[float],
+    pixel_size_um: float | None,
+) -> None:
+    resolution = None if pixel_size_um is None else (1 / pixel_size_um, 1 / pixel_size_um)
+    metadata = {"axes": "ZYX", "Labels": [f"axis {value:.2f}" for value in values]}
+    if pixel_size_um is not None:
+        metadata["unit"] = "um"
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        tifffile.imwrite(
+            temporary,
+            pages,
+            shape=shape,
+            dtype=np.float32,
+            imagej=True,
+            resolution=resolution,
+            metadata=metadata,
+        )
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _engine(job: Job, value: float, size: int) -> Reconstructor:
+    """The engine of a job for one axis, with slices of the size common to all axes."""
+    settings = job.config.reconstruction
+    return Reconstructor(
+        job.info.angles_rad,
+        job.info.columns,
+        value,
+        pixel_size_um=job.info.pixel_size_um,
+        engine=settings.engine,
+        filter=settings.filter,
+        acquisition=job.info.acquisition,
+        padding=settings.padding,
+        size=size,
+    )
+
+
+def _resolve(scan: Scan, config: Config, observer: Observer) -> Job:
+    try:
+        return resolve(scan, config)
+    except MissingMetadata as error:
+        observer.say(f"The slices are made without phase retrieval. {error}")
+        return resolve(scan, _without_phase(config))
+
+
+def _without_phase(config: Config) -> Config:
+    sections = config.model_dump()
+    sections["phase"]["method"] = sections["unsharp"]["method"] = "none"
+    return Config(**sections)
+
+
+def _thumbnail(page: NDArray[np.float32], edge: int = 320) -> NDArray[np.float32]:
+    """A page reduced by whole-number means to about ``edge`` pixels, so that it does not alias."""
+    factor = max(1, page.shape[0] // edge)
+    side = page.shape[0] // factor * factor
+    blocks = page[:side, :side].reshape(side // factor, factor, side // factor, factor)
+    means: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
+    return means
