@@ -56,6 +56,7 @@ def command(
       hipct axis scan.zarr --sweep axis.tif --values 1020 1028 0.5
     """  # noqa: D301 - click wants the character
     from hipct.acquisition.open import open_scan
+    from hipct.pipeline.sweep import sweep_axis
 
     if sweep is None and (values is not None or row is not None or overwrite):
         raise click.UsageError("--values, --row and --overwrite belong to --sweep.")
@@ -67,8 +68,16 @@ def command(
             result = _find(opened, config, observer)
             centre = float(str(result["axis_px"]))
         if sweep is not None:
-            wanted = _range(values) if values else _around(centre or 0.0)
-            result |= _sweep(opened, config, sweep, wanted, row, overwrite, observer)
+            made = sweep_axis(
+                opened,
+                Path(sweep),
+                _range(values) if values else _around(centre or 0.0),
+                config,
+                row=row,
+                overwrite=overwrite,
+                observer=observer,
+            )
+            result |= {"row": made.row, "stack": str(made.stack), "picture": str(made.sheet)}
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
@@ -89,23 +98,6 @@ def _find(scan: Scan, config: Config, observer: Observer) -> dict[str, object]:
         "method": estimate.method,
         "confidence": round(float(estimate.confidence), 3),
     }
-
-
-def _sweep(
-    scan: Scan,
-    config: Config,
-    out: str,
-    values: list[float],
-    row: int | None,
-    overwrite: bool,
-    observer: Observer,
-) -> dict[str, object]:
-    from hipct.pipeline.sweep import sweep_axis
-
-    made = sweep_axis(
-        scan, Path(out), values, config, row=row, overwrite=overwrite, observer=observer
-    )
-    return {"row": made.row, "stack": str(made.stack), "picture": str(made.sheet)}
 
 
 def _range(values: tuple[float, float, float]) -> list[float]:

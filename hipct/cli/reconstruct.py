@@ -44,9 +44,10 @@ def command(
       hipct reconstruct scan.zarr -o organ.ome.zarr --config bm18 --memory 16GB
       hipct reconstruct tooth.h5 -o tooth.ome.zarr --set phase.method=none
     """  # noqa: D301 - click wants the character
+    # Wrong settings are told before the heavy imports.
+    config = read_settings(source, overrides, memory, backend)
     from hipct.pipeline.run import reconstruct
 
-    config = read_settings(source, overrides, memory, backend)
     with progress() as observer:
         result = reconstruct(
             scan, Path(out), config, overwrite=overwrite, restart=restart, observer=observer

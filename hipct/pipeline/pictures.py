@@ -23,7 +23,8 @@ def grey(image: ArrayLike, low: float, high: float) -> NDArray[np.uint8]:
     if not low < high:
         high = low + 1
     scaled = (np.nan_to_num(np.asarray(image, np.float32)) - low) * (255 / (high - low))
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    steps: NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+    return steps
 
 
 def panels(
