@@ -62,7 +62,10 @@ def test_a_file_holds_one_idea(path):
 
 
 def test_the_library_neither_prints_nor_asserts_nor_swallows():
-    """Code for people prints through click and rich; checks raise; errors are named."""
+    """Code for people prints through click and rich; checks raise; errors are named.
+
+    ``assert x is not None`` stays allowed: it tells mypy what the line above has settled.
+    """
     found = []
     for path in LIBRARY:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -70,7 +73,8 @@ def test_the_library_neither_prints_nor_asserts_nor_swallows():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 what = "print" if node.func.id == "print" else None
             elif isinstance(node, ast.Assert):
-                what = "assert"
+                narrows = ast.unparse(node.test).endswith(" is not None")
+                what = None if narrows else "assert"
             elif isinstance(node, ast.ExceptHandler) and node.type is None:
                 what = "bare except"
             if what:

@@ -1,0 +1,74 @@
+"""What the pages promise exists: commands, options, names, floors."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import hipct
+from hipct.cli.main import cli
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+COMMAND_LINES = [
+    line.partition("#")[0]
+    for block in re.findall(r"```\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("hipct ")
+]
+
+
+def test_the_table_of_commands_is_complete():
+    listed = re.findall(r"^\| `hipct ([a-z]+)", README, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(cli.list_commands(None))
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_a_command_line_of_the_readme_is_understood(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in re.findall(r"\b(?:scan|organ)[.\w]*", line):
+        (tmp_path / name).mkdir()
+    _, name, *arguments = shlex.split(line)
+    command = cli.get_command(None, name)
+    assert command is not None
+    with command.make_context(name, arguments):
+        pass
+
+
+def test_the_python_example_of_the_readme_runs(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code = code.replace("slice(60, 64)", "slice(6, 10)")
+    monkeypatch.chdir(tmp_path)
+    hipct.simulate_scan(
+        Path("scan.zarr"), acquisition="half", columns=48, rows=16, angles=90, seed=1
+    )
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    slices, scan = names["slices"], names["scan"]
+    assert slices.shape[0] == 4
+    assert slices.shape[1] == slices.shape[2] > scan.info.columns
+    assert slices[:, slices.shape[1] // 2, slices.shape[2] // 2].mean() > 0
+
+
+def test_the_drawing_shows_the_floors_of_the_import_contract():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = (
+        each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers"
+    )
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = page.partition("```\n")[2].partition("```")[0]
+    floors = [line.split()[0] for line in drawing.splitlines() if line.strip(" |")]
+    assert [f"hipct.{floor}" for floor in floors] == contract["layers"]
+    table = page.partition("## Find a room")[2].partition("##")[0]
+    assert all(f"`{floor}`" in table for floor in floors)
+
+
+def test_pages_name_public_functions_only():
+    pages = [README, (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")]
+    names = {name for page in pages for name in re.findall(r"\bhipct\.([a-z_]+)\(", page)}
+    assert names
+    assert names <= set(hipct.__all__)
