@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hipct.cli.console import progress
-from hipct.cli.options import read_settings, settings
+from hipct.cli.options import open_source, read_settings, settings, source_options
 
 if TYPE_CHECKING:
     from hipct.acquisition.scan import Scan
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.command(name="axis")
 @click.argument("scan")
 @settings
+@source_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON")
 @click.option("--sweep", metavar="FILE.tif", help="Write one slice over axis values, and a PNG")
 @click.option(
@@ -37,6 +38,8 @@ def command(
     source: str | None,
     overrides: tuple[str, ...],
     memory: str | None,
+    angles: str | None,
+    entry: str | None,
     as_json: bool,
     sweep: str | None,
     values: tuple[float, float, float] | None,
@@ -55,13 +58,13 @@ def command(
       hipct axis scan.zarr
       hipct axis scan.zarr --sweep axis.tif --values 1020 1028 0.5
     """  # noqa: D301 - click wants the character
-    from hipct.acquisition.open import open_scan
-    from hipct.pipeline.sweep import sweep_axis
-
     if sweep is None and (values is not None or row is not None or overwrite):
         raise click.UsageError("--values, --row and --overwrite belong to --sweep.")
+    # Wrong settings are told before the heavy imports.
     config = read_settings(source, overrides, memory)
-    with open_scan(scan) as opened, progress() as observer:
+    from hipct.pipeline.sweep import sweep_axis
+
+    with open_source(scan, angles, entry) as opened, progress() as observer:
         result: dict[str, object] = {}
         centre = config.axis.value
         if values is None and (sweep is None or centre is None):

@@ -8,11 +8,40 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from hipct.acquisition.scan import Scan
     from hipct.pipeline.config import Config
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-SCAN_HELP = "SCAN is a scan store, or a source file or folder that 'hipct import' would take."
+
+def source_options(command: Function) -> Function:
+    """``--angles`` and ``--entry``: what a source may not tell by itself."""
+    for option in (
+        click.option(
+            "--entry", metavar="NAME", help="Which scan of an NXtomo file with several [the first]"
+        ),
+        click.option(
+            "--angles",
+            metavar="START:STOP[:exclusive]",
+            help="Angles in degrees, instead of what the files hold",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def open_source(path: str, angles: str | None, entry: str | None) -> Scan:
+    """A scan store or source, opened with the options of :func:`source_options`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    from hipct.acquisition.open import open_scan
+
+    number = int(entry) if entry is not None and entry.isdecimal() else entry
+    return open_scan(path, angles=angles, entry=number)
 
 
 def settings(command: Function) -> Function:

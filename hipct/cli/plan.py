@@ -6,15 +6,23 @@ import json
 
 import click
 
-from hipct.cli.options import read_settings, settings
+from hipct.cli.options import open_source, read_settings, settings, source_options
 
 
 @click.command(name="plan")
 @click.argument("scan")
 @settings
+@source_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON")
 def command(
-    *, scan: str, source: str | None, overrides: tuple[str, ...], memory: str | None, as_json: bool
+    *,
+    scan: str,
+    source: str | None,
+    overrides: tuple[str, ...],
+    memory: str | None,
+    angles: str | None,
+    entry: str | None,
+    as_json: bool,
 ) -> None:
     """Tell what a reconstruction will need, without running it.
 
@@ -23,7 +31,10 @@ def command(
 
     SCAN is a scan store, or a source file or folder that 'hipct import' would take.
     """
+    # Wrong settings are told before the heavy imports.
+    config = read_settings(source, overrides, memory)
     from hipct.pipeline.plan import make_plan
 
-    plan = make_plan(scan, read_settings(source, overrides, memory))
+    with open_source(scan, angles, entry) as opened:
+        plan = make_plan(opened, config)
     click.echo(json.dumps(plan.as_dict(), indent=2) if as_json else plan.text())

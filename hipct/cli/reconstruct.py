@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from hipct.cli.console import progress
-from hipct.cli.options import read_settings, settings
+from hipct.cli.options import open_source, read_settings, settings, source_options
 
 
 @click.command(name="reconstruct")
 @click.argument("scan")
 @click.option("-o", "--out", required=True, metavar="OUT.ome.zarr", help="The volume to write")
 @settings
+@source_options
 @click.option(
     "--backend",
     type=click.Choice(["auto", "numpy", "cupy"]),
@@ -28,6 +29,8 @@ def command(
     source: str | None,
     overrides: tuple[str, ...],
     memory: str | None,
+    angles: str | None,
+    entry: str | None,
     backend: str | None,
     overwrite: bool,
     restart: bool,
@@ -48,9 +51,9 @@ def command(
     config = read_settings(source, overrides, memory, backend)
     from hipct.pipeline.run import reconstruct
 
-    with progress() as observer:
+    with open_source(scan, angles, entry) as opened, progress() as observer:
         result = reconstruct(
-            scan, Path(out), config, overwrite=overwrite, restart=restart, observer=observer
+            opened, Path(out), config, overwrite=overwrite, restart=restart, observer=observer
         )
     click.echo(result.report.table())
     click.echo(
