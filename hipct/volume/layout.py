@@ -93,7 +93,7 @@ class PyramidSpec:
     """
 
     shape: Shape3
-    voxel_size_um: Vector3
+    voxel_size_um: float | Vector3
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint16))
     chunk: int = 128
     layer: int = 128
@@ -105,7 +105,7 @@ class PyramidSpec:
     def __post_init__(self) -> None:
         _set = object.__setattr__
         _set(self, "shape", _triple(self.shape, "shape"))
-        _set(self, "voxel_size_um", _voxel_size(self.voxel_size_um))
+        _set(self, "voxel_size_um", as_voxel_size(self.voxel_size_um))
         _set(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
         window: Any = self.window
         if window is not None and not isinstance(window, Window):
@@ -159,8 +159,9 @@ class PyramidSpec:
         chunk = _shape3(min(c, n) for c, n in zip((depth, self.chunk, self.chunk), shape))
         bounds = (self.layer, self.shard_plane, self.shard_plane)
         shard = _shape3(c * min(b // c, -(-n // c)) for c, b, n in zip(chunk, bounds, shape))
-        z, y, x = (v * f for v, f in zip(self.voxel_size_um, factor))
-        tz, ty, tx = (0.5 * (f - 1) * v for v, f in zip(self.voxel_size_um, factor))
+        voxel = as_voxel_size(self.voxel_size_um)
+        z, y, x = (v * f for v, f in zip(voxel, factor))
+        tz, ty, tx = (0.5 * (f - 1) * v for v, f in zip(voxel, factor))
         return Level(shape, chunk, shard, (z, y, x), (tz, ty, tx))
 
 
@@ -176,7 +177,8 @@ def _triple(shape: Any, what: str) -> Shape3:
     return _shape3(values)
 
 
-def _voxel_size(size: Any) -> Vector3:
+def as_voxel_size(size: Any) -> Vector3:
+    """Voxel size (z, y, x) in micrometres from one number or three, checked."""
     values = tuple(float(v) for v in (size if np.ndim(size) else (size,) * 3))
     if len(values) != 3 or any(not isfinite(v) or v <= 0 for v in values):
         raise InputError(

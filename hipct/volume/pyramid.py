@@ -164,7 +164,7 @@ def write_pyramid(
         window = Window(*window)
     spec = PyramidSpec(
         shape=tuple(source.shape),
-        voxel_size_um=voxel_size_um,  # type: ignore[arg-type]
+        voxel_size_um=voxel_size_um,
         dtype=np.dtype(np.uint16) if source.dtype.kind == "f" else np.dtype(source.dtype),
         chunk=chunk,
         layer=chunk,

@@ -75,7 +75,7 @@ def decode_shard(
     """
     grid = [s // c for s, c in zip(shard, chunk)]
     places = list(product(*(range(n) for n in grid)))
-    index = read_index(data, len(places), source)
+    index = read_index(data, len(data), len(places), source)
 
     def task(start: int, stop: int) -> None:
         for number in range(start, stop):
@@ -93,8 +93,24 @@ def decode_shard(
     parallel_for(task, len(places))
 
 
-def read_index(data: bytes, chunks: int, source: Path | str) -> NDArray[np.uint64]:
+def index_bytes(chunks: int) -> int:
+    """Length of a shard's index with its checksum, at the end of the file."""
+    return 16 * chunks + _CRC_BYTES
+
+
+def read_index(tail: bytes, size: int, chunks: int, source: Path | str) -> NDArray[np.uint64]:
     """Index (chunks, 2) of a shard: offset and length of each chunk, checked.
+
+    Parameters
+    ----------
+    tail : bytes
+        The end of the file: :func:`index_bytes` at least, or all of it.
+    size : int
+        Length of the file.
+    chunks : int
+        Number of chunks of the shard.
+    source : path
+        The file, for messages.
 
     Raises
     ------
@@ -102,22 +118,21 @@ def read_index(data: bytes, chunks: int, source: Path | str) -> NDArray[np.uint6
         If the file is too short, the checksum of the index is wrong, or a chunk would lie
         outside of the file.
     """
-    size = 16 * chunks
-    body = len(data) - size - _CRC_BYTES
-    if body < 0:
+    needed = index_bytes(chunks)
+    if size < needed:
         raise FormatError(
-            f"{source} has {len(data)} bytes, fewer than its index of {size + _CRC_BYTES}: "
+            f"{source} has {size} bytes, fewer than its index of {needed}: "
             "the shard is truncated; write this layer again."
         )
-    table = data[body : body + size]
-    if _crc(table) != data[body + size :]:
+    table = tail[-needed:-_CRC_BYTES]
+    if _crc(table) != tail[-_CRC_BYTES:]:
         raise FormatError(
             f"{source} is no whole shard of {chunks} chunks: the checksum of its index does not "
             "fit; write this layer again."
         )
     index = np.frombuffer(table, "<u8").reshape(chunks, 2).astype(np.uint64)
     stored = index[index[:, 0] != _EMPTY]
-    if stored.size and int(stored.sum(axis=1).max()) > body:
+    if stored.size and int(stored.sum(axis=1).max()) > size - needed:
         raise FormatError(f"{source} is truncated: a chunk lies beyond its end.")
     return index
 
@@ -132,7 +147,7 @@ def chunk_bytes(data: bytes, index: NDArray[np.uint64], number: int) -> bytes | 
 
 def damaged_chunks(data: bytes, chunks: int, source: Path | str) -> Iterator[int]:
     """Numbers of the chunks whose checksum does not fit (see :func:`read_index` for the rest)."""
-    index = read_index(data, chunks, source)
+    index = read_index(data, len(data), chunks, source)
     for number in range(chunks):
         encoded = chunk_bytes(data, index, number)
         if encoded is not None and _crc(encoded[:-_CRC_BYTES]) != encoded[-_CRC_BYTES:]:

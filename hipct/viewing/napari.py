@@ -1,0 +1,83 @@
+"""A thin hand-over of volumes to napari: levels, places, units, window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hipct.core.extras import require
+from hipct.volume.open import open_volume
+
+if TYPE_CHECKING:
+    import zarr
+
+
+def layer_data(path: Path | str) -> tuple[list[zarr.Array[Any]], dict[str, Any]]:
+    """Levels of an OME-Zarr volume, and how napari shows them.
+
+    Parameters
+    ----------
+    path : path
+        An OME-Zarr volume.
+
+    Returns
+    -------
+    levels : list of zarr.Array
+        Finest first; read where napari looks. Zarr and not Dask arrays: the finest level of an
+        organ has millions of chunks, and a Dask graph of them takes minutes and gigabytes.
+    options : dict
+        Keyword arguments of ``napari.Viewer.add_image``: name, scale and translation of the finest
+        level in micrometres (napari places the coarser ones by their shapes), units, axis labels,
+        contrast limits from the stored window.
+
+    Raises
+    ------
+    InputError, FormatError
+        If the volume cannot be opened.
+    """
+    volume = open_volume(path)
+    finest = volume.levels[0]
+    options: dict[str, Any] = {
+        "name": volume.name,
+        "multiscale": True,
+        "scale": finest.scale,
+        "translate": finest.translation,
+        "units": ("micrometer",) * 3,
+        "axis_labels": volume.axes,
+        "colormap": "gray",
+        "metadata": {"hipct": dict(volume.provenance)},
+    }
+    if volume.display:
+        options["contrast_limits"] = volume.display
+    return [level.array for level in volume.levels], options
+
+
+def view(path: Path | str, *, show: bool = True) -> Any:
+    """Open a volume in napari and, with ``show``, stay there until its window is closed.
+
+    Parameters
+    ----------
+    path : path
+        An OME-Zarr volume.
+    show : bool
+        Whether to show the window and run the event loop.
+
+    Returns
+    -------
+    napari.Viewer
+
+    Raises
+    ------
+    MissingExtra
+        If napari is not installed.
+    InputError, FormatError
+        If the volume cannot be opened.
+    """
+    levels, options = layer_data(path)
+    napari = require("napari", "viewer", "hipct view")
+    viewer = napari.Viewer(show=show, title=f"{options['name']} - hipct")
+    viewer.add_image(levels, **options)
+    viewer.scale_bar.visible = True
+    if show:
+        napari.run()
+    return viewer

@@ -1,0 +1,63 @@
+"""What a volume is, in a few lines for a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hipct.volume.open import Volume, open_volume
+
+
+def describe_volume(path: Path | str) -> dict[str, str]:
+    """Facts of an OME-Zarr volume as ordered (label, text) pairs.
+
+    Raises
+    ------
+    InputError, FormatError
+        As :func:`hipct.volume.open.open_volume`.
+    """
+    volume = open_volume(path)
+    facts = {
+        "format": f"OME-Zarr {volume.version}, {volume.dtype.name}, axes {', '.join(volume.axes)}",
+        "size": f"{_times(volume.shape)} voxels, {_bytes(volume)}",
+        "extent": f"{_times(_extent_mm(volume))} mm",
+        "voxel": f"{_times(volume.voxel_size_um)} um",
+    }
+    for number, level in enumerate(volume.levels):
+        shards = f", shards {_times(level.array.shards)}" if level.array.shards else ""
+        facts[f"level {number}"] = (
+            f"{_times(level.array.shape)} voxels of {_times(level.scale)} um at "
+            f"({', '.join(f'{t:g}' for t in level.translation)}) um, "
+            f"chunks {_times(level.array.chunks)}{shards}"
+        )
+    if volume.scale is not None and volume.offset is not None:
+        facts["values"] = f"stored * {volume.scale:.6g} + {volume.offset:.6g} {volume.unit}"
+    else:
+        facts["values"] = "missing: nothing says what the grey values mean"
+    if volume.display:
+        facts["shown"] = f"grey {volume.display[0]:g} black to {volume.display[1]:g} white"
+    else:
+        facts["shown"] = "missing: no display window"
+    for key, value in volume.provenance.items():
+        if key != "window" and not isinstance(value, (dict, list)):
+            facts[key] = str(value)
+    for number, note in enumerate(volume.notes, 1):
+        facts[f"note {number}"] = note
+    return facts
+
+
+def _times(values: Any) -> str:
+    return " x ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+
+
+def _extent_mm(volume: Volume) -> list[float]:
+    return [round(n * v / 1000, 3) for n, v in zip(volume.shape, volume.voxel_size_um)]
+
+
+def _bytes(volume: Volume) -> str:
+    size = float(sum(level.array.nbytes for level in volume.levels))
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit} with all levels, uncompressed"
+        size /= 1000
+    return f"{size:.3g} TB with all levels, uncompressed"
