@@ -14,4 +14,4 @@ def command(volume: str) -> None:
     """
     from hipct.viewing.napari import view
 
-    view(volume, run=True)
+    view(volume)

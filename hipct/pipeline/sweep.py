@@ -132,7 +132,7 @@ def sweep_axis(
     def pages() -> Iterator[NDArray[np.float32]]:
         for value in values:
             engine = _engine(job, value, size)
-            page = SlabChain(job, engine, value, None, clock).slices(lines)[0]
+            page = SlabChain(job, engine, value, clock).slices(lines)[0]
             page = np.nan_to_num(page, copy=False)
             small.append(_thumbnail(page))
             observer.advance("sweep")
