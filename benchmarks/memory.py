@@ -1,0 +1,98 @@
+"""Peak memory of a whole run on a scan several times larger than its budget.
+
+    python -m benchmarks.memory [--gigabytes 8] [--memory 2GB] [--folder DIR] [--write]
+
+A scan of that size (uint16, full acquisition, Paganin) is written to a scan store, then
+``hipct reconstruct`` runs on it as a process of its own, whose peak is what the kernel counted
+for it (``ru_maxrss``). Needs about the scan's size again on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import machine, write_results
+from hipct.acquisition.scan import ScanInfo
+from hipct.acquisition.store import ScanStoreWriter
+from hipct.pipeline.memory import parse_bytes
+
+COLUMNS, ANGLES, COUNTS = 2048, 1500, 20_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--gigabytes", type=float, default=8.0, help="size of the raw scan")
+    parser.add_argument("--memory", default="2GB", help="budget of the run")
+    parser.add_argument("--folder", type=Path, help="where scan and volume are put meanwhile")
+    parser.add_argument("--write", action="store_true", help="keep the table in results/")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        scan, volume = Path(folder) / "scan.zarr", Path(folder) / "volume.ome.zarr"
+        rows = round(options.gigabytes * 1e9 / (2 * ANGLES * COLUMNS))
+        print(f"writing a scan of {ANGLES} x {rows} x {COLUMNS} pixels ...", flush=True)
+        write_scan(scan, rows)
+        command = [
+            sys.executable, "-m", "hipct.cli.main", "reconstruct", str(scan), "-o", str(volume),
+            "--memory", options.memory, "--set", "phase.delta_beta=1000",
+        ]  # fmt: skip
+        started = time.perf_counter()
+        subprocess.run(command, check=True)
+        wall = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        report = json.loads((Path(folder) / "volume.report.json").read_text())
+    budget = parse_bytes(options.memory)
+    row = {
+        "scan GB": options.gigabytes,
+        "budget GB": budget / 1e9,
+        "planned peak GB": round(report["plan"]["peak_bytes"] / 1e9, 3),
+        "measured peak GB": round(peak / 1e9, 3),
+        "inside": peak <= budget,
+        "wall s": round(wall, 1),
+        "Mvoxel/s": round(report["voxels"] / wall / 1e6, 1),
+    }
+    print("\n".join(f"{name:<18}{value}" for name, value in row.items()))
+    if options.write:
+        write_results("memory", [row], machine())
+    if peak > budget:
+        sys.exit("the run took more than its budget")
+
+
+def write_scan(path: Path, rows: int) -> None:
+    """Noisy counts of two cylinders whose absorption varies along z."""
+    rng = np.random.default_rng(1)
+    angles = np.arange(ANGLES) * np.pi / ANGLES
+    info = ScanInfo(
+        projections=ANGLES, rows=rows, columns=COLUMNS, dtype=np.dtype(np.uint16),
+        angles_rad=angles, pixel_size_um=10.0, distance_m=1.0, energy_kev=80.0,
+        flat_index=np.arange(-5.0, 0.0), dark_index=np.arange(-10.0, -5.0),
+    )  # fmt: skip
+    profile = 1 + 0.2 * np.sin(np.arange(rows, dtype=np.float32) / 40)[:, None]
+    noise = rng.normal(0, np.sqrt(COUNTS), (rows + 97, COLUMNS)).astype(np.float32)
+    with ScanStoreWriter(path, info) as writer:
+        writer.write_flats(0, np.full((5, rows, COLUMNS), COUNTS + 100, np.uint16))
+        writer.write_darks(0, np.full((5, rows, COLUMNS), 100, np.uint16))
+        for number, angle in enumerate(angles):
+            column = np.arange(COLUMNS) - (COLUMNS - 1) / 2
+            line = 0.002 * chord(column, 900) + 0.004 * chord(column - 400 * np.cos(angle), 200)
+            frame = COUNTS * np.exp(-profile * line.astype(np.float32)) + 100
+            shift = number % 97
+            frame += noise[shift : shift + rows]
+            writer.write_projections(number, np.rint(frame).astype(np.uint16)[None])
+
+
+def chord(distance: np.ndarray, radius: float) -> np.ndarray:
+    """Length of a circle's chords in pixels."""
+    return 2 * np.sqrt(np.maximum(radius**2 - distance**2, 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""What a run has to find out first: the rotation axis and the 16-bit window.
+
+Both come from sparse rows, read as they will be read later but with nothing kept: the axis from
+line integrals without phase retrieval (edges help it), the window from whole slices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipct.acquisition.scan import Scan
+from hipct.core.errors import InputError
+from hipct.core.progress import Observer
+from hipct.pipeline.job import Job
+from hipct.pipeline.plan import Plan
+from hipct.pipeline.preparation import TilePreparation, angle_blocks
+from hipct.pipeline.report import StageClock
+from hipct.pipeline.slabs import SlabChain
+from hipct.preparation.counts import PixelCounts
+from hipct.reconstruction.axis import AxisEstimate, find_axis
+from hipct.volume.window import GreyHistogram, Window, window_from_histogram
+
+SCOUT_HALO_ACCURACY = 1e-2
+"""A window needs no more than this of a slice; the halo shrinks to a third."""
+
+AXIS_BYTES = 400_000_000
+"""Line integrals that the search for the axis looks at."""
+
+
+def estimate_axis(scan: Scan, job: Job, clock: StageClock, observer: Observer) -> AxisEstimate:
+    """Rotation axis of a scan, from sparse rows.
+
+    Raises
+    ------
+    InputError
+        If the angles do not allow it, or the scan shows nothing that turns.
+    """
+    settings, info = job.config.axis, job.info
+    plain = job.without_phase()
+    affordable = max(1, AXIS_BYTES // (4 * info.projections * info.columns))
+    count = min(settings.rows, affordable, len(job.rows))
+    # Neighbouring rows cost little more to read than one: a chunk of a scan has many.
+    depth = min(4, count)
+    places = sparse_rows(range(job.rows.start, job.rows.stop - depth + 1), count // depth)
+    observer.start("axis", len(places))
+    lines = np.empty((info.projections, depth * len(places), info.columns), np.float32)
+    for k, row in enumerate(places):
+        part = prepared_rows(scan, plain, range(row, row + depth), clock)
+        lines[:, k * depth : (k + 1) * depth] = part.transpose(1, 0, 2)
+        observer.advance("axis")
+    with clock.stage("axis", lines.nbytes):
+        estimate = find_axis(
+            lines,
+            info.angles_rad,
+            acquisition=info.acquisition,
+            method=settings.method,
+            hint=info.rotation_axis_px,
+            search=settings.search_px,
+        )
+    observer.finish("axis")
+    return estimate
+
+
+def estimate_window(
+    scan: Scan, plan: Plan, chain: SlabChain, clock: StageClock, observer: Observer
+) -> Window:
+    """The 16-bit window of a volume, from sparse slices.
+
+    Raises
+    ------
+    InputError
+        If the slices hold one value only.
+    """
+    settings = plan.job.config.volume
+    job = plan.job.with_halo(SCOUT_HALO_ACCURACY)
+    rows = sparse_rows(job.rows, settings.scout_slices)
+    observer.start("window", len(rows))
+    histogram = GreyHistogram()
+    for row in rows:
+        slices = chain.slices(prepared_rows(scan, job, range(row, row + 1), clock))
+        with clock.stage("quantise"):
+            histogram.add(slices)
+        observer.advance("window")
+    observer.finish("window")
+    return window_from_histogram(histogram, settings.percentiles)
+
+
+def prepared_rows(scan: Scan, job: Job, rows: range, clock: StageClock) -> NDArray[np.float32]:
+    """Line integrals (rows, angles, columns) of a few detector rows."""
+    preparation = TilePreparation(scan, job, rows, clock, PixelCounts())
+    lines = np.empty((len(rows), job.info.projections, job.info.columns), np.float32)
+    for block in angle_blocks(job.info.projections, max(scan.angle_chunk, 64)):
+        part = preparation.line_integrals(preparation.read(block), block)
+        lines[:, block] = part.transpose(1, 0, 2)
+    return lines
+
+
+def sparse_rows(rows: range, count: int) -> list[int]:
+    """``count`` rows (fewer if there are not as many) evenly inside of a range.
+
+    Examples
+    --------
+    >>> sparse_rows(range(0, 100), 4)
+    [12, 37, 62, 87]
+    >>> sparse_rows(range(3, 5), 8)
+    [3, 4]
+    """
+    if len(rows) == 0:
+        raise InputError("there are no rows to choose from.")
+    count = min(count, len(rows))
+    return [rows.start + int((k + 0.5) * len(rows) / count) for k in range(count)]

@@ -1,0 +1,225 @@
+"""A scan and a configuration, resolved into the numbers that the chain needs.
+
+Everything that decides voxel values is settled here, before any frame is read and without a
+look at memory: the plan may cut the work differently on another machine, the numbers stay.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipct.acquisition.scan import Scan, ScanInfo
+from hipct.core.errors import ConfigError
+from hipct.phase.convert import soft_tissue_delta_beta
+from hipct.phase.halo import halo_rows
+from hipct.phase.unsharp import unsharp_halo_rows
+from hipct.pipeline.config import Config
+from hipct.preparation.counts import PixelCounts
+from hipct.preparation.current import repair_current
+
+LAYER = 128
+"""Rows of a write layer (one shard) where the plan does not have to take fewer."""
+
+ROW_STEP = 16
+"""Halos are rounded up to this: the rows of a chunk of the scan store, so none is cut."""
+
+
+PHASE_PURPOSE = "Phase retrieval (off with --set phase.method=none)"
+
+
+class Physics(NamedTuple):
+    """What phase retrieval needs to know."""
+
+    pixel_size_um: float
+    distance_m: float
+    energy_kev: float
+    delta_beta: float
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One reconstruction, resolved.
+
+    Attributes
+    ----------
+    info : ScanInfo
+        The scan's metadata with the overrides of the configuration.
+    config : Config
+        The configuration.
+    rows : range
+        Detector rows to reconstruct.
+    delta_beta : float or None
+        Ratio used by phase retrieval; ``None`` without it.
+    halo : int
+        Rows that a phase tile reads above and below itself (a multiple of 16, or 0).
+    tile_rows : int
+        Height of a phase tile, anchored at detector row 0.
+    notes : tuple of str
+        What was assumed, as sentences.
+    current, flat_current : ndarray or None
+        Machine current of each projection and flat, repaired; ``None``: not normalised by it.
+    current_repaired : int
+        Readings that were interpolated.
+    """
+
+    info: ScanInfo
+    config: Config
+    rows: range
+    delta_beta: float | None
+    halo: int
+    tile_rows: int
+    notes: tuple[str, ...] = ()
+    current: NDArray[np.float64] | None = None
+    flat_current: NDArray[np.float64] | None = None
+    current_repaired: int = 0
+
+    @property
+    def half(self) -> bool:
+        """Whether the scan is a half-acquisition."""
+        return self.info.acquisition == "half"
+
+    @property
+    def unit(self) -> str:
+        """Unit of the voxel values."""
+        return "1/cm" if self.info.pixel_size_um else "1/pixel"
+
+    def physics(self) -> Physics:
+        """What phase retrieval needs.
+
+        Raises
+        ------
+        MissingMetadata
+            If the scan lacks one of it.
+        """
+        return _physics(self.info, self.delta_beta)
+
+    def with_halo(self, accuracy: float) -> Job:
+        """The same job with the halo of another accuracy, for estimates."""
+        halo = _halo(self.info, self.config, self.delta_beta, accuracy)
+        return replace(self, halo=min(self.halo, halo))
+
+    def without_phase(self) -> Job:
+        """The same job without phase retrieval and sharpening, for estimates."""
+        plain = self.config.model_copy(
+            update={
+                "phase": self.config.phase.model_copy(update={"method": "none"}),
+                "unsharp": self.config.unsharp.model_copy(update={"method": "none"}),
+            }
+        )
+        halo = _halo(self.info, plain, None, 1.0)
+        return replace(self, config=plain, delta_beta=None, halo=halo)
+
+    def parameters(self) -> dict[str, Any]:
+        """What decides the numbers of the output, as JSON values."""
+        info = self.info
+        settings = self.config.as_dict()
+        # Where and how fast a run computes does not change what it computes.
+        settings.pop("compute")
+        return {
+            "config": settings,
+            "scan": {
+                "source": info.source,
+                "shape": [info.projections, info.rows, info.columns],
+                "acquisition": info.acquisition,
+                "pixel_size_um": info.pixel_size_um,
+                "distance_m": info.distance_m,
+                "energy_kev": info.energy_kev,
+                "first_angle_rad": float(info.angles_rad[0]),
+                "last_angle_rad": float(info.angles_rad[-1]),
+            },
+        }
+
+
+def resolve(scan: Scan, config: Config) -> Job:
+    """Settle every number that a run needs.
+
+    Raises
+    ------
+    MissingMetadata
+        If a step needs energy, distance or pixel size and neither scan nor config has it.
+    ConfigError
+        If the rows asked for are not in the scan.
+    """
+    overrides = config.scan
+    info = scan.info.with_overrides(
+        energy_kev=overrides.energy_kev,
+        distance_m=overrides.distance_m,
+        pixel_size_um=overrides.pixel_size_um,
+        acquisition=None if overrides.acquisition == "auto" else overrides.acquisition,
+    )
+    notes = list(info.notes)
+    last = info.rows if overrides.last_row is None else overrides.last_row
+    if not overrides.first_row < last <= info.rows:
+        raise ConfigError(
+            f"scan.first_row {overrides.first_row} and scan.last_row {last} have to enclose "
+            f"at least one of the {info.rows} rows of {info.source}; the last row is exclusive."
+        )
+    delta_beta = None
+    if config.phase.method != "none":
+        energy_kev, *_ = info.require(
+            "energy_kev", "distance_m", "pixel_size_um", purpose=PHASE_PURPOSE
+        )
+        delta_beta = config.phase.delta_beta
+        if delta_beta is None:
+            delta_beta = soft_tissue_delta_beta(energy_kev)
+            notes.append(
+                f"delta/beta {delta_beta:.0f} is that of soft tissue at {energy_kev:g} keV; "
+                "set phase.delta_beta for another."
+            )
+    counts = PixelCounts()
+    current = flat_current = None
+    if config.flat.use_current and info.current is not None and info.flats:
+        current, flat_current = repair_current(
+            info.current,
+            info.flat_current,
+            projection_index=info.projection_index,
+            flat_index=info.flat_index,
+            counts=counts,
+        )
+    if counts.current_repaired:
+        notes.append(
+            f"{counts.current_repaired} readings of the machine current were missing or absurd "
+            "and are interpolated from their neighbours."
+        )
+    halo = _halo(info, config, delta_beta, config.phase.halo_accuracy)
+    tile_rows = LAYER * max(1, math.ceil(4 * halo / LAYER))
+    return Job(
+        info=info,
+        config=config,
+        rows=range(overrides.first_row, last),
+        delta_beta=delta_beta,
+        halo=halo,
+        tile_rows=tile_rows,
+        notes=tuple(notes),
+        current=current,
+        flat_current=flat_current,
+        current_repaired=counts.current_repaired,
+    )
+
+
+def _halo(info: ScanInfo, config: Config, delta_beta: float | None, accuracy: float) -> int:
+    rows = 0
+    if delta_beta is not None:
+        rows += halo_rows(
+            **_physics(info, delta_beta)._asdict(),
+            accuracy=accuracy,
+            method="generalised" if config.phase.method == "generalised" else "paganin",
+        )
+    if config.unsharp.method != "none":
+        rows += unsharp_halo_rows(config.unsharp.sigma_px)
+    if config.repair.zinger_threshold > 0:
+        rows += 1
+    return ROW_STEP * math.ceil(rows / ROW_STEP)
+
+
+def _physics(info: ScanInfo, delta_beta: float | None) -> Physics:
+    pixel, distance, energy = info.require(
+        "pixel_size_um", "distance_m", "energy_kev", purpose=PHASE_PURPOSE
+    )
+    assert delta_beta is not None
+    return Physics(pixel, distance, energy, delta_beta)

@@ -1,0 +1,252 @@
+"""The main job: a raw scan in, an organ pyramid out."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hipct.acquisition.open import open_scan
+from hipct.acquisition.scan import Scan
+from hipct.core.errors import InputError, OutputError
+from hipct.core.files import free_bytes, refuse_existing, write_json
+from hipct.core.progress import Observer, Silent
+from hipct.core.threads import set_thread_count
+from hipct.pipeline.backend import check_backend
+from hipct.pipeline.config import Config
+from hipct.pipeline.estimates import estimate_axis, estimate_window
+from hipct.pipeline.job import Job, resolve
+from hipct.pipeline.ledger import Ledger
+from hipct.pipeline.memory import format_bytes
+from hipct.pipeline.plan import Plan, make_reconstructor, plan_job
+from hipct.pipeline.provenance import counts, provenance
+from hipct.pipeline.report import MemoryWatch, RunReport, StageClock
+from hipct.pipeline.slabs import SlabChain
+from hipct.pipeline.stream import Stream
+from hipct.volume.omezarr import write_metadata
+from hipct.volume.preview import orthogonal_preview
+from hipct.volume.window import Window
+from hipct.volume.writer import create_pyramid
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run made.
+
+    Attributes
+    ----------
+    path : Path
+        The OME-Zarr volume.
+    preview, report_path : Path
+        A PNG of three orthogonal slices and the report as JSON, beside the volume.
+    axis : float
+        Rotation axis used, in detector columns.
+    window : Window
+        The 16-bit window, in ``unit``.
+    unit : str
+        ``"1/cm"``, or ``"1/pixel"`` where the pixel size is unknown.
+    report : RunReport
+        Where the time went.
+    provenance : dict
+        What the volume's attributes say about how it was made.
+    """
+
+    path: Path
+    preview: Path
+    report_path: Path
+    axis: float
+    window: Window
+    unit: str
+    report: RunReport
+    provenance: dict[str, Any]
+
+
+def reconstruct(
+    scan: Scan | str | Path,
+    out: str | Path,
+    config: Config | None = None,
+    *,
+    overwrite: bool = False,
+    restart: bool = False,
+    observer: Observer | None = None,
+) -> RunResult:
+    """Reconstruct a scan into a 16-bit multiscale OME-Zarr volume, streamed in slabs.
+
+    A run that was killed goes on where it stood when it is called again with the same
+    parameters; until the volume is whole it grows in ``<out>.run`` and ``out`` does not exist.
+
+    Parameters
+    ----------
+    scan : Scan or path
+        A scan, its store, or its source file.
+    out : path
+        The volume to write, by convention ``NAME.ome.zarr``.
+    config : Config, optional
+        Configuration; the defaults otherwise.
+    overwrite : bool
+        Replace an existing volume, once the new one is whole.
+    restart : bool
+        Throw away an unfinished run with other parameters.
+    observer : Observer, optional
+        Told of the progress.
+
+    Raises
+    ------
+    OutputError
+        If the output exists, is being written by another process, or the disk is full.
+    PlanError
+        If the job cannot run inside its memory budget.
+    MissingMetadata
+        If a step needs a value that neither scan nor config has.
+    """
+    if not isinstance(scan, Scan):
+        with open_scan(scan) as opened:
+            return reconstruct(
+                opened, out, config, overwrite=overwrite, restart=restart, observer=observer
+            )
+    config = config or Config()
+    out = Path(out)
+    check_backend(config.compute.backend)
+    if not overwrite:
+        refuse_existing(out)
+    job = resolve(scan, config)
+    ledger = Ledger(out.with_name(out.name + ".run"))
+    set_thread_count(config.compute.threads)
+    try:
+        ledger.open(job.parameters(), restart=restart)
+        with MemoryWatch() as memory:
+            run = _Run(scan, job, out, ledger, observer or Silent())
+            run.stream()
+            return run.deliver(memory.peak_bytes, overwrite)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OutputError(
+            f"The disk of {out.parent} is full; make room and run the same command again: "
+            "it goes on where it stood."
+        ) from error
+    finally:
+        ledger.close()
+        set_thread_count(None)
+
+
+class _Run:
+    """One process's work on a run: estimates, then the stream, then delivery."""
+
+    def __init__(self, scan: Scan, job: Job, out: Path, ledger: Ledger, observer: Observer) -> None:
+        self._scan, self._job, self._out = scan, job, out
+        self._ledger, self._observer = ledger, observer
+        self._clock = StageClock()
+        self._voxels = 0
+        for note in job.notes:
+            observer.say(note)
+        self._axis = self._find_axis()
+        plan = plan_job(job, self._axis["value"], scan, ledger.state().get("shard_plane"))
+        ledger.remember(shard_plane=plan.cut.shard_plane)
+        self._scratch = Path(job.config.compute.scratch or ledger.scratch)
+        _refuse_full_scratch(plan, self._scratch)
+        self._chain = SlabChain(
+            job, make_reconstructor(job, self._axis["value"]), self._axis["value"], self._clock
+        )
+        self._window = self._find_window(plan)
+        self._plan = replace(
+            plan, spec=replace(plan.spec, window=self._window, name=_stem(self._out))
+        )
+        self._provenance = provenance(self._plan, self._axis)
+
+    def stream(self) -> None:
+        """Reconstruct and write every layer that is not done yet."""
+        ledger, spec = self._ledger, self._plan.spec
+        if not ledger.volume.exists():
+            create_pyramid(ledger.volume, spec, self._provenance)
+        stream = Stream(
+            self._scan,
+            self._plan,
+            self._chain.with_window(self._window),
+            ledger,
+            self._clock,
+            self._observer,
+            self._scratch,
+        )
+        self._voxels = stream.run()
+        self._provenance |= {"counts": counts(ledger, self._plan)}
+        write_metadata(ledger.volume, spec, self._provenance)
+
+    def deliver(self, peak_bytes: int, overwrite: bool) -> RunResult:
+        """Give the whole volume its name, with a picture and the report beside it."""
+        out, stem = self._out, _stem(self._out)
+        report = self._clock.report(voxels=self._voxels, peak_bytes=peak_bytes)
+        refuse_existing(out, overwrite)
+        self._ledger.volume.rename(out)
+        self._ledger.remove()
+        preview = out.with_name(f"{stem}.preview.png")
+        report_path = out.with_name(f"{stem}.report.json")
+        orthogonal_preview(out, preview)
+        document = {"volume": out.name, **report.as_dict(), "plan": self._plan.as_dict()}
+        write_json(report_path, document | self._provenance)
+        return RunResult(
+            path=out,
+            preview=preview,
+            report_path=report_path,
+            axis=self._axis["value"],
+            window=self._window,
+            unit=self._job.unit,
+            report=report,
+            provenance=self._provenance,
+        )
+
+    def _find_axis(self) -> dict[str, Any]:
+        """Rotation axis with its method: given, found by an earlier run, or found now."""
+        job, observer = self._job, self._observer
+        known: dict[str, Any] | None = self._ledger.state().get("axis")
+        if known is None and job.config.axis.value is not None:
+            known = {"value": job.config.axis.value, "method": "given", "confidence": 1.0}
+        elif known is None:
+            estimate = estimate_axis(self._scan, job, self._clock, observer)
+            known = {
+                "value": float(estimate.value),
+                "method": estimate.method,
+                "confidence": float(estimate.confidence),
+            }
+            for note in estimate.notes:
+                observer.say(note)
+        value, last = known["value"], job.info.columns - 1
+        if not job.half and not 0 <= value <= last:
+            raise InputError(
+                f"The rotation axis at column {value:.2f} lies off the detector (columns 0 to "
+                f"{last}), which a full scan cannot have; set axis.value, or "
+                "scan.acquisition=half if this is a half-acquisition."
+            )
+        self._ledger.remember(axis=known)
+        observer.say(
+            f"The rotation axis is at column {value:.2f} ({known['method']}, confidence "
+            f"{known['confidence']:.2f})."
+        )
+        return known
+
+    def _find_window(self, plan: Plan) -> Window:
+        """The 16-bit window: given, found by an earlier run, or found now."""
+        given = self._job.config.volume.window or self._ledger.state().get("window")
+        if given is not None:
+            return Window(*given)
+        window = estimate_window(self._scan, plan, self._chain, self._clock, self._observer)
+        self._ledger.remember(window=[window.low, window.high])
+        self._observer.say(
+            f"The 16-bit window is {window.low:.4g} to {window.high:.4g} {self._job.unit}."
+        )
+        return window
+
+
+def _refuse_full_scratch(plan: Plan, scratch: Path) -> None:
+    free = free_bytes(scratch)
+    if plan.scratch_bytes > free:
+        raise OutputError(
+            f"Staging needs {format_bytes(plan.scratch_bytes)} in {scratch}, where "
+            f"{format_bytes(free)} are free; set compute.scratch to a larger disk, or give more "
+            "--memory."
+        )
+
+
+def _stem(out: Path) -> str:
+    return out.name.removesuffix(".zarr").removesuffix(".ome")

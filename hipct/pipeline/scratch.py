@@ -1,0 +1,107 @@
+"""Buffers between two stages: in memory where they fit, else in a scratch file.
+
+A file is written and read by ``pwrite`` and ``preadv``, never mapped: mapped pages would count
+as the process's own memory, which is exactly what staging is there to avoid.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from hipct.core.errors import OutputError
+
+
+class Buffer:
+    """A three-dimensional array whose first axis is read and written in runs.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the array.
+    dtype : dtype
+        Type of its values.
+    path : Path, optional
+        Scratch file; without one the buffer lives in memory.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], dtype: DTypeLike, path: Path | None = None
+    ) -> None:
+        self.shape, self.dtype, self.path = shape, np.dtype(dtype), path
+        self._array: NDArray[Any] | None = None
+        self._file = -1
+        if path is None:
+            self._array = np.empty(shape, dtype)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Nobody else needs the name, and without it a kill leaves no file behind.
+        path.unlink()
+
+    def write(self, first: int, second: int, block: NDArray[Any]) -> None:
+        """Write ``block`` at (first, second, 0); it spans the whole last axis."""
+        count, width = block.shape[:2]
+        if self._array is not None:
+            self._array[first : first + count, second : second + width] = block
+            return
+        block = np.ascontiguousarray(block, dtype=self.dtype)
+        if width == self.shape[1]:
+            self._pwrite(self._offset(first, 0), block)
+            return
+        for row in range(count):
+            self._pwrite(self._offset(first + row, second), block[row])
+
+    def read(self, first: int, last: int) -> NDArray[Any]:
+        """Rows ``first .. last`` of the first axis (a view where the buffer is in memory)."""
+        if self._array is not None:
+            return self._array[first:last]
+        block = np.empty((last - first, *self.shape[1:]), self.dtype)
+        self._pread(self._offset(first, 0), block)
+        return block
+
+    def band(self, rows: slice) -> NDArray[Any]:
+        """Range ``rows`` of the second axis, over the whole first and last axis."""
+        if self._array is not None:
+            return self._array[:, rows]
+        block = np.empty((self.shape[0], rows.stop - rows.start, self.shape[2]), self.dtype)
+        for first in range(self.shape[0]):
+            self._pread(self._offset(first, rows.start), block[first])
+        return block
+
+    def close(self) -> None:
+        """Free the memory or the disk space."""
+        self._array = None
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _offset(self, first: int, second: int) -> int:
+        return (first * self.shape[1] + second) * self.shape[2] * self.dtype.itemsize
+
+    def _pread(self, offset: int, block: NDArray[Any]) -> None:
+        view = memoryview(block.data).cast("B")
+        done = 0
+        while done < len(view):
+            count = os.preadv(self._file, [view[done:]], offset + done)
+            if count == 0:
+                raise OutputError(f"the scratch file {self.path} was cut short.")
+            done += count
+
+    def _pwrite(self, offset: int, block: NDArray[Any]) -> None:
+        view = memoryview(block.data).cast("B")
+        done = 0
+        try:
+            while done < len(view):
+                done += os.pwrite(self._file, view[done:], offset + done)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise OutputError(
+                f"the scratch file {self.path} could not be written: {error.strerror}"
+                + ("; set compute.scratch to a disk with more space." if full else ".")
+            ) from error
