@@ -1,0 +1,40 @@
+"""``hipct check``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+FAULTY = 1
+
+
+@click.command(name="check")
+@click.argument("volume")
+@click.option("--deep", is_flag=True, help="Read every byte and check every checksum")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON")
+def command(*, volume: str, deep: bool, as_json: bool) -> int:
+    """Validate an OME-Zarr volume.
+
+    Checks the metadata by the specification and by rules of our own: units, scales, half-voxel
+    translations, shapes and types of the levels, missing and torn shards, and a sample of voxels
+    of every level against the level below.
+
+    Prints one line for each fault. The exit code is 0 for a good volume, 1 if there are errors,
+    2 if VOLUME is no OME-Zarr volume at all.
+    """
+    from hipct.volume.check import check_volume
+
+    findings = check_volume(volume, deep=deep)
+    errors = sum(finding.severity == "error" for finding in findings)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+        warnings = len(findings) - errors
+        click.echo(
+            f"{volume}: {errors} errors, {warnings} warnings" if findings else f"{volume}: good"
+        )
+    return FAULTY if errors else 0
