@@ -37,7 +37,7 @@ def metadata_findings(path: Path, attributes: Mapping[str, Any]) -> list[Finding
     for rule in rules:
         try:
             findings += rule()
-        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             findings.append(
                 Finding(
                     "structure",

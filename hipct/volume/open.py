@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def open_volume(path: Path | str) -> Volume:
     ome = attributes.get("ome", attributes)
     try:
         return _volume(path, attributes, ome)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(
@@ -231,6 +232,8 @@ def _volume(path: Path, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -
             )
         steps += multiscale.get("coordinateTransformations", [])
         scale, translation = place_of_level(steps, 3)
+        if any(not isfinite(s) or s <= 0 for s in scale):
+            raise FormatError(f"Level {dataset['path']} of {path} has the scale {scale}; give > 0.")
         array = open_level(path, dataset["path"])
         if array.ndim != 3:
             raise FormatError(f"Level {dataset['path']} of {path} has {array.ndim} axes, not 3.")
@@ -253,9 +256,9 @@ def _volume(path: Path, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -
         axes=names,
         levels=tuple(levels),
         display=_display(ome),
-        scale=window.get("scale"),
-        offset=window.get("offset"),
-        unit=window.get("unit"),
+        scale=_number(window.get("scale")),
+        offset=_number(window.get("offset")),
+        unit=None if window.get("unit") is None else str(window["unit"]),
         provenance=provenance,
         notes=tuple(notes),
     )
@@ -274,7 +277,12 @@ def _display(ome: Mapping[str, Any]) -> tuple[float, float] | None:
     window = channels[0].get("window", {}) if channels else {}
     if "start" not in window or "end" not in window:
         return None
-    return (float(window["start"]), float(window["end"]))
+    start, end = float(window["start"]), float(window["end"])
+    return (start, end) if start < end else None
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _vector(values: Any) -> Vector3:

@@ -171,6 +171,9 @@ def write_bands(
     shape = geometry.layer_shape(index)
     reduced = np.empty(reduced_shape(shape), spec.dtype) if reduce else None
     height = geometry.shard[1]
+    # A killed process leaves its last shard under another name; this layer is ours alone.
+    for torn in shard_file(Path(path), level, (index,)).glob("*/.*.tmp"):
+        torn.unlink(missing_ok=True)
     # One thread writes a shard while the next one is encoded; never more than one waits.
     with ThreadPoolExecutor(1, thread_name_prefix="hipct-write") as pool:
         pending: Future[None] | None = None
