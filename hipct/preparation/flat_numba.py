@@ -5,7 +5,6 @@ one over the row, which lies in the first cache by then: read as unsigned intege
 floats are a range, so that one maximum over integers answers for 64 columns. Only those 64 are
 looked at one by one.
 """
-# ruff: noqa: PLR0917 - compiled functions take their arguments by position
 # mypy: disallow-untyped-decorators=False
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 Partial bubble sort of all frames of 64 columns at a time: pairs of minimum and maximum over one
 contiguous run are SIMD code, which beats a selection per pixel by far up to hundreds of frames.
 """
-# ruff: noqa: PLR0917 - compiled functions take their arguments by position
 # mypy: disallow-untyped-decorators=False
 
 from __future__ import annotations

@@ -1,0 +1,111 @@
+"""Sorting-based ring removal.
+
+Algorithm 3 of Vo, Atwood & Drakopoulos, "Superior techniques for eliminating ring artifacts in
+X-ray micro-tomography", Optics Express 26 (2018) 28396: every column of a sinogram is sorted along
+the angles, so that pixels that see the same brightness stand beside each other whatever the angle;
+a median across columns at every rank removes what one column has for itself; sorting is undone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipct.core.arrays import Array, namespace
+from hipct.core.errors import InputError
+from hipct.core.jit import has_numba
+from hipct.core.threads import parallel_for, thread_count
+from hipct.preparation.checks import floating, output, three_axes
+
+SIZE_PX = 21
+"""Width of the median by default, as in the paper: rings up to 10 columns wide go."""
+
+RANKS_AT_A_TIME = 64
+NARROWEST_BAND = 256
+
+
+def remove_rings_sorting(
+    sinograms: Array, *, size_px: int = SIZE_PX, out: Array | None = None
+) -> Array:
+    """Remove rings from sinograms by sorting.
+
+    Beyond input and output a thread needs ``angles * (12 size_px + 700)`` bytes, whatever the
+    number of slices and columns (float32 with numba); the plain code needs eight sinograms.
+
+    Parameters
+    ----------
+    sinograms : array, shape (slices, angles, columns)
+        Line integrals or transmission; finite. Integers become float32.
+    size_px : int
+        Width of the median across columns, odd, at most the number of columns. Stripes wider than
+        half of it stay.
+    out : array, shape of the sinograms, their dtype, optional
+        May be the sinograms themselves.
+
+    Returns
+    -------
+    array, shape (slices, angles, columns), float32 (float64 from float64)
+
+    Raises
+    ------
+    InputError
+        If shape, dtype or ``size_px`` is wrong, or a value is not finite.
+    """
+    sinograms = floating(three_axes(sinograms, "sinograms", "slices, angles, columns"))
+    columns = sinograms.shape[2]
+    if size_px < 1 or size_px % 2 == 0 or size_px > columns:
+        raise InputError(
+            f"size_px is {size_px}; the median needs an odd width of 1 up to {columns} columns."
+        )
+    xp = namespace(sinograms)
+    out = output(out, sinograms.shape, sinograms.dtype, sinograms)
+    if xp is np and has_numba() and sinograms.dtype == np.float32:
+        finite = _streamed(sinograms, size_px, out)
+    else:
+        finite = bool(xp.isfinite(sinograms).all())
+        for place in range(len(sinograms) if finite else 0):
+            out[place] = _plain(sinograms[place], size_px)
+    if not finite:
+        raise InputError(
+            "sinograms hold NaN or infinite values, which cannot be sorted; mend the projections "
+            "first (FlatField.apply and line_integral leave only finite values)."
+        )
+    return out
+
+
+def _streamed(sinograms: NDArray[np.float32], size: int, out: NDArray[np.float32]) -> bool:
+    from hipct.preparation.rings_sorting_numba import smooth_ranks
+
+    slices, _, columns = sinograms.shape
+    bits = np.ascontiguousarray(sinograms).view(np.uint32)
+    # A few slices are cut into bands of columns, so that all threads work on them; bands read
+    # their neighbours' columns, which must not be overwritten meanwhile.
+    bands = 1
+    if slices < 2 * thread_count() and not np.may_share_memory(bits, out):
+        bands = max(1, min(2 * thread_count() // slices, columns // NARROWEST_BAND))
+    finite: list[bool] = []
+
+    def work(start: int, stop: int) -> None:
+        for unit in range(start, stop):
+            place, band = divmod(unit, bands)
+            first, last = columns * band // bands, columns * (band + 1) // bands
+            finite.append(smooth_ranks(bits[place], size, first, last, out[place]))
+
+    parallel_for(work, slices * bands)
+    return all(finite)
+
+
+def _plain(sinogram: Array, size: int) -> Array:
+    xp = namespace(sinogram)
+    half = size // 2
+    order = xp.argsort(sinogram, axis=0, kind="stable")
+    ranked = xp.take_along_axis(sinogram, order, axis=0)
+    padded = xp.pad(ranked, ((0, 0), (half, half)), mode="symmetric")
+    smooth = xp.empty_like(ranked)
+    for first in range(0, len(ranked), RANKS_AT_A_TIME):
+        ranks = slice(first, first + RANKS_AT_A_TIME)
+        windows = xp.lib.stride_tricks.sliding_window_view(padded[ranks], size, axis=1)
+        smooth[ranks] = xp.median(windows, axis=-1)
+    restored = xp.empty_like(ranked)
+    xp.put_along_axis(restored, order, smooth, axis=0)
+    return restored
