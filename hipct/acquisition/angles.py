@@ -54,7 +54,10 @@ def parse_angles(text: str, count: int) -> NDArray[np.float64]:
             f"The angles {text!r} do not start with two numbers (degrees), for example 0:360."
         ) from error
     if not (np.isfinite(start) and np.isfinite(stop) and start != stop):
-        raise InputError(f"The angles {text!r} have to be two different finite numbers (degrees).")
+        raise InputError(
+            f"The angles {text!r} have to be two different finite numbers (degrees), for example "
+            "0:360."
+        )
     return np.radians(np.linspace(start, stop, count, endpoint=len(parts) == 2))
 
 

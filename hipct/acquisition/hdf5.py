@@ -262,7 +262,7 @@ def _holds(path: Path, name: str) -> bool:
         return False
 
 
-def _broken_link(group: h5py.Group, name: str, link: object) -> str:
+def _broken_link(group: h5py.Group, name: str, link: object, follow: int = 8) -> str:
     place = f"{group.file.filename}:{group.name.rstrip('/')}/{name}"
     if isinstance(link, h5py.ExternalLink):
         return (
@@ -270,8 +270,18 @@ def _broken_link(group: h5py.Group, name: str, link: object) -> str:
             "cannot be read; put that file back where the link expects it."
         )
     if isinstance(link, h5py.SoftLink):
+        # The link may end at another broken one, which is the one to name.
+        here = group.file if link.path.startswith("/") else group
+        for part in link.path.strip("/").split("/") if follow else []:
+            below = here.get(part, getlink=True) if isinstance(here, h5py.Group) else None
+            if below is None:
+                break
+            try:
+                here = here[part]
+            except (KeyError, OSError):
+                return _broken_link(here, part, below, follow - 1)
         return (
-            f"{place} is a link to {link.path}, which is missing; the file is incomplete, write "
+            f"{place} is a link to {link.path}, which is missing; the file is incomplete: write "
             "it again from its source."
         )
     return f"{place} cannot be read: the file is damaged; copy it again from its source."

@@ -16,7 +16,6 @@ import zarr
 FORMAT = "hipct-scan-store"
 VERSION = 1
 ATTRIBUTE = "hipct"
-PARTIAL_SUFFIX = ".partial"
 
 CHUNK_ANGLES = 16
 CHUNK_ROWS = 16

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import math
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,21 +11,17 @@ from typing import Any, Self
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
+from hipct.acquisition.frame_sink import FrameSink, plan_shard_frames
 from hipct.acquisition.scan import FrameKind, ScanInfo
-from hipct.acquisition.store_layout import (
-    ATTRIBUTE,
-    CHUNK_ANGLES,
-    FORMAT,
-    PARTIAL_SUFFIX,
-    SHARD_ANGLES,
-    VERSION,
-    FrameLayout,
-    fast_codecs,
+from hipct.acquisition.store_files import (
+    PartialFolder,
+    refuse_existing_store,
+    refuse_full_disk,
+    writing,
 )
-from hipct.core.errors import HipctError, InputError, OutputError, PlanError
-from hipct.core.files import free_bytes
+from hipct.acquisition.store_layout import ATTRIBUTE, FORMAT, VERSION
+from hipct.core.errors import InputError
 
 DEFAULT_MEMORY_BYTES = 2 << 30
 
@@ -77,22 +68,20 @@ class ScanStoreWriter:
     ) -> None:
         self.path = Path(path)
         self.info = info
-        self._attributes = dict(attributes or {})
+        self._attributes = _json_attributes(attributes)
         if ATTRIBUTE in self._attributes:
             raise InputError(f"The attribute {ATTRIBUTE!r} belongs to the store itself; rename it.")
         refuse_existing_store(self.path, overwrite)
         shard_frames = plan_shard_frames(info, memory_bytes)
-        _refuse_full_disk(self.path, info)
-        self._partial = self.path.with_name(self.path.name + PARTIAL_SUFFIX)
-        self._lock_file = _claim(self._partial)
+        refuse_full_disk(self.path, info.nbytes)
+        self._sinks: dict[FrameKind, FrameSink] = {}
+        self._folder = PartialFolder(self.path)
         self._open = True
         try:
-            with _writing(self.path):
-                self._group = zarr.create_group(self._partial, zarr_format=3)
-                self._sinks = {
-                    kind: _FrameSink(self._group, kind, getattr(info, kind), info, shard_frames)
-                    for kind in _KINDS
-                }
+            with writing(self.path):
+                self._group = zarr.create_group(self._folder.path, zarr_format=3)
+                for kind in _KINDS:
+                    self._sinks[kind] = FrameSink(self._group, kind, info, shard_frames)
                 self._write_vectors()
         except BaseException:
             self.abort()
@@ -131,21 +120,23 @@ class ScanStoreWriter:
         self, name: str, array: NDArray[Any], attributes: Mapping[str, Any] | None = None
     ) -> None:
         """Keep an array of what a simulated scan was made from, as ``truth/<name>``."""
-        with _writing(self.path):
+        described = _json_attributes(attributes)
+        with writing(self.path):
             values = np.asarray(array)
             stored = self._truth_group().create_array(
                 name,
                 shape=values.shape,
                 chunks=tuple(min(64, max(size, 1)) for size in values.shape),
                 dtype=values.dtype,
-                attributes=dict(attributes or {}),
+                attributes=described,
             )
             stored[...] = values
 
     def write_truth_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Keep values that a simulated scan was made from, as attributes of ``truth``."""
-        with _writing(self.path):
-            self._truth_group().attrs.update(dict(attributes))
+        described = _json_attributes(attributes)
+        with writing(self.path):
+            self._truth_group().attrs.update(described)
 
     def close(self) -> None:
         """Make the store whole: all frames on disk, marked, under its own name.
@@ -160,26 +151,24 @@ class ScanStoreWriter:
         if not self._open:
             return
         try:
-            with _writing(self.path):
+            with writing(self.path):
                 for sink in self._sinks.values():
                     sink.close()
                 self._group.attrs.update({ATTRIBUTE: self._header(), **self._attributes})
-                _flush_to_disk(self._partial)
-                self._lock_name.unlink()
-                _replace(self._partial, self.path)
+                self._folder.commit()
         except BaseException:
             self.abort()
             raise
-        self._release()
+        self._open = False
 
     def abort(self) -> None:
         """Remove what was written."""
         if not self._open:
             return
-        for sink in getattr(self, "_sinks", {}).values():
+        for sink in self._sinks.values():
             sink.stop()
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._release()
+        self._folder.discard()
+        self._open = False
 
     def __enter__(self) -> Self:
         return self
@@ -195,18 +184,10 @@ class ScanStoreWriter:
         else:
             self.abort()
 
-    @property
-    def _lock_name(self) -> Path:
-        return self._partial / _LOCK_NAME
-
-    def _release(self) -> None:
-        self._open = False
-        os.close(self._lock_file)
-
     def _write(self, kind: FrameKind, first: int, block: NDArray[Any]) -> None:
         if not self._open:
             raise InputError(f"{self.path} is closed already; open a new writer.")
-        with _writing(self.path):
+        with writing(self.path):
             self._sinks[kind].write(first, block)
 
     def _truth_group(self) -> zarr.Group:
@@ -254,265 +235,12 @@ class ScanStoreWriter:
         }
 
 
-class _FrameSink:
-    """Collects frames until a row of shards is full, and writes it while the next one fills.
-
-    The buffer is one array per row of shards, so that a shard is contiguous when it is encoded.
-    """
-
-    def __init__(
-        self, group: zarr.Group, kind: FrameKind, count: int, info: ScanInfo, shard_frames: int
-    ) -> None:
-        self.kind, self.count = kind, count
-        self.layout = FrameLayout.of((count, info.rows, info.columns), shard_frames)
-        self._dtype = info.dtype
-        self._next = 0
-        self._buffers: list[NDArray[Any]] = []
-        self._spare: list[NDArray[Any]] = []
-        self._worker: ThreadPoolExecutor | None = None
-        self._pending: Future[None] | None = None
-        with fast_codecs():
-            self._array = group.create_array(
-                kind,
-                shape=self.layout.shape,
-                chunks=self.layout.chunks,
-                shards=self.layout.shards,
-                dtype=self._dtype,
-                compressors=BloscCodec(
-                    cname="lz4", clevel=5, shuffle="bitshuffle", typesize=self._dtype.itemsize
-                ),
-                dimension_names=[{"projections": "angle"}.get(kind, kind[:-1]), "row", "column"],
-                # Blocks of zeros are stored too: comparing costs more than lz4 of zeros does,
-                # and -0.0 would come back as 0.0.
-                config={"write_empty_chunks": True},
-            )
-
-    def write(self, first: int, block: NDArray[Any]) -> None:
-        """Append a block."""
-        block = np.asarray(block)
-        _, rows, columns = self.layout.shape
-        if block.ndim != 3 or block.shape[1:] != (rows, columns) or block.dtype != self._dtype:
-            raise InputError(
-                f"A block of {self.kind} has the shape {block.shape} and the dtype {block.dtype}; "
-                f"it has to be (n, {rows}, {columns}) of {self._dtype}."
-            )
-        if first != self._next or first + len(block) > self.count:
-            raise InputError(
-                f"A block of {self.kind} {first} to {first + len(block)} was given where "
-                f"{self._next} of {self.count} come next; blocks come in order and without gaps."
-            )
-        depth = self.layout.shards[0]
-        taken = 0
-        while taken < len(block):
-            if not self._buffers:
-                self._buffers = self._fresh_buffers()
-            inside = self._next % depth
-            take = min(depth - inside, len(block) - taken)
-            for (top, bottom), buffer in zip(self.layout.bands, self._buffers, strict=True):
-                buffer[inside : inside + take] = block[taken : taken + take, top:bottom]
-            taken += take
-            self._next += take
-            if self._next % depth == 0 or self._next == self.count:
-                self._flush()
-
-    def close(self) -> None:
-        """Wait until all is written."""
-        if self._next < self.count:
-            raise InputError(
-                f"Only {self._next} of {self.count} {self.kind} were written; the store cannot "
-                "be made whole."
-            )
-        self._wait()
-        self.stop()
-
-    def stop(self) -> None:
-        """End the worker thread, whatever it does."""
-        if self._worker is not None:
-            self._worker.shutdown(wait=True)
-            self._worker = None
-        self._buffers, self._spare, self._pending = [], [], None
-
-    def _fresh_buffers(self) -> list[NDArray[Any]]:
-        if self._spare:
-            spare, self._spare = self._spare, []
-            return spare
-        frames = min(self.layout.shards[0], self.count)
-        columns = self.layout.shape[2]
-        return [
-            np.empty((frames, bottom - top, columns), self._dtype)
-            for top, bottom in self.layout.bands
-        ]
-
-    def _flush(self) -> None:
-        self._wait()
-        start = (self._next - 1) // self.layout.shards[0] * self.layout.shards[0]
-        buffers, self._buffers = self._buffers, []
-        if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix="hipct-store")
-        self._pending = self._worker.submit(self._store, start, self._next, buffers)
-        if self._next == self.count:
-            self._wait()
-            self._spare = []
-
-    def _wait(self) -> None:
-        if self._pending is not None:
-            self._pending.result()
-            self._pending = None
-
-    def _store(self, start: int, stop: int, buffers: list[NDArray[Any]]) -> None:
-        for (top, bottom), buffer in zip(self.layout.bands, buffers, strict=True):
-            self._array[start:stop, top:bottom] = buffer[: stop - start]
-        self._spare = buffers
-
-
-def plan_shard_frames(info: ScanInfo, memory_bytes: int) -> int:
-    """Angles of a shard whose two buffers, and one shard being encoded, fit the memory.
-
-    Raises
-    ------
-    PlanError
-        If the smallest shard does not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> info = ScanInfo(projections=6000, rows=2048, columns=2048, dtype=np.dtype("uint16"),
-    ...                 angles_rad=np.linspace(0, 3, 6000))
-    >>> plan_shard_frames(info, 4 << 30), plan_shard_frames(info, 1 << 30)
-    (128, 32)
-    """
-    frame = info.rows * info.columns * info.dtype.itemsize
-    most = max(info.projections, info.flats, info.darks)
-    frames = SHARD_ANGLES
-    while True:
-        held = min(frames, most)
-        layout = FrameLayout.of((most, info.rows, info.columns), frames)
-        # Raw and encoded bytes of the shard at work come on top of the two buffers.
-        needed = 2 * held * frame + 2 * math.prod(layout.shards) * info.dtype.itemsize
-        if needed <= memory_bytes:
-            return frames
-        if frames == CHUNK_ANGLES:
-            raise PlanError(
-                f"Writing the scan store of frames of {info.rows} x {info.columns} {info.dtype} "
-                f"needs {needed / 1e9:.2f} GB of memory and {memory_bytes / 1e9:.2f} GB are "
-                f"allowed; allow at least the former."
-            )
-        frames //= 2
-
-
-def refuse_existing_store(path: Path, overwrite: bool) -> None:
-    """Raise unless a store may be written at ``path``.
-
-    Raises
-    ------
-    OutputError
-        If something lies there and it is not an overwritable scan store, or its folder is
-        missing.
-    """
-    if not path.name:
-        raise OutputError(f"{path} is no name for a scan store; give one such as scan.zarr.")
-    if not path.parent.is_dir():
-        raise OutputError(
-            f"{path} cannot be written, since the folder {path.parent} does not exist; make it "
-            "first."
-        )
-    if not path.exists() and not path.is_symlink():
-        return
-    if not overwrite:
-        raise OutputError(
-            f"{path} exists already and was left as it is; choose another name, "
-            "or give --overwrite (Python: overwrite=True) to replace it."
-        )
-    if not _is_store(path):
-        raise OutputError(
-            f"{path} exists and is no scan store, so that it is not overwritten; choose another "
-            "name, or remove it yourself."
-        )
-
-
-_LOCK_NAME = ".writing"
-
-
-def _is_store(path: Path) -> bool:
+def _json_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    # Found out now rather than at the end of a long import.
     try:
-        attributes = zarr.open_group(path, mode="r").attrs
-        header = attributes.get(ATTRIBUTE)
-    except Exception:  # zarr raises many kinds of errors for what is no group
-        return False
-    return isinstance(header, dict) and header.get("format") == FORMAT
-
-
-def _refuse_full_disk(path: Path, info: ScanInfo) -> None:
-    free = free_bytes(path.parent)
-    if info.nbytes > free:
-        raise OutputError(
-            f"{path} may take up to {info.nbytes / 1e9:.2f} GB and the disk has "
-            f"{free / 1e9:.2f} GB free; make room or choose another disk."
-        )
-
-
-def _claim(partial: Path) -> int:
-    """Own ``partial``: made anew, and locked for as long as this process lives."""
-    try:
-        if partial.exists():
-            try:
-                stale = os.open(partial / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
-            except NotADirectoryError as error:
-                raise OutputError(
-                    f"{partial} is in the way of the store while it is written; move it away."
-                ) from error
-            try:
-                fcntl.flock(stale, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(
-                    f"{partial} is being written by another job right now; wait for it, or "
-                    "choose another name."
-                ) from error
-            finally:
-                os.close(stale)
-            shutil.rmtree(partial)
-        partial.mkdir()
-        lock = os.open(partial / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if isinstance(error, HipctError):
-            raise
-        raise OutputError(f"{partial} could not be made: {error.strerror or error}.") from error
-    return lock
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn what the disk or the codecs raise into one sentence."""
-    try:
-        yield
-    except HipctError:
-        raise
-    except (OSError, RuntimeError) as error:
-        # The Rust codecs report a full disk as a RuntimeError with the system's words inside.
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OutputError(
-            f"{path} could not be written ({reason}); {free_bytes(path.parent) / 1e9:.2f} GB are "
-            "free on its disk. What was written of it has been removed."
+        json.dumps(dict(attributes or {}), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The attributes have to be numbers, texts, lists and mappings of JSON ({error})."
         ) from error
-
-
-def _flush_to_disk(folder: Path) -> None:
-    for directory, _, names in os.walk(folder):
-        for name in names:
-            descriptor = os.open(os.path.join(directory, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-
-def _replace(partial: Path, path: Path) -> None:
-    if not path.exists():
-        os.rename(partial, path)
-        return
-    old = path.with_name(path.name + ".replaced")
-    shutil.rmtree(old, ignore_errors=True)
-    os.rename(path, old)
-    os.rename(partial, path)
-    shutil.rmtree(old, ignore_errors=True)
+    return dict(attributes or {})

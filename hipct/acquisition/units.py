@@ -87,7 +87,7 @@ def normalise_unit(unit: str | bytes) -> str:
     if any(text in table for table in _TABLES.values()):
         return text
     # Long names are written in any case; short ones are not touched, since M and m differ.
-    word = text.lower()
+    word = text.lower() if len(text) > 2 else text
     if len(word) > 3 and word.endswith("s"):
         word = word[:-1]
     if any(word in table for table in _TABLES.values()):
