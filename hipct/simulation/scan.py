@@ -1,0 +1,249 @@
+"""Simulate a HiP-CT scan of a random organ with known truth, into a scan store."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hipct.acquisition.scan import Acquisition, ScanInfo
+from hipct.acquisition.store import ScanStoreWriter
+from hipct.core.errors import InputError
+from hipct.core.physics import wavelength_m
+from hipct.core.progress import Observer, Silent
+from hipct.simulation.anatomy import build_jar, build_organ
+from hipct.simulation.camera import STAGE, Camera, Timetable, sampled_finely_enough
+from hipct.simulation.detector import Detector
+from hipct.simulation.organ import Organ
+from hipct.simulation.truth import Setup, Truth, write_truth
+
+OVERLAP = 0.16
+AXIS_BESIDE_MIDDLE = 1.3
+AXIS_FRACTION = 0.3
+ORGAN_IN_JAR = 0.86
+FRINGE_PX = 4
+SMALLEST_RADIUS_PX = 8
+BLOCK_BYTES = 64 << 20
+
+
+def simulate_scan(
+    out: str | Path,
+    *,
+    acquisition: Acquisition = "half",
+    columns: int = 512,
+    rows: int = 512,
+    angles: int | ArrayLike = 1500,
+    energy_kev: float = 90.0,
+    distance_m: float = 3.5,
+    pixel_size_um: float = 20.0,
+    delta_beta: float = 1500.0,
+    noise: float | None = 5000.0,
+    drift: float = 0.01,
+    rings: float = 0.01,
+    zingers: float = 0.0,
+    dead_pixels: float = 0.0,
+    jar: bool = False,
+    seed: int = 0,
+    axis: float | None = None,
+    organ: Organ | None = None,
+    propagation: bool = True,
+    oversampling: int = 4,
+    blur_px: float = 0.5,
+    flats: int = 20,
+    darks: int = 10,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+) -> Path:
+    """Simulate a scan of an organ by propagation-based phase contrast.
+
+    Without a jar the flats are those of a reference scan through jar and medium, so that the
+    truth is the organ's difference to the medium; with one they are of the open beam. The store
+    holds no hint of the rotation axis: it stands in the truth.
+
+    Parameters
+    ----------
+    out : str or Path
+        Scan store to write.
+    acquisition : "full" or "half"
+        Full: 180 degrees, axis near the middle; half: 360 degrees, axis near the right edge.
+    columns, rows : int
+        Of the detector.
+    angles : int or (n,) array_like
+        Number of views, evenly spaced without the end angle, or the angles in radians.
+    energy_kev, distance_m, pixel_size_um : float
+        Photon energy, effective propagation distance, effective pixel size.
+    delta_beta : float
+        delta / beta of all of the organ (not used for an ``organ`` that has its own delta).
+    noise : float or None
+        Photons per pixel in the brightest part of the open beam; None for a scan without noise.
+    drift, rings, zingers, dead_pixels : float
+        See :class:`hipct.simulation.detector.Detector`.
+    jar : bool
+        Put the organ into a jar full of medium, all inside the field.
+    seed : int
+        The same seed gives the same bytes.
+    axis : float, optional
+        Detector column of the rotation axis. Default: 1.3 pixels beside the middle (full), or
+        where 16 % of the columns are common to both half turns (half).
+    organ : Organ, optional
+        Instead of a random one.
+    propagation : bool
+        False, as distance 0, leaves pure absorption.
+    oversampling : int
+        Fine samples along the edge of a pixel; raised, and said so, where the phase is steep.
+    blur_px : float
+        Standard deviation of the detector's point spread in pixels.
+    flats, darks : int
+        Flats in each of three groups (before, between, after), and darks before.
+    overwrite : bool
+        Replace an existing store.
+    observer : Observer, optional
+        Told of the progress.
+
+    Returns
+    -------
+    Path
+        The store. :func:`hipct.simulation.load_truth` reads the truth from it.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range, or no sampling carries the phase.
+    OutputError
+        If the store exists or cannot be written.
+    """
+    observer = observer if observer is not None else Silent()
+    angles_rad = _angles(angles, acquisition)
+    for name, value in (("flats", flats), ("darks", darks)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; give 1 or more.")
+    setup = Setup(
+        acquisition=acquisition,
+        rows=rows,
+        columns=columns,
+        axis_px=_axis(axis, acquisition, columns),
+        pixel_size_um=pixel_size_um,
+        distance_m=distance_m if propagation else 0.0,
+        energy_kev=energy_kev,
+        blur_px=blur_px,
+        oversampling=oversampling,
+        seed=seed,
+    )
+    detector = Detector(
+        rows=rows,
+        columns=columns,
+        photons=noise,
+        drift=drift,
+        rings=rings,
+        zingers=zingers,
+        dead_pixels=dead_pixels,
+        seed=seed,
+    )
+    if organ is None:
+        organ = _organ(setup, delta_beta, jar)
+    setup = sampled_finely_enough(organ, setup, angles_rad, observer)
+    truth = Truth(organ, setup)
+    timetable = Timetable.of(angles_rad.size, flats, darks, seed)
+    camera = Camera(truth, detector, timetable)
+    saturated = 0
+    info = _info(setup, angles_rad, timetable)
+    with ScanStoreWriter(out, info, overwrite=overwrite) as writer:
+        writer.write_darks(0, camera.darks())
+        writer.write_flats(0, camera.flats())
+        write_truth(writer, truth)
+        block = max(1, min(writer.angle_chunk, BLOCK_BYTES // (2 * rows * columns)))
+        observer.start(STAGE, angles_rad.size)
+        for first in range(0, angles_rad.size, block):
+            frames = camera.projections(first, angles_rad[first : first + block], observer)
+            saturated += int(np.count_nonzero(frames == np.iinfo(frames.dtype).max))
+            writer.write_projections(first, frames)
+        observer.finish(STAGE)
+    if camera.refined:
+        observer.say(
+            f"{camera.refined} of {angles_rad.size} views were computed on finer samples, as "
+            "their phase is too steep for the others'."
+        )
+    if saturated:
+        observer.say(
+            f"{saturated} pixels of the projections reach the end of 16 bits (bright fringes, "
+            "zingers or stuck pixels)."
+        )
+    return Path(out)
+
+
+def _angles(angles: int | ArrayLike, acquisition: str) -> NDArray[np.float64]:
+    if acquisition not in ("full", "half"):
+        raise InputError(f"The acquisition is {acquisition!r}; it has to be 'full' or 'half'.")
+    values = np.asarray(angles, dtype=np.float64)
+    if values.ndim == 0:
+        if values < 1 or values != int(values):
+            raise InputError(f"The number of angles is {angles!r}; give 1 or more.")
+        turn = math.pi if acquisition == "full" else 2 * math.pi
+        return np.arange(int(values), dtype=np.float64) * (turn / int(values))
+    if values.ndim != 1 or values.size == 0 or not np.all(np.isfinite(values)):
+        raise InputError(
+            f"The angles have shape {values.shape}; give a row of finite angles in radians."
+        )
+    return values
+
+
+def _axis(axis: float | None, acquisition: str, columns: int) -> float:
+    middle = (columns - 1) / 2
+    if axis is None:
+        if acquisition == "full":
+            return middle + AXIS_BESIDE_MIDDLE
+        return round(columns - 1 - (OVERLAP * columns - 1) / 2) + AXIS_FRACTION
+    if not math.isfinite(axis):
+        raise InputError(f"The axis is {axis}; give a detector column.")
+    if acquisition == "full" and not 0 <= axis <= columns - 1:
+        raise InputError(
+            f"The axis is column {axis}, off the detector (0 to {columns - 1}); a full scan needs "
+            "it on the detector, a half-acquisition does not."
+        )
+    return float(axis)
+
+
+def _organ(setup: Setup, delta_beta: float, jar: bool) -> Organ:
+    """A random organ that the field holds whole in the horizontal, with room for its fringes."""
+    if not (math.isfinite(delta_beta) and delta_beta >= 0):
+        raise InputError(f"delta_beta is {delta_beta}; it has to be 0 or more.")
+    sides = setup.axis_px, setup.columns - 1 - setup.axis_px
+    reach = min(sides) if setup.acquisition == "full" else max(sides)
+    room = FRINGE_PX + setup.imaging.reach_um / setup.pixel_size_um
+    radius = (reach - room) * setup.pixel_size_um
+    if radius < SMALLEST_RADIUS_PX * setup.pixel_size_um:
+        raise InputError(
+            f"The field reaches {reach:g} columns from the axis, of which {room:.0f} are left for "
+            f"fringes, which leaves no room for an organ; give at least "
+            f"{2 * (room + SMALLEST_RADIUS_PX):.0f} columns around the axis."
+        )
+    # mu = 4 pi beta / lambda
+    delta_per_mu = delta_beta * wavelength_m(setup.energy_kev) * 1e2 / (4 * math.pi)
+    if not jar:
+        return build_organ(radius, seed=setup.seed).with_delta(delta_per_mu)
+    organ = build_organ(ORGAN_IN_JAR * radius, seed=setup.seed)
+    return organ.together_with(build_jar(radius)).with_delta(delta_per_mu)
+
+
+def _info(setup: Setup, angles_rad: NDArray[np.float64], timetable: Timetable) -> ScanInfo:
+    return ScanInfo(
+        projections=angles_rad.size,
+        rows=setup.rows,
+        columns=setup.columns,
+        dtype=np.dtype(np.uint16),
+        angles_rad=angles_rad,
+        acquisition=setup.acquisition,
+        pixel_size_um=setup.pixel_size_um,
+        distance_m=setup.distance_m,
+        energy_kev=setup.energy_kev,
+        projection_index=timetable.projection,
+        flat_index=timetable.flat,
+        dark_index=timetable.dark,
+        current=timetable.current_ma(timetable.projection),
+        flat_current=timetable.current_ma(timetable.flat),
+        current_unit="mA",
+        source=f"simulation, seed {setup.seed}",
+        format="simulation",
+    )
