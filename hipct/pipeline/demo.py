@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,9 @@ def run_demo(
     true = truth.volume(slice(row, row + 1))[0]
     with_phase = open_volume(result.path).physical(0, row)
     without = _without_phase(store, row, result.axis)
+    # An axis that was found a little off makes slices of another width.
+    size = min(plane.shape[0] for plane in (true, with_phase, without))
+    true, with_phase, without = (_centre(plane, size) for plane in (true, with_phase, without))
     effect = out / "phase-effect.png"
     tissue = float(np.median(true[true > 0.25 * true.max()]))
     _draw(effect, without, with_phase, true, tissue)
@@ -167,10 +171,9 @@ def _draw(
 ) -> None:
     """The three slices on one grey scale, and below them their centres, enlarged."""
     low, high = -0.4 * tissue, 1.8 * tissue
-    size = min(without.shape[0], with_phase.shape[0], true.shape[0])
-    slices = [grey(_centre(plane, size), low, high) for plane in (without, with_phase, true)]
-    crop = round(CROP * size)
-    factor = max(1, size // crop)
+    slices = [grey(plane, low, high) for plane in (without, with_phase, true)]
+    crop = max(1, round(CROP * true.shape[0]))
+    factor = true.shape[0] // crop
     details = [
         np.repeat(np.repeat(_centre(plane, crop), factor, axis=0), factor, axis=1)
         for plane in slices
@@ -180,6 +183,7 @@ def _draw(
     write_png(path, panels([*slices, *details], captions, columns=3))
 
 
-def _centre(plane: NDArray[np.generic], size: int) -> NDArray[np.generic]:
+def _centre(plane: NDArray[Any], size: int) -> NDArray[Any]:
+    """Middle ``size`` x ``size`` pixels of a square plane."""
     first = (plane.shape[0] - size) // 2
     return plane[first : first + size, first : first + size]

@@ -138,13 +138,15 @@ def test_a_reader_that_goes_away_is_no_failure_to_shout_about(tmp_path: Path) ->
 def test_ctrl_c_ends_the_command_with_one_line(tmp_path: Path) -> None:
     wait = tmp_path / "wait.py"
     wait.write_text(
-        "import sys, time\n"
+        "import contextlib, time\n"
+        "import hipct.acquisition.open as opening\n"
         "import hipct.pipeline.run as run\n"
         "from hipct.cli.main import main\n"
         "def reconstruct(*_, **__):\n"
         "    print('begun', flush=True)\n"
         "    time.sleep(60)\n"
         "run.reconstruct = reconstruct\n"
+        "opening.open_scan = lambda *_, **__: contextlib.nullcontext()\n"
         "main(['reconstruct', 'scan.h5', '-o', 'o.ome.zarr'])\n",
         encoding="utf-8",
     )

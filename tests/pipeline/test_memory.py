@@ -36,7 +36,9 @@ def test_amounts(amount: str | int, size: int) -> None:
     "amount", ["", "GB", "8XB", "-1GB", "0", "0.1B", 0, -5, True, None, 2.5, "8 G B", "1e9", "٣GB"]
 )
 def test_other_amounts_are_refused(amount: object) -> None:
-    with pytest.raises(ConfigError, match=r"An amount of memory is .* allowed is a number of bytes"):
+    with pytest.raises(
+        ConfigError, match=r"An amount of memory is .* allowed is a number of bytes"
+    ):
         parse_bytes(amount)
 
 
