@@ -77,7 +77,7 @@ def view(path: Path | str, *, show: bool = True) -> Any:
     napari = require("napari", "viewer", "hipct view")
     viewer = napari.Viewer(show=show, title=f"{options['name']} - hipct")
     viewer.add_image(levels, **options)
-    viewer.scale_bar.visible = True
+    viewer.canvas.overlays.scale_bar.visible = True
     if show:
         napari.run()
     return viewer
