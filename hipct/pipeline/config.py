@@ -106,8 +106,8 @@ class RepairConfig(Section):
     )
     zinger_threshold: float = setting(
         0.0,
-        "A transmission value is a zinger where it exceeds the median of its 3 x 3 neighbours by "
-        "this fraction; 0 switches the search off",
+        "A value is a zinger where its transmission exceeds the median of its 3 x 3 neighbours by "
+        "this much, e.g. 0.2; 0 switches the search off",
         ge=0,
         le=100,
     )
@@ -156,15 +156,30 @@ class RingsConfig(Section):
         "none", "Filter: none, sorting (Vo 2018), or wavelet (Muench 2009)"
     )
     size_px: int = setting(
-        31, "Width of the median window of the sorting filter", unit="columns", ge=3, le=1001
+        21,
+        "Width of the median window of the sorting filter, twice that of the widest stripe",
+        unit="columns",
+        ge=3,
+        le=1001,
+        allowed="an odd number from 3 up to 1001 (columns)",
     )
-    levels: int = setting(4, "Levels of the wavelet filter", ge=1, le=12)
+    levels: int = setting(
+        5, "Levels of the wavelet filter; 2**levels columns is the widest stripe", ge=1, le=12
+    )
     sigma: float = setting(
-        2.0,
-        "Width of the damping of the wavelet filter, in Fourier samples along the angle",
+        1.0,
+        "Frequencies along the angle that the wavelet filter damps; more takes partial stripes",
+        unit="periods per sinogram",
         gt=0,
         le=100,
     )
+
+    @field_validator("size_px")
+    @classmethod
+    def _median_has_a_middle(cls, size: int) -> int:
+        if size % 2 == 0:
+            raise ValueError("the window has to have a middle")
+        return size
 
 
 class AxisConfig(Section):
@@ -228,7 +243,6 @@ class VolumeConfig(Section):
     chunk: Literal[32, 64, 128] = setting(
         128, "Voxels along a chunk's edge; the plan may lower its depth to fit the memory"
     )
-    compression_level: int = setting(3, "Level of Blosc's zstd", ge=0, le=9)
 
     @model_validator(mode="after")
     def _percentiles_are_percent(self) -> VolumeConfig:

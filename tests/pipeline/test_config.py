@@ -452,3 +452,14 @@ def test_any_override_is_read_or_refused(overrides: list[str]) -> None:
         assert merge(merged, []) == merged
     else:
         assert merged.isprintable()
+
+
+def test_defaults_agree_with_the_functions_that_they_go_to() -> None:
+    from hipct.preparation.rings_sorting import SIZE_PX
+    from hipct.preparation.rings_wavelet import LEVELS, SIGMA
+
+    rings = Config().rings
+    assert (rings.size_px, rings.levels, rings.sigma) == (SIZE_PX, LEVELS, SIGMA)
+    assert refusal(rings={"size_px": 20}) == (
+        "rings.size_px is 20; allowed is an odd number from 3 up to 1001 (columns)."
+    )
