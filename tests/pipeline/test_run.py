@@ -48,17 +48,17 @@ def force(monkeypatch, cut):
     monkeypatch.setattr(hipct.pipeline.plan, "cuts", lambda *_: iter([cut]))
 
 
-@pytest.mark.parametrize(("acquisition", "axis"), [("full", None), ("half", 8.3)])
+@pytest.mark.parametrize(("acquisition", "axis"), [("full", None), ("half", 22.7)])
 def test_absolute_values_come_out(tmp_path, discs, acquisition, axis):
-    scan = discs(columns=64, rows=40, angles=200, acquisition=acquisition, axis=axis)
+    scan = discs(columns=96, rows=40, angles=300, acquisition=acquisition, axis=axis)
     result = reconstruct(scan, tmp_path / "v.ome.zarr", Config(**PLAIN))
     window = result.window
     volume = levels(result.path)[0] * window.scale + window.offset
     side = volume.shape[-1]
     position = np.arange(side) - (side - 1) / 2
     radius = np.hypot(position[:, None], position)
-    true_axis = (63 / 2 + 0.4) if axis is None else axis
-    reach = max(true_axis, 63 - true_axis) if axis else min(true_axis, 63 - true_axis)
+    true_axis = (95 / 2 + 0.4) if axis is None else axis
+    reach = max(true_axis, 95 - true_axis) if axis else min(true_axis, 95 - true_axis)
     assert abs(result.axis - true_axis) < 0.1
     assert result.unit == "1/pixel"
     small = np.hypot(position[:, None] - 0.2 * reach, position - 0.3 * reach)
