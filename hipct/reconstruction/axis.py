@@ -1,0 +1,388 @@
+"""The rotation axis, found from projections."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hipct.core.arrays import Array, namespace
+from hipct.core.errors import InputError
+from hipct.reconstruction.axis_overlap import MirrorPeak, mirror_peak, refine_axis
+from hipct.reconstruction.axis_pair import (
+    Pairs,
+    opposite_pairs,
+    static_stripes,
+    typical_step,
+)
+from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
+
+Acquisition = Literal["full", "half"]
+AxisMethod = Literal["auto", "pairs", "sinogram", "overlap"]
+Float = NDArray[np.float64]
+
+_METHODS_OF = {"full": ("auto", "pairs", "sinogram"), "half": ("auto", "overlap")}
+_MOST_LINES = 256
+_LEAST_OVERLAP_PX = 32
+_SURE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisCandidate:
+    """What one method, or one part of the rows, says.
+
+    Attributes
+    ----------
+    method : str
+        ``"pairs"``, ``"sinogram"``, ``"overlap"``, with the part of the rows where not all.
+    value : float
+        Axis in columns.
+    uncertainty_px : float
+        Its standard error.
+    """
+
+    method: str
+    value: float
+    uncertainty_px: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisEstimate:
+    """A rotation axis and how far to trust it.
+
+    Attributes
+    ----------
+    value : float
+        Axis in detector columns, pixel centres at integers.
+    method : str
+        Method whose value this is: of several the one with the smallest uncertainty.
+    confidence : float
+        0 to 1, the product of: how far the mirror correlation stands above its next best peak
+        and above chance; ``1 / (1 + (2 uncertainty_px)^2)``; and, where two methods ran,
+        ``1 / (1 + (their difference / (0.5 px + twice its standard error))^2)``. Below 0.5 the
+        notes say so and the value has to be looked at.
+    uncertainty_px : float
+        Standard error in pixels, estimated from the residuals column by column.
+    candidates : tuple of AxisCandidate
+        All methods' values, and those of the upper and lower half of the rows.
+    notes : tuple of str
+        Sentences for a person: doubts, disagreement, tilt, a hint that was not followed.
+    """
+
+    value: float
+    method: str
+    confidence: float
+    uncertainty_px: float
+    candidates: tuple[AxisCandidate, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Mirror:
+    """Result of the mirror correlation: its peak and the refined value."""
+
+    peak: MirrorPeak
+    value: float
+    uncertainty: float
+    clarity: float
+
+
+def find_axis(
+    projections: Array,
+    angles: ArrayLike,
+    *,
+    acquisition: Acquisition = "full",
+    method: AxisMethod = "auto",
+    hint: float | None = None,
+    search: float | None = None,
+    min_overlap: int | None = None,
+) -> AxisEstimate:
+    """Find the rotation axis of a scan.
+
+    Parameters
+    ----------
+    projections : ndarray, (angles, rows, columns)
+        Line integrals or transmission (any function of the transmission that grows or falls
+        throughout will do) of one or some rows; more rows, less noise. The rows must be flat
+        field corrected and finite. The search runs on the host; CuPy arrays are copied.
+    angles : array_like, (angles,)
+        Radians, in any order, even or not, of any range from 180 degrees (the end angle may be
+        left out); beyond 360 degrees they wrap.
+    acquisition : {"full", "half"}
+        Full: the axis lies in the middle half of the columns. Half: anywhere, of a scan of more
+        than 180, usually 360 degrees, as long as ``min_overlap`` columns are seen from both
+        sides.
+    method : {"auto", "pairs", "sinogram", "overlap"}
+        Full scans: ``"pairs"`` mirrors views onto their opposites, ``"sinogram"`` empties the
+        outside of the double wedge in the spectrum of the sinogram; ``"auto"`` does both and
+        lets their agreement speak for the confidence. Half-acquisition: ``"overlap"`` (=
+        ``"auto"``).
+    hint : float, optional
+        Expected axis in columns, e.g. from the motors.
+    search : float, optional
+        How far from the hint to look, in columns; default 5 % of the columns and at least 16.
+        Where nothing convincing is found there, the whole range is searched, and the notes say
+        so.
+    min_overlap : int, optional
+        Fewest columns seen from both sides; default half of the columns (full), 32 (half).
+
+    Returns
+    -------
+    AxisEstimate
+
+    Raises
+    ------
+    InputError
+        For fewer than 2 views, less than 180 degrees, no opposite views, NaN, shapes that do not
+        fit, a hint off the detector, or an unknown method.
+
+    Notes
+    -----
+    Static stripes (rings) are the same in all views and would pull the axis; they are removed
+    through the mean over opposite views, or enter the noise model of the sinogram method. Both
+    ends of the detector are kept out of every comparison, so that a truncated object does not
+    pull the axis to the middle.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> angles = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+    >>> columns = np.arange(128)
+    >>> place = 60.3 + 25 * np.cos(angles - 0.4)[:, None]
+    >>> projections = np.exp(-((columns - place) ** 2) / 50)[:, None, :]
+    >>> round(find_axis(projections, angles).value, 2)
+    60.3
+    """
+    views, radians = _checked(projections, angles)
+    _check_options(
+        views.shape[2], acquisition, method, hint=hint, search=search, min_overlap=min_overlap
+    )
+    columns = views.shape[2]
+    sets = opposite_pairs(views, radians, max(1, _MOST_LINES // views.shape[1]))
+    if not sets:
+        raise InputError(
+            f"No two of the {len(views)} views lie 180 degrees apart; the axis needs opposite "
+            "views (check that the angles are in radians)."
+        )
+    if min_overlap is None:
+        min_overlap = columns // 2 if acquisition == "full" else _LEAST_OVERLAP_PX
+    notes: list[str] = []
+    mirror = _search(sets, columns, hint=hint, search=search, min_overlap=min_overlap, notes=notes)
+    if mirror is None:
+        raise InputError(
+            f"No axis can be tried: {columns} columns with an overlap of {min_overlap} or more"
+            f"{'' if hint is None else f' around {hint:g}'} leave no position, or the rows hold "
+            "nothing; give other rows, a smaller min_overlap or the axis itself."
+        )
+    name = "pairs" if acquisition == "full" else "overlap"
+    candidates = [AxisCandidate(method=name, value=mirror.value, uncertainty_px=mirror.uncertainty)]
+    chosen = candidates[0]
+    confidence = mirror.clarity
+    if acquisition == "full" and method != "pairs":
+        wedge = _sinogram_candidate(views, radians, mirror.value)
+        if wedge is None:
+            if method == "sinogram":
+                raise InputError(
+                    f"The sinogram method found no axis in {len(views)} views; it needs at least "
+                    "16 views in 180 degrees and something in them: use method='pairs'."
+                )
+            notes.append("The sinogram method could not be used, so that no second method agrees.")
+        else:
+            candidates.append(wedge)
+            chosen = wedge if method == "sinogram" else min(candidates, key=_uncertainty)
+            confidence *= _agreement(candidates[0], wedge, notes)
+    confidence /= 1 + (2 * chosen.uncertainty_px) ** 2
+    _compare_rows(sets, mirror.value, name, candidates, notes)
+    if confidence < _SURE:
+        notes.append(
+            f"The confidence is low ({confidence:.2f}): look at slices around "
+            f"{chosen.value:.2f} before you trust this axis."
+        )
+    return AxisEstimate(
+        value=float(chosen.value),
+        method=chosen.method,
+        confidence=float(confidence),
+        uncertainty_px=float(chosen.uncertainty_px),
+        candidates=tuple(candidates),
+        notes=tuple(notes),
+    )
+
+
+def _search(
+    sets: list[Pairs],
+    columns: int,
+    *,
+    hint: float | None,
+    search: float | None,
+    min_overlap: int,
+    notes: list[str],
+) -> _Mirror | None:
+    """Mirror correlation near the hint, and everywhere if that does not convince."""
+    if hint is None:
+        return _mirror(sets, 0.0, columns - 1.0, min_overlap)
+    width = search if search is not None else max(16.0, 0.05 * columns)
+    near = _mirror(sets, hint - width, hint + width, min(min_overlap, _LEAST_OVERLAP_PX))
+    if near is not None and near.clarity >= _SURE:
+        return near
+    anywhere = _mirror(sets, 0.0, columns - 1.0, min_overlap)
+    if anywhere is None or (near is not None and near.clarity >= anywhere.clarity):
+        return near
+    if abs(anywhere.value - hint) > width:
+        notes.append(
+            f"The hint {hint:g} was not followed: within {width:g} columns of it nothing mirrors "
+            f"as well as {anywhere.value:.2f} does."
+        )
+    return anywhere
+
+
+def _mirror(sets: list[Pairs], low: float, high: float, min_overlap: int) -> _Mirror | None:
+    lines, opposites = sets[0].lines(striped=False)
+    peak = mirror_peak(lines, opposites, low, high, min_overlap)
+    if peak is None:
+        return None
+    value, uncertainty = _refined(sets, peak.value)
+    if not math.isfinite(uncertainty) or abs(value - peak.value) > 3.0:
+        value, uncertainty = peak.value, 1.0
+    distinct = (peak.correlation - peak.runner_up) / max(peak.correlation, 1e-12)
+    clarity = float(np.clip(distinct / 0.3, 0, 1) * np.clip(peak.significance / 5, 0, 1))
+    return _Mirror(peak, value, uncertainty, 0.2 * clarity if peak.at_border else clarity)
+
+
+def _refined(sets: list[Pairs], start: float, rows: slice = slice(None)) -> tuple[float, float]:
+    """Sub-pixel axis; extrapolated to half a turn where the pairs miss a part of it."""
+    found = []
+    for pairs in sets:
+        tries = [refine_axis(*pairs.lines(striped=False, rows=rows), start)]
+        if not pairs.stripes_exact:
+            # Removing stripes may remove some of the object: keep whichever leaves less doubt.
+            tries.append(refine_axis(*pairs.lines(striped=True, rows=rows), start))
+        found.append((*min(tries, key=lambda one: one[1]), pairs.error_rad))
+    if len(found) == 1:
+        return found[0][0], found[0][1]
+    (one, one_error, near), (two, two_error, far) = found
+    factor = near / (far - near)
+    value = one - factor * (two - one)
+    return value, math.hypot((1 + factor) * one_error, factor * two_error)
+
+
+def _sinogram_candidate(views: Float, angles: Float, start: float) -> AxisCandidate | None:
+    stripes = static_stripes(views)
+    reach = max(8.0, 0.02 * views.shape[2])
+    found = [
+        wedge_minimum(turn, start, start - reach, start + reach, stripes)
+        for turn in half_turns(views, angles)
+    ]
+    sure = [one for one in found if one and not one.at_border and math.isfinite(one.uncertainty)]
+    if not sure:
+        return None
+    weights = np.array([1 / max(one.uncertainty, 1e-6) ** 2 for one in sure])
+    value = float(np.dot(weights, [one.value for one in sure]) / weights.sum())
+    return AxisCandidate(
+        method="sinogram", value=value, uncertainty_px=float(weights.sum() ** -0.5)
+    )
+
+
+def _agreement(one: AxisCandidate, other: AxisCandidate, notes: list[str]) -> float:
+    difference = abs(one.value - other.value)
+    error = math.hypot(one.uncertainty_px, other.uncertainty_px)
+    if difference > 1.0 + 2 * error:
+        notes.append(
+            f"Two methods disagree: {one.method} {one.value:.2f}, {other.method} {other.value:.2f}."
+        )
+    return 1 / (1 + (difference / (0.5 + 2 * error)) ** 2)
+
+
+def _compare_rows(
+    sets: list[Pairs], start: float, name: str, candidates: list[AxisCandidate], notes: list[str]
+) -> None:
+    """Add the values of the upper and the lower half of the rows, and say if they differ."""
+    rows = sets[0].views.shape[1]
+    if rows < 2:
+        return
+    halves = []
+    for part, label in ((slice(0, rows // 2), "upper"), (slice(rows // 2, rows), "lower")):
+        value, error = _refined(sets, start, part)
+        if math.isfinite(error):
+            method = f"{name}, {label} rows"
+            halves.append(AxisCandidate(method=method, value=value, uncertainty_px=error))
+    candidates.extend(halves)
+    if len(halves) == 2:
+        difference = halves[1].value - halves[0].value
+        error = math.hypot(halves[0].uncertainty_px, halves[1].uncertainty_px)
+        if abs(difference) > 0.5 + 3 * error:
+            notes.append(
+                f"Upper and lower rows differ by {difference:.2f} columns: the axis is tilted, "
+                "or one of the halves holds too little."
+            )
+
+
+def _uncertainty(candidate: AxisCandidate) -> float:
+    return candidate.uncertainty_px
+
+
+def _checked(projections: Array, angles: ArrayLike) -> tuple[Float, Float]:
+    if projections.ndim != 3 or projections.shape[2] < 32 or projections.shape[1] < 1:
+        raise InputError(
+            f"projections has the shape {projections.shape}; (angles, rows, columns) with at "
+            "least 1 row and 32 columns is needed."
+        )
+    on_host: NDArray[Any] = projections
+    if namespace(projections) is not np:
+        on_host = projections.get()
+    radians = np.asarray(angles, dtype=np.float64)
+    if radians.shape != (len(on_host),):
+        raise InputError(
+            f"angles has the shape {radians.shape}; one angle for each of the {len(on_host)} "
+            "projections is needed."
+        )
+    if len(on_host) < 2:
+        raise InputError(
+            f"There is {len(on_host)} projection; the axis needs at least 2, 180 degrees apart."
+        )
+    views = on_host.astype(np.float64)
+    for name, array in (("angles", radians), ("projections", views)):
+        if not np.isfinite(array).all():
+            raise InputError(
+                f"{name} holds {int(np.sum(~np.isfinite(array)))} NaN or infinite values; "
+                "repair them before the axis is searched."
+            )
+    extent = float(np.ptp(radians))
+    step = typical_step(np.sort(radians)) if len(radians) > 2 else 0.0
+    if extent + step < np.pi - 0.02:
+        raise InputError(
+            f"The angles cover {math.degrees(extent + step):.2f} degrees; the axis needs 180 or "
+            "more (angles are given in radians)."
+        )
+    return views, radians
+
+
+def _check_options(
+    columns: int,
+    acquisition: str,
+    method: str,
+    *,
+    hint: float | None,
+    search: float | None,
+    min_overlap: int | None,
+) -> None:
+    if acquisition not in get_args(Acquisition):
+        raise InputError(f"acquisition is {acquisition!r}; it has to be 'full' or 'half'.")
+    if method not in _METHODS_OF[acquisition]:
+        raise InputError(
+            f"method is {method!r}; a {acquisition} acquisition has "
+            f"{', '.join(_METHODS_OF[acquisition])}."
+        )
+    if hint is not None and not 0 <= hint <= columns - 1:
+        raise InputError(
+            f"The axis is expected at column {hint}, off the detector (0 to {columns - 1}); no "
+            "column sees both sides there: give a hint on the detector, or the axis itself."
+        )
+    if search is not None and not (math.isfinite(search) and search > 0):
+        raise InputError(f"search is {search}; it has to be a number of columns above 0.")
+    if search is not None and hint is None:
+        raise InputError(f"search is {search} columns around a hint, but no hint was given.")
+    if min_overlap is not None and not 8 <= min_overlap <= columns:
+        raise InputError(f"min_overlap is {min_overlap}; it has to lie between 8 and {columns}.")

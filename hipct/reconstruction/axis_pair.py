@@ -1,0 +1,134 @@
+"""Views that look at each other: their mirror images coincide about the rotation axis.
+
+A view at angle t and one at t + 180 degrees see the same line integrals, mirrored about the axis
+c: p(t, c + s) = p(t + pi, c - s). This holds for any function of each pixel alone, hence for
+transmission as well as for line integrals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Float = NDArray[np.float64]
+
+# Stripes are the part of the angular mean that is finer than this many columns.
+_STRIPE_SIGMA_PX = 3.0
+_TURN = 2 * np.pi
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Views and their opposites.
+
+    Attributes
+    ----------
+    views, opposites : ndarray of float64, (pairs, rows, columns)
+        View k and its partner half a turn later; ``opposites`` may be interpolated.
+    stripes : ndarray of float64, (rows, columns)
+        What is static in all views, to be subtracted.
+    stripes_exact : bool
+        The stripes hold nothing of the object that is not symmetric about the axis, so that
+        their removal is free of doubt.
+    error_rad : float
+        Angle that is missing to half a turn: 0 unless no opposite view exists.
+    """
+
+    views: Float
+    opposites: Float
+    stripes: Float
+    stripes_exact: bool
+    error_rad: float = 0.0
+
+    def lines(self, *, striped: bool, rows: slice = slice(None)) -> tuple[Float, Float]:
+        """Views and opposites as stacks of lines (pairs x rows, columns)."""
+        stripes = 0.0 if striped else self.stripes[rows]
+        columns = self.views.shape[-1]
+        return (
+            (self.views[:, rows] - stripes).reshape(-1, columns),
+            (self.opposites[:, rows] - stripes).reshape(-1, columns),
+        )
+
+
+def opposite_pairs(projections: NDArray[Any], angles: Float, most: int) -> list[Pairs]:
+    """Pair views with their opposites.
+
+    Parameters
+    ----------
+    projections : ndarray, (angles, rows, columns)
+    angles : ndarray of float64, (angles,)
+        Radians, any order and range.
+    most : int
+        Most pairs taken; they are spread evenly over the range.
+
+    Returns
+    -------
+    list of Pairs
+        One set where opposites exist (or lie between two views). In a scan of 180 degrees whose
+        last angle is left out there are none; then the sets that miss half a turn by one and by
+        two steps, from which the caller extrapolates.
+    """
+    folded = np.mod(angles - angles.min(), _TURN)
+    order = np.argsort(folded, kind="stable")
+    folded = folded[order]
+    step = typical_step(folded)
+    target = np.mod(folded + np.pi, _TURN)
+    after = np.searchsorted(folded, target)
+    lower, upper = (after - 1) % len(folded), after % len(folded)
+    below = np.mod(target - folded[lower], _TURN)
+    above = np.mod(folded[upper] - target, _TURN)
+    inside = below + above < 2.5 * step
+    exact_below, exact_above = below < 0.02 * step, above < 0.02 * step
+    usable = np.flatnonzero(inside | exact_below | exact_above)
+    if not usable.size:
+        return _inexact_pairs(projections, order, folded, step)
+    chosen = usable[np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int)]
+    fraction = np.where(exact_below, 0.0, np.where(exact_above, 1.0, 0.5))
+    between = inside & ~exact_below & ~exact_above
+    fraction[between] = (below / np.maximum(below + above, 1e-12))[between]
+    share = fraction[chosen, None, None]
+    views = projections[order[chosen]].astype(np.float64)
+    opposites = (1 - share) * projections[order[lower[chosen]]]
+    opposites += share * projections[order[upper[chosen]]]
+    if len(chosen) >= 8 and np.ptp(folded[chosen]) > np.pi / 6:
+        # The mean over both members of all pairs is symmetric about the axis but for what is
+        # static, so that its removal takes every static pattern and disturbs no symmetry.
+        return [Pairs(views, opposites, (views.mean(axis=0) + opposites.mean(axis=0)) / 2, True)]
+    return [Pairs(views, opposites, static_stripes(projections), False)]
+
+
+def static_stripes(projections: NDArray[Any]) -> Float:
+    """Fine part of the mean over all angles, (rows, columns): what rings are made of.
+
+    Over less than 360 degrees it holds fine parts of the object too.
+    """
+    mean = projections.mean(axis=0, dtype=np.float64)
+    smooth = ndimage.gaussian_filter1d(mean, _STRIPE_SIGMA_PX, axis=-1, mode="nearest")
+    fine: Float = mean - smooth
+    return fine
+
+
+def typical_step(sorted_angles: Float) -> float:
+    """Median distance of neighbours, repeated angles left out."""
+    steps = np.diff(sorted_angles)
+    steps = steps[steps > 1e-9]
+    return float(np.median(steps)) if steps.size else 0.0
+
+
+def _inexact_pairs(
+    projections: NDArray[Any], order: NDArray[np.intp], folded: Float, step: float
+) -> list[Pairs]:
+    static = static_stripes(projections)
+    sets = []
+    for missing in (1, 2):
+        offsets = range(missing)
+        first = [order[offset] for offset in offsets]
+        last = [order[len(order) - missing + offset] for offset in offsets]
+        angle_missing = float(np.pi - (folded[-missing] - folded[0]))
+        views, opposites = (projections[chosen].astype(np.float64) for chosen in (first, last))
+        sets.append(Pairs(views, opposites, static, False, angle_missing))
+    return sets if abs(sets[0].error_rad) < 1.5 * step else []
