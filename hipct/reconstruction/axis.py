@@ -28,6 +28,7 @@ _METHODS_OF = {"full": ("auto", "pairs", "sinogram"), "half": ("auto", "overlap"
 _MOST_LINES = 256
 _LEAST_OVERLAP_PX = 32
 _SURE = 0.5
+_AS_GOOD = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +125,7 @@ def find_axis(
         Expected axis in columns, e.g. from the motors.
     search : float, optional
         How far from the hint to look, in columns; default 5 % of the columns and at least 16.
-        Where nothing convincing is found there, the whole range is searched, and the notes say
-        so.
+        Where another place mirrors clearly better, that one is taken, and the notes say so.
     min_overlap : int, optional
         Fewest columns seen from both sides; default half of the columns (full), 32 (half).
 
@@ -220,21 +220,26 @@ def _search(
     min_overlap: int,
     notes: list[str],
 ) -> _Mirror | None:
-    """Mirror correlation near the hint, and everywhere if that does not convince."""
+    """Mirror correlation near the hint, unless another place mirrors clearly better."""
+    anywhere = _mirror(sets, 0.0, columns - 1.0, min_overlap)
     if hint is None:
-        return _mirror(sets, 0.0, columns - 1.0, min_overlap)
+        return anywhere
     width = search if search is not None else max(16.0, 0.05 * columns)
     near = _mirror(sets, hint - width, hint + width, min(min_overlap, _LEAST_OVERLAP_PX))
-    if near is not None and near.clarity >= _SURE:
-        return near
-    anywhere = _mirror(sets, 0.0, columns - 1.0, min_overlap)
-    if anywhere is None or (near is not None and near.clarity >= anywhere.clarity):
-        return near
-    if abs(anywhere.value - hint) > width:
+    if near is None or anywhere is None:
+        return near or anywhere
+    if abs(anywhere.value - hint) <= width:
+        return anywhere
+    if not near.peak.at_border and near.peak.correlation > _AS_GOOD * anywhere.peak.correlation:
         notes.append(
-            f"The hint {hint:g} was not followed: within {width:g} columns of it nothing mirrors "
-            f"as well as {anywhere.value:.2f} does."
+            f"The hint {hint:g} was followed, although {anywhere.value:.2f}, farther than "
+            f"{width:g} columns from it, mirrors about as well."
         )
+        return near
+    notes.append(
+        f"The hint {hint:g} was not followed: within {width:g} columns of it nothing mirrors "
+        f"as well as {anywhere.value:.2f} does."
+    )
     return anywhere
 
 

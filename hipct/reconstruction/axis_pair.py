@@ -19,6 +19,8 @@ Float = NDArray[np.float64]
 # Stripes are the part of the angular mean that is finer than this many columns.
 _STRIPE_SIGMA_PX = 3.0
 _TURN = 2 * np.pi
+# Views farther apart show too little in common for a view between them.
+_WIDEST_GAP_RAD = 0.3
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def opposite_pairs(projections: NDArray[Any], angles: Float, most: int) -> list[
     lower, upper = (after - 1) % len(folded), after % len(folded)
     below = np.mod(target - folded[lower], _TURN)
     above = np.mod(folded[upper] - target, _TURN)
-    inside = below + above < 2.5 * step
+    inside = below + above < min(2.5 * step, _WIDEST_GAP_RAD)
     exact_below, exact_above = below < 0.02 * step, above < 0.02 * step
     usable = np.flatnonzero(inside | exact_below | exact_above)
     if not usable.size:
@@ -124,11 +126,12 @@ def _inexact_pairs(
 ) -> list[Pairs]:
     static = static_stripes(projections)
     sets = []
-    for missing in (1, 2):
+    # Two or three views leave nothing to extrapolate from.
+    for missing in (1, 2) if len(order) > 3 else (1,):
         offsets = range(missing)
         first = [order[offset] for offset in offsets]
         last = [order[len(order) - missing + offset] for offset in offsets]
         angle_missing = float(np.pi - (folded[-missing] - folded[0]))
         views, opposites = (projections[chosen].astype(np.float64) for chosen in (first, last))
         sets.append(Pairs(views, opposites, static, False, angle_missing))
-    return sets if abs(sets[0].error_rad) < 1.5 * step else []
+    return sets if abs(sets[0].error_rad) < min(1.5 * step, _WIDEST_GAP_RAD / 2) else []

@@ -1,0 +1,287 @@
+"""The rotation axis on analytic phantoms: ellipses have their line integrals in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hipct.core.errors import InputError
+from hipct.reconstruction.axis import find_axis
+from hipct.reconstruction.axis_overlap import mirror_peak, refine_axis
+from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
+
+FULL = (np.arange(300) * np.pi / 300, 256)
+
+
+def ellipses(radius, seed, count=25):
+    """(x, y, half axes, tilt, mu) about the axis: a body and random features inside it."""
+    random = np.random.default_rng(seed)
+    bodies = [(0.03 * radius, -0.02 * radius, 0.85 * radius, 0.75 * radius, 0.3, 1 / radius)]
+    for _ in range(count):
+        r, t = 0.65 * radius * np.sqrt(random.random()), 2 * np.pi * random.random()
+        a, b = radius * random.uniform(0.02, 0.2, 2)
+        bodies.append(
+            (
+                r * np.cos(t),
+                r * np.sin(t),
+                a,
+                b,
+                random.uniform(0, 3),
+                random.uniform(-0.4, 0.5) / radius,
+            )
+        )
+    return bodies
+
+
+def projections(angles, columns, axis, radius, *, rows=1, seed=0, noise=0.0, rings=0.0):
+    """Line integrals (angles, rows, columns), peak about 2, with noise and static stripes."""
+    random = np.random.default_rng(seed)
+    t = np.asarray(angles)[:, None]
+    result = np.zeros((len(t), rows, columns))
+    for row in range(rows):
+        for x, y, a, b, tilt, mu in ellipses(radius, 100 * seed + row // 3):
+            from_centre = np.arange(columns) - axis - x * np.cos(t) - y * np.sin(t)
+            square = (a * np.cos(t - tilt)) ** 2 + (b * np.sin(t - tilt)) ** 2
+            chord = np.sqrt(np.maximum(square - from_centre**2, 0))
+            result[:, row] += 2 * mu * a * b * chord / square
+    result += noise * random.standard_normal(result.shape)
+    return result + rings * random.standard_normal((rows, columns))
+
+
+@pytest.mark.parametrize("axis", [118.0, 127.5, 131.37, 141.8])
+@pytest.mark.parametrize("end", [False, True])
+def test_a_clean_full_scan_is_found_to_a_few_hundredths(axis, end):
+    angles = np.linspace(0, np.pi, 300, endpoint=end)
+    data = projections(angles, 256, axis, 95, seed=3)
+    found = find_axis(data, angles)
+    assert abs(found.value - axis) < 0.03
+    assert found.confidence > 0.95
+    assert {c.method for c in found.candidates} == {"pairs", "sinogram"}
+    for candidate in found.candidates:
+        assert abs(candidate.value - axis) < 0.04
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("end", [False, True])
+def test_noise_and_rings_of_a_full_scan(seed, end):
+    axis = 127.5 + 20 * np.sin(seed + 1)
+    angles = np.linspace(0, np.pi, 260, endpoint=end)
+    data = projections(angles, 256, axis, 95, rows=6, seed=seed, noise=0.02, rings=0.02)
+    found = find_axis(data, angles)
+    assert abs(found.value - axis) < 0.1
+    assert found.confidence > 0.9
+    for candidate in found.candidates[:2]:
+        assert abs(candidate.value - axis) < 0.25
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_strong_rings_do_not_pull_any_method_to_the_middle(seed):
+    angles, columns = FULL
+    data = projections(angles, columns, 111.3, 90, rows=2, seed=seed, rings=0.2)
+    found = find_axis(data, angles)
+    assert abs(found.value - 111.3) < 0.1
+    around = np.concatenate([angles, angles + np.pi])
+    data = projections(around, columns, 111.3, 90, rows=1, seed=seed, rings=0.5)
+    assert abs(find_axis(data, around, method="pairs").value - 111.3) < 0.01
+
+
+@pytest.mark.parametrize("axis", [112.4, 139.9])
+def test_a_truncated_object_does_not_pull_the_axis_to_the_middle(axis):
+    angles = np.linspace(0, np.pi, 300)
+    data = projections(angles, 256, axis, 170, rows=4, seed=5, noise=0.003)
+    assert abs(find_axis(data, angles).value - axis) < 0.1
+    around = np.linspace(0, 2 * np.pi, 400)
+    data = projections(around, 256, axis, 170, rows=1, seed=5, noise=0.01)
+    assert abs(find_axis(data, around).value - axis) < 0.02
+
+
+def test_a_full_turn_has_a_partner_for_every_view():
+    angles = np.arange(401) * 2 * np.pi / 401  # odd: opposites lie between views
+    data = projections(angles, 256, 133.81, 95, seed=7, noise=0.03, rings=0.05)
+    found = find_axis(data, angles)
+    assert found.method == "pairs"
+    assert abs(found.value - 133.81) < 0.02
+    assert found.uncertainty_px < 0.02
+
+
+@pytest.mark.parametrize("overlap", [44, 60, 120, 200, 235])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_half_acquisition_of_any_overlap(overlap, side):
+    axis = (overlap - 1) / 2 + 0.23
+    axis = axis if side == "left" else 255 - axis
+    extent = max(axis, 255 - axis)
+    angles = np.linspace(0, 2 * np.pi, 361)
+    data = projections(
+        angles, 256, axis, 0.9 * extent, rows=2, seed=overlap, noise=0.01, rings=0.02
+    )
+    found = find_axis(data, angles, acquisition="half")
+    assert found.method == "overlap"
+    assert abs(found.value - axis) < 0.1
+    assert found.confidence > 0.8
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_half_acquisition_of_a_truncated_organ_and_odd_ranges(odd):
+    # Object beyond the extended field, a range a little below 360 degrees.
+    angles = np.deg2rad(np.linspace(0, 356.5, 400 + odd))
+    data = projections(angles, 256, 62.63, 230, rows=3, seed=11, noise=0.003, rings=0.005)
+    found = find_axis(data, angles, acquisition="half")
+    assert abs(found.value - 62.63) < 0.1
+
+
+def test_shading_that_ends_at_the_detector_decides_nothing():
+    # A strong slope over the detector and a level that differs from view to view.
+    angles = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+    data = projections(angles, 256, 70.2, 170, seed=2, noise=0.01)
+    data += 3.0 * np.linspace(0, 1, 256) ** 2
+    data *= 1 + 0.02 * np.sin(7 * angles)[:, None, None]
+    assert abs(find_axis(data, angles, acquisition="half").value - 70.2) < 0.1
+
+
+def test_any_order_of_angles_turns_and_a_monotone_change():
+    angles, columns = FULL
+    data = projections(angles, columns, 120.6, 95, seed=1, noise=0.005)
+    expected = find_axis(data, angles).value
+    order = np.random.default_rng(0).permutation(len(angles))
+    assert find_axis(data[order], angles[order]).value == pytest.approx(expected, abs=1e-9)
+    assert abs(find_axis(data, 5 - angles).value - expected) < 0.02
+    assert abs(find_axis(np.exp(-data), angles).value - 120.6) < 0.05
+    twice = np.concatenate([angles, angles + np.pi, angles + 2 * np.pi])
+    data = projections(twice, columns, 120.6, 95, seed=1, noise=0.01)
+    assert abs(find_axis(data, twice).value - 120.6) < 0.01
+
+
+def test_uneven_angles():
+    random = np.random.default_rng(8)
+    angles = np.linspace(0, 2 * np.pi, 500) + random.uniform(-0.004, 0.004, 500)
+    data = projections(angles, 256, 124.4, 95, seed=4, noise=0.01)
+    found = find_axis(data, angles)
+    assert abs(found.value - 124.4) < 0.03
+
+
+def test_two_views_are_enough_for_a_pair():
+    data = projections([0.3, 0.3 + np.pi], 200, 88.77, 70, rows=8, seed=6, noise=0.01)
+    found = find_axis(data, [0.3, 0.3 + np.pi])
+    assert abs(found.value - 88.77) < 0.05
+    assert any("second method" in note for note in found.notes)
+
+
+@given(shift=st.floats(-25, 25), seed=st.integers(0, 5))
+@settings(max_examples=15, deadline=None)
+def test_moving_the_detector_moves_the_axis(shift, seed):
+    angles = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+    data = projections(angles, 192, 95.5 + shift, 60, seed=seed, noise=0.005)
+    assert abs(find_axis(data, angles).value - 95.5 - shift) < 0.05
+
+
+def test_a_hint_narrows_and_a_wrong_hint_is_said():
+    angles = np.linspace(0, 2 * np.pi, 240, endpoint=False)
+    data = projections(angles, 256, 60.4, 160, seed=9, noise=0.01)
+    near = find_axis(data, angles, acquisition="half", hint=57.0)
+    assert abs(near.value - 60.4) < 0.05
+    assert not any("hint" in note for note in near.notes)
+    wrong = find_axis(data, angles, acquisition="half", hint=200.0, search=20.0)
+    assert abs(wrong.value - 60.4) < 0.05
+    assert any("The hint 200 was not followed" in note for note in wrong.notes)
+    # An axis out of the middle half of a full scan is reached by a hint only.
+    data = projections(angles, 256, 52.0, 40, seed=9, noise=0.01)
+    assert abs(find_axis(data, angles, hint=55.0).value - 52.0) < 0.05
+
+
+def test_nothing_but_noise_is_said_to_be_nothing():
+    random = np.random.default_rng(0)
+    low = 0
+    for _ in range(5):
+        data = random.standard_normal((90, 2, 128))
+        found = find_axis(data, np.linspace(0, np.pi, 90))
+        low += found.confidence < 0.5 and any("confidence is low" in n for n in found.notes)
+    assert low == 5
+
+
+def test_a_tilted_axis_is_said():
+    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    upper = projections(angles, 200, 97.0, 80, seed=1)
+    lower = projections(angles, 200, 100.0, 80, seed=2)
+    found = find_axis(np.concatenate([upper, lower], axis=1), angles)
+    assert any("tilted" in note for note in found.notes)
+    by_name = {c.method: c.value for c in found.candidates}
+    assert by_name["pairs, upper rows"] == pytest.approx(97.0, abs=0.05)
+    assert by_name["pairs, lower rows"] == pytest.approx(100.0, abs=0.05)
+
+
+def test_wedge_in_closed_form_equals_the_sum_over_the_spectrum():
+    # Brute force: the mirrored, shifted copy appended, its 2-D spectrum summed off the wedge.
+    angles = np.arange(64) * np.pi / 64
+    sinogram = projections(angles, 64, 31.2, 22, seed=1)[:, 0]
+
+    def energy(axis):
+        spectrum = np.fft.rfft(sinogram - sinogram.mean(), 128, axis=1)
+        omega = 2 * np.pi * np.fft.rfftfreq(128)
+        whole = np.concatenate([spectrum, np.conj(spectrum) * np.exp(-2j * omega * axis)])
+        whole = np.fft.fft(whole, axis=0)
+        harmonic = np.abs(np.fft.fftfreq(128, 1 / 128))
+        outside = (harmonic[:, None] > np.maximum(31 * omega, 4)) & (harmonic[:, None] < 64)
+        outside[:, 0] = False
+        return np.sum(np.abs(whole[outside]) ** 2)
+
+    positions = np.arange(28, 34, 0.05)
+    by_force = positions[np.argmin([energy(axis) for axis in positions])]
+    found = wedge_minimum(sinogram[:, None], 31.2, 25.0, 37.0, np.zeros((1, 64)))
+    assert abs(found.value - by_force) < 0.15
+    assert abs(found.value - 31.2) < 0.05
+
+
+def test_half_turns_leave_the_repeated_end_out_and_even_out_the_steps():
+    values = np.arange(41.0)[:, None, None] * np.ones((1, 1, 40))
+    whole = half_turns(values, np.linspace(0, 2 * np.pi, 41))
+    assert [turn[0, 0, 0] for turn in whole] == [0.0, 20.0]
+    assert [len(turn) for turn in whole] == [20, 20]
+    uneven = np.linspace(0, 2 * np.pi, 41)
+    uneven[5] += 0.25 * uneven[1]
+    assert half_turns(values, uneven)[0][5, 0, 0] == pytest.approx(4.8)
+
+
+def test_refinement_converges_from_two_pixels_away_on_smooth_lines():
+    x = np.arange(200.0)
+    line = np.exp(-((x - 70) ** 2) / 200) + 0.5 * np.exp(-((x - 130) ** 2) / 50)
+    opposite = np.exp(-((2 * 95.3 - x - 70) ** 2) / 200)
+    opposite += 0.5 * np.exp(-((2 * 95.3 - x - 130) ** 2) / 50)
+    for start in (93.5, 95.3, 97.0):
+        value, uncertainty = refine_axis(line[None], opposite[None], start)
+        assert value == pytest.approx(95.3, abs=2e-3)
+        assert uncertainty < 0.01
+    peak = mirror_peak(line[None], opposite[None], 0, 199, 60)
+    assert peak.value == pytest.approx(95.3, abs=0.3)
+    assert not peak.at_border
+
+
+def test_wrong_input_is_named():
+    angles = np.linspace(0, np.pi, 60)
+    data = projections(angles, 96, 47.0, 35)
+    spoilt = data.copy()
+    spoilt[3, 0, 5] = np.nan
+    cases = [
+        (lambda: find_axis(data[:1], angles[:1]), "1 projection"),
+        (lambda: find_axis(data, angles / 2), "cover 91"),
+        (lambda: find_axis(data, np.rad2deg(angles) * 0.001), "radians"),
+        (lambda: find_axis(spoilt, angles), "projections holds 1 NaN"),
+        (lambda: find_axis(data, np.where(angles > 3, np.nan, angles)), "angles holds"),
+        (lambda: find_axis(data, angles[:-1]), "one angle for each"),
+        (lambda: find_axis(data[:, 0], angles), "projections has the shape"),
+        (lambda: find_axis(data, angles, hint=-3.0), "off the detector"),
+        (lambda: find_axis(data, angles, hint=96.0, acquisition="half"), "off the detector"),
+        (lambda: find_axis(data, angles, acquisition="quarter"), "quarter"),
+        (lambda: find_axis(data, angles, method="overlap"), "auto, pairs, sinogram"),
+        (lambda: find_axis(data, angles, method="pairs", acquisition="half"), "auto, overlap"),
+        (lambda: find_axis(data, angles, search=5.0), "no hint"),
+        (lambda: find_axis(data, angles, hint=40.0, search=-1.0), "search is -1"),
+        (lambda: find_axis(data, angles, min_overlap=3), "min_overlap is 3"),
+        (lambda: find_axis(data[[0, 30]], [0.0, 3.6]), "180 degrees apart"),
+        (lambda: find_axis(data[[0, -1]], [0, np.pi], method="sinogram"), "at least 16 views"),
+        (lambda: find_axis(np.zeros((60, 1, 96)), angles), "nothing"),
+    ]
+    for call, words in cases:
+        with pytest.raises(InputError, match=words):
+            call()
