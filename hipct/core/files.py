@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -22,7 +23,12 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"{path} could not be written: {error.strerror or error}.") from error
+        remedy = (
+            "; free space there, or write to another disk" if error.errno == errno.ENOSPC else ""
+        )
+        raise OutputError(
+            f"{path} could not be written: {error.strerror or error}{remedy}."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
