@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from math import prod
@@ -193,7 +194,10 @@ def write_pyramid(
             )
 
         root = pyramid_graph(partial_path, spec, base)
-        dask.compute(root, scheduler="threads", num_workers=workers)
+        # After an error the pool waits for the layers under way, so that none of them can write
+        # into a folder that is being removed.
+        with ThreadPoolExecutor(workers, thread_name_prefix="hipct-pyramid") as pool:
+            dask.compute(root, scheduler="threads", pool=pool)
         if spec.window is None:
             set_display_window(partial_path, spec)
         elif floating:

@@ -185,16 +185,14 @@ def test_the_picture_shows_the_central_slices_to_scale(tmp_path: Path) -> None:
     write_pyramid(volume, tmp_path / "v", voxel_size_um=(20.0, 10.0, 10.0))
     orthogonal_preview(tmp_path / "v", tmp_path / "v.png")
     picture = np.asarray(Image.open(tmp_path / "v.png").convert("L")).astype(int)
-    # The longest edge, 1200 um, enlarged 4 times: 480 px at 2.5 um a pixel.
-    white = picture > 250
-    rows, columns = np.nonzero(white)
-    block = white[rows.min() : rows.min() + 320, columns.min() :]
-    assert white[46 + 15 + 8 + 4 : 46 + 15 + 8 + 300, 14 : 14 + 400].all()
-    line = np.flatnonzero(picture[:, 14 + 400 + 14 + 200] > 250)
-    assert len(line) == 8
-    top = line[0]
-    assert picture[top - 1, 14 + 400 + 14 + 200] < 5
-    assert block.shape[0] == 320
+    # The longest edge, 1200 um, enlarged 4 times: 2.5 um a pixel. xy is 400 x 320 px of white,
+    # xz beside it 480 px high with its plane, 8 px thick, half a slice below the middle.
+    left, top = 14, int(np.flatnonzero((picture[:, 14:414] > 250).all(axis=1))[0])
+    assert (picture[top : top + 320, left : left + 400] == 255).all()
+    assert (picture[top + 320, left : left + 400] < 50).all()
+    column = picture[top : top + 480, left + 400 + 14 + 200]
+    np.testing.assert_array_equal(np.flatnonzero(column == 255), np.arange(240, 248))
+    np.testing.assert_array_equal(np.unique(column), [0, 255])
 
 
 def test_large_volumes_are_pictured_from_a_coarser_level(tmp_path: Path) -> None:

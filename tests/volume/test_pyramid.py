@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -217,6 +218,17 @@ def test_a_volume_of_zeros_has_all_its_shards(tmp_path: Path) -> None:
     assert not zarr.open_array(tmp_path / "v" / "0", mode="r")[:].any()
 
 
+def test_chunks_of_zeros_take_no_room_and_read_as_zeros(tmp_path: Path) -> None:
+    volume = noise((8, 32, 32))
+    volume[:, 8:16] = 0
+    write_pyramid(volume, tmp_path / "v", voxel_size_um=1.0, chunk=8)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "v" / "0", mode="r")[:], volume)
+    full = noise((8, 32, 32))
+    write_pyramid(full, tmp_path / "full", voxel_size_um=1.0, chunk=8)
+    sizes = [(tmp_path / name / "0/c/0/0/0").stat().st_size for name in ("v", "full")]
+    assert sizes[1] - sizes[0] >= 4 * 8**3 * 2
+
+
 def test_runs_are_byte_identical_whatever_the_threads(tmp_path: Path) -> None:
     volume = noise((40, 50, 60))
     write_pyramid(volume, tmp_path / "a.ome.zarr", voxel_size_um=1.0, chunk=16)
@@ -410,6 +422,22 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_left(
     monkeypatch.setattr(writer, "write_atomic", full)
     with pytest.raises(OutputError, match="No space left"):
         write_pyramid(noise((8, 8, 8)), tmp_path / "v", voxel_size_um=1.0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_waits_for_the_layers_under_way(tmp_path: Path) -> None:
+    class Slow:
+        shape, dtype = (64, 8, 8), np.dtype(np.uint16)
+
+        def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+            if key[0].start == 0:
+                raise OSError("torn tape")
+            time.sleep(0.2)
+            return np.zeros((8, 8, 8), np.uint16)
+
+    with pytest.raises(OSError, match="torn tape"):
+        write_pyramid(Slow(), tmp_path / "v", voxel_size_um=1.0, chunk=8)
+    time.sleep(0.5)
     assert not list(tmp_path.iterdir())
 
 
