@@ -11,21 +11,20 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 from hipct.core.jit import has_numba
-from hipct.core.threads import parallel_for, thread_count
-from hipct.reconstruction.geometry import Geometry, inside_reach
+from hipct.core.threads import parallel_for
+from hipct.reconstruction.chunks import chunk_length, in_flight, ranges
+from hipct.reconstruction.geometry import Geometry
 
 LANES = 16
 """Slices that travel together: 64 bytes a sample."""
 
 BLOCK_BYTES = 32 << 20
 """Filtered rows of a block of angles."""
-
-CHUNK_BYTES = 1 << 20
-"""What one thread filters at a time."""
 
 TILE = 16
 """Side of the tile of pixels that one thread holds, with its sums, in the first cache."""
@@ -66,41 +65,46 @@ class DirectEngine:
             )
         sums = xp.zeros((y.size, x.size, shape[0]), xp.float32)
         for lines in self._blocks(shape[0]):
-            filtered = self._filter(sinograms, lines)
-            cos, sin = np.cos(geometry.angles[lines]), np.sin(geometry.angles[lines])
-            if self.accelerated and xp is np:
-                from hipct.reconstruction.direct_numba import back_project_tiles
+            self._add(sums, sinograms, lines, y, x)
+        chunk = chunk_length(x.size * shape[0] * 4)
 
-                tiles_across = -(-x.size // TILE)
-                arguments = (sums, filtered, cos, sin, geometry.axis, y, x, TILE)
-                parallel_for(
-                    partial(back_project_tiles, *arguments), -(-y.size // TILE) * tiles_across
-                )
-            else:
-                _back_project(sums, filtered, cos, sin, geometry.axis, y, x)
-        sums *= xp.asarray(inside_reach(geometry)[rows, columns])[:, :, None]
-        out[...] = xp.moveaxis(sums, 2, 0)
+        def finish(start: int, stop: int) -> None:
+            for part in ranges(stop, chunk, start):
+                seen = y[part, None] ** 2 + x**2 <= geometry.reach**2
+                out[:, part] = xp.moveaxis(sums[part] * xp.asarray(seen)[:, :, None], 2, 0)
+
+        parallel_for(finish, y.size)
 
     def memory_bytes(self, slices: int) -> int:
         """Peak bytes that a call over whole slices takes beside sinograms and slices."""
-        line = self.geometry.length * slices * 4
-        lines = max(block.stop - block.start for block in self._blocks(slices))
-        sums = self.geometry.size**2 * (slices * 4 + 2)
-        return sums + lines * line + thread_count() * 4 * self._chunk_lines(slices) * line
+        size, row = self.geometry.size, self.geometry.length * slices * 4
+        block = int(self._blocks(slices)[0].stop)
+        # Beside the filtered rows of a block: padded rows of a chunk and their spectra.
+        filtering = (block + 2 * in_flight(block, chunk_length(row))) * row
+        finishing = in_flight(size, chunk_length(size * slices * 4)) * size * (slices * 4 + 8)
+        return size * size * slices * 4 + max(filtering, block * row + finishing)
 
-    def _positions(self, window: slice) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _add(self, sums: Array, sinograms: Array, lines: slice, y: Array, x: Array) -> None:
+        """Back-project some angles onto the pixels at (x, y): sums (rows, columns, slices)."""
+        geometry = self.geometry
+        filtered = self._filter(sinograms, lines)
+        cos, sin = np.cos(geometry.angles[lines]), np.sin(geometry.angles[lines])
+        if self.accelerated and namespace(sums) is np:
+            from hipct.reconstruction.direct_numba import back_project_tiles
+
+            tiles = -(-y.size // TILE) * -(-x.size // TILE)
+            arguments = (sums, filtered, cos, sin, geometry.axis, y, x, TILE)
+            parallel_for(partial(back_project_tiles, *arguments), tiles)
+        else:
+            _back_project(sums, filtered, cos, sin, axis=geometry.axis, y=y, x=x)
+
+    def _positions(self, window: slice) -> NDArray[np.float64]:
         size = self.geometry.size
-        positions: np.ndarray[tuple[int], np.dtype[np.float64]]
-        positions = np.arange(size)[window] - (size - 1) / 2
-        return positions
+        return np.arange(size, dtype=np.float64)[window] - (size - 1) / 2
 
     def _blocks(self, slices: int) -> list[slice]:
-        angles = self.geometry.angles.size
         step = max(1, BLOCK_BYTES // (self.geometry.length * slices * 4))
-        return [slice(a, min(a + step, angles)) for a in range(0, angles, step)]
-
-    def _chunk_lines(self, slices: int) -> int:
-        return max(1, CHUNK_BYTES // (self.geometry.length * slices * 4))
+        return ranges(self.geometry.angles.size, step)
 
     def _filter(self, sinograms: Array, lines: slice) -> Array:
         """Weighted, filtered rows of some angles: (angles, length, slices)."""
@@ -109,21 +113,27 @@ class DirectEngine:
         count = lines.stop - lines.start
         filtered = xp.empty((count, geometry.length, sinograms.shape[0]), xp.float32)
         weight = xp.asarray(geometry.weight.astype(np.float32))
-        chunk = self._chunk_lines(sinograms.shape[0])
+        chunk = chunk_length(geometry.length * sinograms.shape[0] * 4)
 
         def task(start: int, stop: int) -> None:
-            for a in range(start, stop, chunk):
-                b = min(a + chunk, stop)
-                part = slice(lines.start + a, lines.start + b)
-                rows = geometry.filtered_rows(sinograms, part)
-                filtered[a:b] = rows * weight[part, None, None]
+            for part in ranges(stop, chunk, start):
+                angles = slice(lines.start + part.start, lines.start + part.stop)
+                rows = geometry.filtered_rows(sinograms, angles)
+                xp.multiply(rows, weight[angles, None, None], out=filtered[part])
 
         parallel_for(task, count)
         return filtered
 
 
 def _back_project(
-    sums: Array, filtered: Array, cos: Array, sin: Array, axis: float, y: Array, x: Array
+    sums: Array,
+    filtered: Array,
+    cos: Array,
+    sin: Array,
+    *,
+    axis: float,
+    y: Array,
+    x: Array,
 ) -> None:
     """Add some angles to the sums (rows, columns, slices), angle by angle."""
     xp = namespace(sums, filtered)

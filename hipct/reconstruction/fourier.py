@@ -19,8 +19,8 @@ bit, on which slices travel with it, on the number of threads or on the order of
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from hipct.core.arrays import Array, fft_module, namespace
 from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for, thread_count
+from hipct.reconstruction.chunks import chunk_length, in_flight, ranges
 from hipct.reconstruction.geometry import Geometry, check_finite, inside_reach
 from hipct.reconstruction.gridding import BEFORE, GridPlan, fold_margins, spread
 from hipct.reconstruction.kernel import kernel_table
@@ -38,10 +39,7 @@ LANES = 16
 BLOCK_BYTES = 24 << 20
 """Spectra of a block of lines: what a shared cache holds."""
 
-CHUNK_BYTES = 1 << 20
-"""What one thread transforms at a time."""
-
-TILE_BYTES = 192 << 10
+TILE_BYTES = 256 << 10
 """A tile of the grid, with the samples that pass through it, fits the cache of a core."""
 
 SHARES = 32
@@ -55,18 +53,21 @@ class FourierEngine:
     geometry: Geometry
     accelerated: bool = field(default_factory=has_numba)
     plan: GridPlan = field(init=False, repr=False)
+    _known: dict[tuple[int, int], list[_Work]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "plan", GridPlan.create(self.geometry))
-        object.__setattr__(self, "_shares", {})
 
     def reconstruct(self, sinograms: Array, out: Array) -> None:
         """Fill ``out`` (slices, size, size) from sinograms (slices, angles, columns), float32."""
         xp = namespace(sinograms, out)
-        grid = xp.zeros((*self.plan.shape, sinograms.shape[0]), xp.complex64)
+        slices = sinograms.shape[0]
         if self.accelerated and xp is np:
-            self._spread_fast(grid, sinograms)
+            padded = _aligned_zeros((*self.plan.shape, _lanes(slices)))
+            self._spread_fast(padded, sinograms)
+            grid = padded[:, :, :slices]
         else:
+            grid = xp.zeros((*self.plan.shape, slices), xp.complex64)
             self._spread_plain(grid, sinograms)
         fold_margins(grid, self.plan)
         _columns_to_rows(grid, self.plan)
@@ -74,30 +75,32 @@ class FourierEngine:
 
     def memory_bytes(self, slices: int) -> int:
         """Peak bytes that a call takes beside sinograms and slices."""
-        rows, columns = self.plan.shape
-        threads = thread_count()
-        grid = rows * columns * slices * 8
-        line = self.plan.samples * slices * 8
-        lines = self._block_lines(slices)
-        # A padded chunk and its spectrum beside the block; a chunk of a transform and its copy.
-        spreading = lines * line + threads * 2 * self._chunk_lines(slices) * line
-        size = self.plan.grid
-        along_columns = 2 * threads * size * _chunk(size * slices * 8) * slices * 8
-        along_rows = threads * size * _chunk(size * slices * 4) * slices * 4
-        return grid + max(spreading, along_columns, along_rows)
+        plan, size = self.plan, self.plan.grid
+        lanes = _lanes(slices) if self.accelerated else slices
+        rows, columns = plan.shape
+        block = self._block_lines(slices)
+        sample = plan.samples * 8
+        # A chunk of padded rows and its spectrum beside the block, a chunk of columns and its
+        # scaled copy, a chunk of rows.
+        spreading = block * sample * lanes
+        spreading += 2 * in_flight(block, self._chunk_lines(slices)) * sample * slices
+        column, row = size * slices * 8, size * slices * 4
+        along_v = 1.5 * in_flight(size // 2 + 1, chunk_length(column)) * column
+        along_u = in_flight(plan.geometry.size, chunk_length(row)) * row
+        return rows * columns * lanes * 8 + int(max(spreading, along_v, along_u))
 
     def _block_lines(self, slices: int) -> int:
         line = self.plan.samples * slices * 8
         return max(1, min(len(self.plan.order), max(BLOCK_BYTES // line, 2 * thread_count())))
 
     def _chunk_lines(self, slices: int) -> int:
-        return _chunk(self.plan.samples * slices * 8)
+        return chunk_length(self.plan.samples * slices * 8)
 
     def _spread_plain(self, grid: Array, sinograms: Array) -> None:
         xp = namespace(grid, sinograms)
         fft = fft_module(xp)
         plan = self.plan
-        for lines in _ranges(len(plan.order), self._block_lines(sinograms.shape[0])):
+        for lines in ranges(len(plan.order), self._block_lines(sinograms.shape[0])):
             rows = self.geometry.pad(sinograms[:, plan.order[lines]])
             spectra = fft.rfft(rows, axis=1)
             check_finite(spectra)
@@ -112,89 +115,82 @@ class FourierEngine:
         from hipct.reconstruction import fourier_numba, gridding_numba
 
         plan, geometry = self.plan, self.geometry
-        slices = sinograms.shape[0]
-        lanes = 2 * slices
-        tile = _tile_side(slices)
-        tile_columns = -(-plan.shape[1] // tile)
+        slices, lanes = sinograms.shape[0], grid.shape[2]
         response = geometry.response / geometry.length
         response[[0, -1]] *= 0.5
-        table = kernel_table()
-        flat = grid.view(np.float32).reshape(plan.shape[0], -1)
-        block = self._block_lines(slices)
+        table = kernel_table().ravel()
         chunk = self._chunk_lines(slices)
-        spectra = np.empty((block, plan.samples, slices), np.complex64)
+        tile = _tile_side(lanes)
+        spectra = _aligned_zeros((self._block_lines(slices), plan.samples, lanes))
 
-        def transform(lines: slice) -> Callable[[int, int], None]:
-            order = plan.order[lines]
-            weight, turned, shift = geometry.weight[order], plan.turned[lines], plan.shift[lines]
-
-            def task(start: int, stop: int) -> None:
-                padded = np.empty((min(chunk, stop - start), geometry.length, slices), np.float32)
-                for part in _ranges(stop, chunk, start):
-                    rows = padded[: part.stop - part.start]
-                    fourier_numba.pad_rows(
-                        sinograms, order[part], geometry.source, geometry.lateral, rows
-                    )
-                    raw = scipy.fft.rfft(rows, axis=1)
-                    check_finite(raw)
-                    fourier_numba.apply_factors(
-                        raw.view(np.float32),
-                        response,
-                        weight[part],
-                        shift[part] / geometry.length,
-                        turned[part],
-                        spectra[part].view(np.float32),
-                    )
-
-            return task
-
-        for lines, tiles, bounds in self._work(slices, tile, tile_columns):
-            count = lines.stop - lines.start
-            parallel_for(transform(lines), count)
-            samples = spectra[:count].view(np.float32).reshape(count, plan.samples, lanes)
-            steps = plan.step_u[lines], plan.step_v[lines]
-
-            def task(start: int, stop: int) -> None:
-                mine = tiles[bounds[start] : bounds[stop]]  # noqa: B023 - run at once
-                gridding_numba.spread_tiles(
-                    flat,
-                    samples,
-                    *steps,
-                    table,
-                    mine,
-                    tile,
-                    tile_columns,
-                    plan.grid // 2,  # noqa: B023
+        def transform(first: int, start: int, stop: int) -> None:
+            padded = np.empty((min(chunk, stop - start), geometry.length, slices), np.float32)
+            for part in ranges(stop, chunk, start):
+                lines = slice(first + part.start, first + part.stop)
+                rows = padded[: part.stop - part.start]
+                order = plan.order[lines]
+                fourier_numba.pad_rows(sinograms, order, geometry.source, geometry.lateral, rows)
+                raw = scipy.fft.rfft(rows, axis=1)
+                check_finite(raw)
+                fourier_numba.apply_factors(
+                    _floats(raw),
+                    response,
+                    geometry.weight[order],
+                    plan.shift[lines] / geometry.length,
+                    plan.turned[lines],
+                    _floats(spectra[part]),
                 )
 
-            parallel_for(task, len(bounds) - 1)
+        def spread_share(work: _Work, start: int, stop: int) -> None:
+            gridding_numba.spread_tiles(
+                _floats(grid[None]).ravel(),
+                (*plan.shape, 2 * lanes),
+                _floats(spectra[None]).ravel(),
+                plan.samples,
+                plan.step_u[work.lines],
+                plan.step_v[work.lines],
+                table,
+                work.tiles[work.bounds[start] : work.bounds[stop]],
+                tile,
+                plan.grid // 2,
+            )
 
-    def _work(
-        self, slices: int, tile: int, tile_columns: int
-    ) -> list[tuple[slice, NDArray[np.int64], NDArray[np.intp]]]:
-        """Blocks of lines, the tiles that each touches, and their parts of about equal work."""
+        for work in self._works(slices, tile):
+            count = work.lines.stop - work.lines.start
+            parallel_for(partial(transform, work.lines.start), count)
+            parallel_for(partial(spread_share, work), len(work.bounds) - 1)
+
+    def _works(self, slices: int, tile: int) -> list[_Work]:
+        """Blocks of lines with the tiles that each touches, worked out once."""
         from hipct.reconstruction.gridding_numba import count_samples
 
         plan = self.plan
         block = self._block_lines(slices)
-        known: dict[tuple[int, int], list[tuple[slice, NDArray[np.int64], NDArray[np.intp]]]]
-        known = self._shares  # type: ignore[attr-defined]
-        if (block, tile) not in known:
-            tile_rows = -(-plan.shape[0] // tile)
-            work = []
-            for lines in _ranges(len(plan.order), block):
+        if (block, tile) not in self._known:
+            tile_rows, tile_columns = (-(-side // tile) for side in plan.shape)
+            works = []
+            for lines in ranges(len(plan.order), block):
                 counts = np.zeros(tile_rows * tile_columns, np.int64)
+                steps = plan.step_u[lines], plan.step_v[lines]
                 count_samples(
-                    plan.step_u[lines], plan.step_v[lines], plan.samples, plan.grid // 2,
-                    tile_rows, tile_columns, tile, counts,
-                )  # fmt: skip
+                    *steps, plan.samples, plan.grid // 2, tile_rows, tile_columns, tile, counts
+                )
                 tiles = np.flatnonzero(counts)
                 done = np.cumsum(counts[tiles])
                 bounds = np.searchsorted(done, done[-1] * np.arange(SHARES + 1) / SHARES)
                 bounds[-1] = tiles.size
-                work.append((lines, tiles, np.unique(bounds)))
-            known[block, tile] = work
-        return known[block, tile]
+                works.append(_Work(lines, tiles, np.unique(bounds)))
+            self._known[block, tile] = works
+        return self._known[block, tile]
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A block of lines, the tiles that it touches, and where to part them into equal work."""
+
+    lines: slice
+    tiles: NDArray[np.int64]
+    bounds: NDArray[np.intp]
 
 
 def _columns_to_rows(grid: Array, plan: GridPlan) -> None:
@@ -205,10 +201,10 @@ def _columns_to_rows(grid: Array, plan: GridPlan) -> None:
     before = n // 2
     inner = grid[BEFORE : BEFORE + size]
     level = xp.asarray(plan.deapodisation)[:, None, None]
-    chunk = _chunk(size * grid.shape[2] * 8)
+    chunk = chunk_length(size * grid.shape[2] * 8)
 
     def task(start: int, stop: int) -> None:
-        for part in _ranges(stop, chunk, start):
+        for part in ranges(stop, chunk, start):
             columns = slice(part.start + BEFORE, part.stop + BEFORE)
             # v = 0 first, as the transform wants it.
             block = xp.concatenate([inner[size // 2 :, columns], inner[: size // 2, columns]])
@@ -225,10 +221,10 @@ def _rows_to_slices(grid: Array, plan: GridPlan, out: Array, accelerated: bool) 
     xp = namespace(grid, out)
     fft = fft_module(xp)
     size, n = plan.grid, plan.geometry.size
-    chunk = _chunk(size * grid.shape[2] * 4)
+    chunk = chunk_length(size * grid.shape[2] * 4)
 
     def task(start: int, stop: int) -> None:
-        for part in _ranges(stop, chunk, start):
+        for part in ranges(stop, chunk, start):
             half = grid[part, BEFORE : BEFORE + size // 2 + 1]
             rows = fft.irfft(half, n=size, axis=1, norm="forward")
             if accelerated:
@@ -245,13 +241,25 @@ def _rows_to_slices(grid: Array, plan: GridPlan, out: Array, accelerated: bool) 
     parallel_for(task, n)
 
 
-def _tile_side(slices: int) -> int:
-    return int(max(16, 8 * round((TILE_BYTES / (8 * slices)) ** 0.5 / 8)))
+def _tile_side(lanes: int) -> int:
+    return int(max(16, 8 * round((TILE_BYTES / (8 * lanes)) ** 0.5 / 8)))
 
 
-def _chunk(item_bytes: int) -> int:
-    return max(1, CHUNK_BYTES // item_bytes)
+def _lanes(slices: int) -> int:
+    """Slices on the grid of the accelerated loops, which take whole vectors."""
+    from hipct.reconstruction.gridding_numba import SLICES
+
+    return -(-slices // SLICES) * SLICES
 
 
-def _ranges(stop: int, step: int, start: int = 0) -> list[slice]:
-    return [slice(a, min(a + step, stop)) for a in range(start, stop, step)]
+def _aligned_zeros(shape: tuple[int, ...]) -> NDArray[np.complex64]:
+    """Zeros that begin at a cache line, so that no vector straddles two."""
+    count = int(np.prod(shape))
+    buffer = np.zeros(count + 8, np.complex64)
+    first = -buffer.ctypes.data % 64 // 8
+    return buffer[first : first + count].reshape(shape)
+
+
+def _floats(array: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Real and imaginary parts of a contiguous array: (items, everything of an item)."""
+    return array.view(np.float32).reshape(array.shape[0], -1)

@@ -122,7 +122,7 @@ class Geometry:
     def pad(self, sinograms: Array) -> Array:
         """Padded and weighted rows: (slices, angles, columns) to (angles, length, slices)."""
         xp = namespace(sinograms)
-        rows = xp.take(sinograms, xp.asarray(self.source), axis=2).astype(xp.float32)
+        rows = xp.take(sinograms, xp.asarray(self.source), axis=2).astype(xp.float32, copy=False)
         rows *= xp.asarray(self.lateral)
         return xp.ascontiguousarray(xp.moveaxis(rows, 0, 2))
 

@@ -45,7 +45,7 @@ class Reconstructor:
     >>> plan = Reconstructor(angles, 64)
     >>> disc = 2 * np.sqrt(np.maximum(20.0**2 - (np.arange(64) - 31.5) ** 2, 0))
     >>> volume = plan.reconstruct(np.tile(disc, (2, 180, 1)))
-    >>> volume.shape, round(float(volume[0, 24:40, 24:40].mean()), 3)
+    >>> volume.shape, round(float(volume[0, 24:40, 24:40].mean()), 2)
     ((2, 64, 64), 1.0)
     """
 
