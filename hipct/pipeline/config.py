@@ -193,9 +193,9 @@ class AxisConfig(Section):
         ge=-1e6,
         le=1e6,
     )
-    method: Literal["auto", "pair", "sinogram", "overlap"] = setting(
+    method: Literal["auto", "pairs", "sinogram", "overlap"] = setting(
         "auto",
-        "How it is found: pair (0 and 180 degrees) or sinogram in a full scan, overlap in "
+        "How it is found: pairs (views 180 degrees apart) or sinogram in a full scan, overlap in "
         "half-acquisition; auto chooses",
     )
     rows: int = setting(

@@ -37,6 +37,10 @@ def estimate_axis(scan: Scan, job: Job, clock: StageClock, observer: Observer) -
         If the angles do not allow it, or the scan shows nothing that turns.
     """
     settings, info = job.config.axis, job.info
+    hint, reach = info.rotation_axis_px, None
+    if settings.search_px is not None:
+        low, high = settings.search_px
+        hint, reach = (low + high) / 2, (high - low) / 2
     plain = job.without_phase()
     affordable = max(1, AXIS_BYTES // (4 * info.projections * info.columns))
     count = min(settings.rows, affordable, len(job.rows))
@@ -55,8 +59,8 @@ def estimate_axis(scan: Scan, job: Job, clock: StageClock, observer: Observer) -
             info.angles_rad,
             acquisition=info.acquisition,
             method=settings.method,
-            hint=info.rotation_axis_px,
-            search=settings.search_px,
+            hint=hint,
+            search=reach,
         )
     observer.finish("axis")
     return estimate
