@@ -18,6 +18,12 @@ from hipct.simulation.fresnel import Imaging
 from hipct.simulation.organ import Organ, Quantity
 from hipct.simulation.primitives import Capsules, Quadrics
 
+_TABLES = {
+    "quadrics": {"centre": 3, "form": 9, "soft": 1, "mu": 1, "delta": 1},
+    "capsules": {"start": 3, "end": 3, "radius": 1, "mu": 1, "delta": 1},
+}
+"""Columns that the fields of a table take in the store."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
@@ -148,14 +154,21 @@ class Truth:
 
 
 def write_truth(writer: ScanStoreWriter, truth: Truth) -> None:
-    """Write the truth into the store of a scan that is being written."""
+    """Write the truth into the store of a scan that is being written.
+
+    The setup becomes the attributes of the group ``truth``; each table of solids becomes an
+    array of one row a solid, whose columns are named in its attributes.
+    """
     writer.write_truth_attributes(asdict(truth.setup))
-    for name in ("quadrics", "capsules"):
+    for name, columns in _TABLES.items():
         table = getattr(truth.organ, name)
-        for field in fields(table):
-            values = getattr(table, field.name)
-            stored = values.astype(np.uint8) if values.dtype == bool else values
-            writer.write_truth(f"{name}_{field.name}", stored)
+        rows = table.mu.size
+        values = [
+            np.asarray(getattr(table, field), dtype=np.float64).reshape(rows, width)
+            for field, width in columns.items()
+        ]
+        names = [field for field, width in columns.items() for _ in range(width)]
+        writer.write_truth(name, np.concatenate(values, axis=1), {"columns": names})
 
 
 def load_truth(store: str | Path) -> Truth:
@@ -186,22 +199,26 @@ def load_truth(store: str | Path) -> Truth:
         raise FormatError(
             f"The truth of {store} lacks {', '.join(missing)}; simulate the scan again."
         )
+    quadrics, capsules = _table(group, "quadrics"), _table(group, "capsules")
+    quadrics["form"] = quadrics["form"].reshape(-1, 3, 3)
     organ = Organ(
-        Quadrics(**_columns(group, "quadrics", Quadrics)),
-        Capsules(**_columns(group, "capsules", Capsules)),
+        Quadrics(**(quadrics | {"soft": quadrics["soft"].astype(bool)})), Capsules(**capsules)
     )
     return Truth(organ, Setup(**{field.name: values[field.name] for field in fields(Setup)}))
 
 
-def _columns(group: zarr.Group, table: str, kind: type) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for field in fields(kind):
-        array = group.get(f"{table}_{field.name}")
-        if not isinstance(array, zarr.Array):
-            raise FormatError(
-                f"The truth in {group.store_path} has no array {table}_{field.name}; simulate "
-                "the scan again."
-            )
-        values = np.asarray(array[...])
-        columns[field.name] = values.astype(bool) if field.name == "soft" else values
-    return columns
+def _table(group: zarr.Group, name: str) -> dict[str, Any]:
+    array = group.get(name)
+    widths = _TABLES[name]
+    wanted = [field for field, width in widths.items() for _ in range(width)]
+    if not isinstance(array, zarr.Array) or array.attrs.get("columns") != wanted:
+        raise FormatError(
+            f"The truth in {group.store_path} has no array {name} with the columns "
+            f"{', '.join(widths)}; simulate the scan again."
+        )
+    values = np.asarray(array[...], dtype=np.float64)
+    ends = np.cumsum(list(widths.values()))
+    return {
+        field: values[:, end - width] if width == 1 else values[:, end - width : end]
+        for (field, width), end in zip(widths.items(), ends)
+    }

@@ -110,9 +110,7 @@ def test_the_same_seed_takes_the_same_frame_and_other_numbers_others():
     camera = detector(photons=1000.0, seed=5)
     again = detector(photons=1000.0, seed=5)
     first = camera.expose(None, time=0.2, current_ma=200, number=7)
-    np.testing.assert_array_equal(
-        first, again.expose(None, time=0.2, current_ma=200, number=7)
-    )
+    np.testing.assert_array_equal(first, again.expose(None, time=0.2, current_ma=200, number=7))
     other = camera.expose(None, time=0.2, current_ma=200, number=8)
     sample = camera.expose(np.ones((40, 60), np.float32), time=0.2, current_ma=200, number=7)
     assert np.any(first != other)

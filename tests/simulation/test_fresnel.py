@@ -35,8 +35,7 @@ def propagated(wave, pitch_um, distance_m):
 def grating(samples, periods, axis):
     x = np.arange(samples) / samples
     line = np.cos(2 * np.pi * periods * x)
-    image = np.zeros((samples, samples)) + (line if axis == 1 else line[:, None])
-    return image
+    return np.zeros((samples, samples)) + (line if axis == 1 else line[:, None])
 
 
 @pytest.mark.parametrize("axis", [0, 1])

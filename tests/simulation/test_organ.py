@@ -71,17 +71,13 @@ def test_line_integrals_equal_the_sum_along_the_ray(name, accelerate):
 def test_voxels_are_means_of_the_density(name, accelerate):
     solid = SOLIDS[name]
     z, y, x = np.arange(-30, 31, 6.0), np.arange(-48, 49, 6.0), np.arange(-48, 43, 6.0)
-    found = Organ.of(solid).volume(
-        z, y, x, voxel_um=6.0, supersampling=4, accelerate=accelerate
-    )
+    found = Organ.of(solid).volume(z, y, x, voxel_um=6.0, supersampling=4, accelerate=accelerate)
     offsets = (np.arange(4) + 0.5) / 4 * 6 - 3
     wanted = np.zeros_like(found, dtype=float)
     for dz in offsets:
         for dy in offsets:
             for dx in offsets:
-                wanted += density(
-                    solid, x + dx, (y + dy)[:, None], (z + dz)[:, None, None]
-                )
+                wanted += density(solid, x + dx, (y + dy)[:, None], (z + dz)[:, None, None])
     np.testing.assert_allclose(found, wanted / 64, atol=2e-6)
 
 
@@ -183,9 +179,7 @@ def test_vessels_branch_by_murrays_law():
 def test_the_same_seed_makes_the_same_organ_and_another_seed_another():
     z, u = [0.0], np.linspace(-500, 500, 51)
     first = build_organ(500.0, seed=4).projected_thickness(0.3, z, u)
-    np.testing.assert_array_equal(
-        first, build_organ(500.0, seed=4).projected_thickness(0.3, z, u)
-    )
+    np.testing.assert_array_equal(first, build_organ(500.0, seed=4).projected_thickness(0.3, z, u))
     assert np.abs(first - build_organ(500.0, seed=5).projected_thickness(0.3, z, u)).max() > 1e-4
 
 
