@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hipct.core.arrays import Array, namespace
+from hipct.core.arrays import Array
 from hipct.core.errors import InputError
-from hipct.reconstruction.axis_overlap import MirrorPeak, mirror_peak, refine_axis
-from hipct.reconstruction.axis_pair import (
-    Pairs,
-    opposite_pairs,
-    static_stripes,
-    typical_step,
+from hipct.reconstruction.axis_input import (
+    Acquisition,
+    AxisMethod,
+    Float,
+    check_options,
+    checked_views,
 )
+from hipct.reconstruction.axis_overlap import MirrorPeak, mirror_peak, refine_axis
+from hipct.reconstruction.axis_pair import Pairs, opposite_pairs, static_stripes
 from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
 
-Acquisition = Literal["full", "half"]
-AxisMethod = Literal["auto", "pairs", "sinogram", "overlap"]
-Float = NDArray[np.float64]
-
-_METHODS_OF = {"full": ("auto", "pairs", "sinogram"), "half": ("auto", "overlap")}
 _MOST_LINES = 256
 _LEAST_OVERLAP_PX = 32
 _SURE = 0.5
@@ -124,8 +121,9 @@ def find_axis(
     hint : float, optional
         Expected axis in columns, e.g. from the motors.
     search : float, optional
-        How far from the hint to look, in columns; default 5 % of the columns and at least 16.
-        Where another place mirrors clearly better, that one is taken, and the notes say so.
+        How far from the hint to look, in columns: a limit. Without it the hint is only
+        preferred (within 5 % of the columns, at least 16), and left where another place mirrors
+        clearly better. The notes say so either way.
     min_overlap : int, optional
         Fewest columns seen from both sides; default half of the columns (full), 32 (half).
 
@@ -156,8 +154,8 @@ def find_axis(
     >>> round(find_axis(projections, angles).value, 2)
     60.3
     """
-    views, radians = _checked(projections, angles)
-    _check_options(
+    views, radians = checked_views(projections, angles)
+    check_options(
         views.shape[2], acquisition, method, hint=hint, search=search, min_overlap=min_overlap
     )
     columns = views.shape[2]
@@ -220,22 +218,23 @@ def _search(
     min_overlap: int,
     notes: list[str],
 ) -> _Mirror | None:
-    """Mirror correlation near the hint, unless another place mirrors clearly better."""
+    """Mirror correlation near the hint; elsewhere only if that is clearly better and allowed."""
     anywhere = _mirror(sets, 0.0, columns - 1.0, min_overlap)
     if hint is None:
         return anywhere
     width = search if search is not None else max(16.0, 0.05 * columns)
     near = _mirror(sets, hint - width, hint + width, min(min_overlap, _LEAST_OVERLAP_PX))
-    if near is None or anywhere is None:
+    if anywhere is None or abs(anywhere.value - hint) <= width:
         return near or anywhere
-    if abs(anywhere.value - hint) <= width:
-        return anywhere
-    if not near.peak.at_border and near.peak.correlation > _AS_GOOD * anywhere.peak.correlation:
-        notes.append(
-            f"The hint {hint:g} was followed, although {anywhere.value:.2f}, farther than "
-            f"{width:g} columns from it, mirrors about as well."
-        )
-        return near
+    if near is not None:
+        as_good = near.peak.correlation > _AS_GOOD * anywhere.peak.correlation
+        as_good = as_good and not near.peak.at_border
+        if as_good or search is not None:
+            notes.append(
+                f"Only columns within {width:g} of {hint:g} were searched, but "
+                f"{anywhere.value:.2f} mirrors {'about as well' if as_good else 'better'}."
+            )
+            return near
     notes.append(
         f"The hint {hint:g} was not followed: within {width:g} columns of it nothing mirrors "
         f"as well as {anywhere.value:.2f} does."
@@ -273,12 +272,12 @@ def _refined(sets: list[Pairs], start: float, rows: slice = slice(None)) -> tupl
     return value, math.hypot((1 + factor) * one_error, factor * two_error)
 
 
-def _sinogram_candidate(views: Float, angles: Float, start: float) -> AxisCandidate | None:
+def _sinogram_candidate(views: NDArray[Any], angles: Float, start: float) -> AxisCandidate | None:
     stripes = static_stripes(views)
     reach = max(8.0, 0.02 * views.shape[2])
     found = [
-        wedge_minimum(turn, start, start - reach, start + reach, stripes)
-        for turn in half_turns(views, angles)
+        wedge_minimum(views, turn, start, (start - reach, start + reach), stripes)
+        for turn in half_turns(angles)
     ]
     sure = [one for one in found if one and not one.at_border and math.isfinite(one.uncertainty)]
     if not sure:
@@ -326,68 +325,3 @@ def _compare_rows(
 
 def _uncertainty(candidate: AxisCandidate) -> float:
     return candidate.uncertainty_px
-
-
-def _checked(projections: Array, angles: ArrayLike) -> tuple[Float, Float]:
-    if projections.ndim != 3 or projections.shape[2] < 32 or projections.shape[1] < 1:
-        raise InputError(
-            f"projections has the shape {projections.shape}; (angles, rows, columns) with at "
-            "least 1 row and 32 columns is needed."
-        )
-    on_host: NDArray[Any] = projections
-    if namespace(projections) is not np:
-        on_host = projections.get()
-    radians = np.asarray(angles, dtype=np.float64)
-    if radians.shape != (len(on_host),):
-        raise InputError(
-            f"angles has the shape {radians.shape}; one angle for each of the {len(on_host)} "
-            "projections is needed."
-        )
-    if len(on_host) < 2:
-        raise InputError(
-            f"There is {len(on_host)} projection; the axis needs at least 2, 180 degrees apart."
-        )
-    views = on_host.astype(np.float64)
-    for name, array in (("angles", radians), ("projections", views)):
-        if not np.isfinite(array).all():
-            raise InputError(
-                f"{name} holds {int(np.sum(~np.isfinite(array)))} NaN or infinite values; "
-                "repair them before the axis is searched."
-            )
-    extent = float(np.ptp(radians))
-    step = typical_step(np.sort(radians)) if len(radians) > 2 else 0.0
-    if extent + step < np.pi - 0.02:
-        raise InputError(
-            f"The angles cover {math.degrees(extent + step):.2f} degrees; the axis needs 180 or "
-            "more (angles are given in radians)."
-        )
-    return views, radians
-
-
-def _check_options(
-    columns: int,
-    acquisition: str,
-    method: str,
-    *,
-    hint: float | None,
-    search: float | None,
-    min_overlap: int | None,
-) -> None:
-    if acquisition not in get_args(Acquisition):
-        raise InputError(f"acquisition is {acquisition!r}; it has to be 'full' or 'half'.")
-    if method not in _METHODS_OF[acquisition]:
-        raise InputError(
-            f"method is {method!r}; a {acquisition} acquisition has "
-            f"{', '.join(_METHODS_OF[acquisition])}."
-        )
-    if hint is not None and not 0 <= hint <= columns - 1:
-        raise InputError(
-            f"The axis is expected at column {hint}, off the detector (0 to {columns - 1}); no "
-            "column sees both sides there: give a hint on the detector, or the axis itself."
-        )
-    if search is not None and not (math.isfinite(search) and search > 0):
-        raise InputError(f"search is {search}; it has to be a number of columns above 0.")
-    if search is not None and hint is None:
-        raise InputError(f"search is {search} columns around a hint, but no hint was given.")
-    if min_overlap is not None and not 8 <= min_overlap <= columns:
-        raise InputError(f"min_overlap is {min_overlap}; it has to lie between 8 and {columns}.")

@@ -33,6 +33,7 @@ Complex = NDArray[np.complex128]
 _LOWEST_HARMONIC = 4
 _TAPER = 0.15
 _MOST_FREQUENCIES = 512
+_MOST_ANGLES = 1000
 FEWEST_ANGLES = 16
 
 
@@ -46,8 +47,39 @@ class WedgeMinimum:
     at_border: bool
 
 
-def half_turns(projections: NDArray[Any], angles: Float) -> list[Float]:
-    """Cut the scan into half turns on even angular grids, (angles, rows, columns) each.
+@dataclass(frozen=True)
+class HalfTurn:
+    """How views are combined into ones at even steps over 180 degrees.
+
+    Attributes
+    ----------
+    lower, upper : ndarray of int
+        Views before and after each angle of an even grid.
+    share : ndarray of float64
+        Weight of ``upper``.
+    bundle : int
+        Neighbouring grid angles that are averaged: harmonics beyond the 1000th say nothing of
+        the axis, and opposite averages mirror each other like opposite views.
+    """
+
+    lower: NDArray[np.intp]
+    upper: NDArray[np.intp]
+    share: Float
+    bundle: int
+
+    def sinogram(self, projections: NDArray[Any], row: int) -> Float:
+        """One row's sinogram on the even grid, (angles, columns)."""
+        lines = projections[self.lower, row].astype(np.float64)
+        between = self.share > 0
+        share = self.share[between, None]
+        lines[between] *= 1 - share
+        lines[between] += share * projections[self.upper[between], row]
+        result: Float = lines.reshape(-1, self.bundle, lines.shape[1]).mean(axis=1)
+        return result
+
+
+def half_turns(angles: Float) -> list[HalfTurn]:
+    """Cut a scan into half turns on even angular grids.
 
     The last angle of a half turn is the first of the next one and is left out. Between uneven
     angles views are interpolated linearly.
@@ -58,32 +90,38 @@ def half_turns(projections: NDArray[Any], angles: Float) -> list[Float]:
     count = round(np.pi / step) if step else 0
     if count < FEWEST_ANGLES:
         return []
+    bundle = max(1, count // _MOST_ANGLES)
+    count -= count % bundle
     turns = []
     for turn in range(int((ordered[-1] - ordered[0] + 1.01 * step) / np.pi + 1e-9)):
         grid = ordered[0] + np.pi * (turn + np.arange(count) / count)
-        grid = np.minimum(grid, ordered[-1])
         after = np.clip(np.searchsorted(ordered, grid), 1, len(ordered) - 1)
         gap = np.maximum(ordered[after] - ordered[after - 1], 1e-12)
         share = np.clip((grid - ordered[after - 1]) / gap, 0, 1)
-        share = np.where(share < 0.02, 0, np.where(share > 0.98, 1, share))[:, None, None]
-        lower = projections[order[after - 1]].astype(np.float64)
-        turns.append((1 - share) * lower + share * projections[order[after]])
+        share = np.where(share < 0.02, 0, np.where(share > 0.98, 1, share))
+        turns.append(HalfTurn(order[after - 1], order[after], share, bundle))
     return turns
 
 
 def wedge_minimum(
-    half_turn: Float, start: float, low: float, high: float, stripes: Float
+    projections: NDArray[Any],
+    turn: HalfTurn,
+    start: float,
+    limits: tuple[float, float],
+    stripes: Float,
 ) -> WedgeMinimum | None:
     """Find the axis of one half turn.
 
     Parameters
     ----------
-    half_turn : ndarray of float64, (angles, rows, columns)
-        Views at even steps of pi / angles.
+    projections : ndarray, (angles, rows, columns)
+        All views of the scan.
+    turn : HalfTurn
+        Which of them make the half turn.
     start : float
         Axis to some pixels: the columns are tapered about it, so that a truncated object does
         not end differently on its two sides.
-    low, high : float
+    limits : tuple of float
         Range that is searched.
     stripes : ndarray of float64, (rows, columns)
         Static stripes of the rows, as an estimate of their strength.
@@ -93,7 +131,7 @@ def wedge_minimum(
     WedgeMinimum or None
         None if nothing lies outside of the wedge.
     """
-    angles, rows, columns = half_turn.shape
+    angles, columns = len(turn.share) // turn.bundle, projections.shape[2]
     reach = min(start, columns - 1 - start)
     distance = np.abs(np.arange(columns) - start) / max(reach, 1)
     window = np.sin(np.pi / 2 * np.clip((1 - distance) / _TAPER, 0, 1)) ** 2
@@ -106,8 +144,9 @@ def wedge_minimum(
         return None
     series = np.zeros(len(omega), np.complex128)
     energy = 0.0
-    for row in range(rows):
-        sinogram = (half_turn[:, row] - half_turn[:, row].mean()) * window
+    for row in range(projections.shape[1]):
+        sinogram = turn.sinogram(projections, row)
+        sinogram = (sinogram - sinogram.mean()) * window
         spectrum = scipy.fft.rfft(sinogram, size, axis=1)[:, 1 : len(omega) + 1]
         spectrum = scipy.fft.fft(spectrum, 2 * angles, axis=0)
         ahead, back = spectrum[1:angles], spectrum[-1:-angles:-1]
@@ -123,7 +162,7 @@ def wedge_minimum(
         weight = 1 / max(noise, 1e-12 * float(np.max(np.abs(ahead) ** 2)), 1e-300)
         series += weight * np.sum(sign * whitened * back, axis=0, where=outside)
         energy += weight * float(np.sum(np.abs(ahead) ** 2 + np.abs(back) ** 2, where=outside))
-    return _minimum(series, omega, energy, low, high)
+    return _minimum(series, omega, energy, *limits)
 
 
 def _without_stripes(

@@ -182,9 +182,12 @@ def test_a_hint_narrows_and_a_wrong_hint_is_said():
     near = find_axis(data, angles, acquisition="half", hint=57.0)
     assert abs(near.value - 60.4) < 0.05
     assert not any("hint" in note for note in near.notes)
-    wrong = find_axis(data, angles, acquisition="half", hint=200.0, search=20.0)
+    wrong = find_axis(data, angles, acquisition="half", hint=200.0)
     assert abs(wrong.value - 60.4) < 0.05
     assert any("The hint 200 was not followed" in note for note in wrong.notes)
+    limited = find_axis(data, angles, acquisition="half", hint=200.0, search=20.0)
+    assert 180 <= limited.value <= 220
+    assert any("mirrors better" in note for note in limited.notes)
     # An axis out of the middle half of a full scan is reached by a hint only.
     data = projections(angles, 256, 52.0, 40, seed=9, noise=0.01)
     assert abs(find_axis(data, angles, hint=55.0).value - 52.0) < 0.05
@@ -228,19 +231,30 @@ def test_wedge_in_closed_form_equals_the_sum_over_the_spectrum():
 
     positions = np.arange(28, 34, 0.05)
     by_force = positions[np.argmin([energy(axis) for axis in positions])]
-    found = wedge_minimum(sinogram[:, None], 31.2, 25.0, 37.0, np.zeros((1, 64)))
+    turn = half_turns(angles)[0]
+    found = wedge_minimum(sinogram[:, None], turn, 31.2, (25.0, 37.0), np.zeros((1, 64)))
     assert abs(found.value - by_force) < 0.15
     assert abs(found.value - 31.2) < 0.05
 
 
 def test_half_turns_leave_the_repeated_end_out_and_even_out_the_steps():
     values = np.arange(41.0)[:, None, None] * np.ones((1, 1, 40))
-    whole = half_turns(values, np.linspace(0, 2 * np.pi, 41))
-    assert [turn[0, 0, 0] for turn in whole] == [0.0, 20.0]
-    assert [len(turn) for turn in whole] == [20, 20]
+    turns = half_turns(np.linspace(0, 2 * np.pi, 41))
+    assert [turn.sinogram(values, 0)[0, 0] for turn in turns] == [0.0, 20.0]
+    assert [len(turn.sinogram(values, 0)) for turn in turns] == [20, 20]
     uneven = np.linspace(0, 2 * np.pi, 41)
     uneven[5] += 0.25 * uneven[1]
-    assert half_turns(values, uneven)[0][5, 0, 0] == pytest.approx(4.8)
+    assert half_turns(uneven)[0].sinogram(values, 0)[5, 0] == pytest.approx(4.8)
+
+
+def test_very_many_views_are_bundled_without_moving_the_axis():
+    angles = np.arange(2400) * np.pi / 2400
+    data = projections(angles, 128, 66.6, 48, noise=0.02)
+    turn = half_turns(angles)[0]
+    assert turn.bundle == 2
+    np.testing.assert_allclose(turn.sinogram(data, 0)[7], data[14:16, 0].mean(axis=0))
+    found = find_axis(data, angles, method="sinogram")
+    assert abs(found.value - 66.6) < 0.05
 
 
 def test_refinement_converges_from_two_pixels_away_on_smooth_lines():
