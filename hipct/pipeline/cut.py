@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 from hipct.pipeline.job import Job
 from hipct.reconstruction.reconstructor import Reconstructor
@@ -26,8 +27,18 @@ BLOCKS = (128, 64, 32, 16, 8, 4, 2, 1)
 SHARD_PLANES = (1024, 512, 256)
 """Edges of a shard in y and x; smaller ones are encoded in less memory, as more files."""
 
+LAYER_ROWS = (128, 64, 32)
+"""Rows of a write layer; at most the edge of a chunk."""
+
 PREPARE = "flat field and phase"
 RECONSTRUCT = "reconstruction of a slab"
+
+
+class Files(NamedTuple):
+    """What the cut decides about the files of the volume, so that a resumed run keeps it."""
+
+    layer_rows: int
+    shard_plane: int
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class Cut:
         Tiles of line integrals and layers of voxels held at a time; two overlap the stages.
     stage_tile, stage_layer : bool
         Whether that buffer is a scratch file instead of memory.
+    layer_rows : int
+        Rows of a write layer: the depth of the volume's chunks and shards.
     shard_plane : int
         Edge in y and x of the shards (files) of the volume.
     """
@@ -54,7 +67,13 @@ class Cut:
     layer_buffers: int
     stage_tile: bool
     stage_layer: bool
+    layer_rows: int
     shard_plane: int
+
+    @property
+    def files(self) -> Files:
+        """What the cut decides about the files of the volume."""
+        return Files(self.layer_rows, self.shard_plane)
 
     def scratch_bytes(self, job: Job, spec: PyramidSpec) -> int:
         """Size of the scratch files."""
@@ -63,7 +82,7 @@ class Cut:
         return tile + layer
 
 
-def cuts(job: Job, batch: int, angle_chunk: int, shard_plane: int | None) -> Iterator[Cut]:
+def cuts(job: Job, batch: int, angle_chunk: int, files: Files | None) -> Iterator[Cut]:
     """Cuts from the fastest to the leanest.
 
     Parameters
@@ -74,20 +93,23 @@ def cuts(job: Job, batch: int, angle_chunk: int, shard_plane: int | None) -> Ite
         Slices that the engine reconstructs at its best.
     angle_chunk : int
         Projections in a chunk of the scan; blocks are multiples where they can be.
-    shard_plane : int or None
+    files : Files, optional
         Shards of the volume, where an earlier run has begun it.
     """
     chunk, projections = max(1, angle_chunk), job.info.projections
     blocks = {min(projections, chunk * max(1, size // chunk)) for size in BLOCKS}
     slabs = sorted({max(1, batch >> k) for k in range(7)}, reverse=True)
     staging = [(False, False), (False, True), (True, False), (True, True)]
-    planes = [p for p in SHARD_PLANES if p >= job.config.volume.chunk]
-    if shard_plane is not None:
-        planes = [shard_plane]
+    edge = job.config.volume.chunk
+    # A thinner layer is the last resort: it makes more chunks and files, for good.
+    shapes = product([rows for rows in LAYER_ROWS if rows <= edge], staging)
+    planes = [plane for plane in SHARD_PLANES if plane >= edge]
     held = [(2, 2), (1, 2), (1, 1)]
-    for staged, plane, buffers in product(staging, planes, held):
+    for (rows, staged), plane, buffers in product(shapes, planes, held):
+        if files is not None and files != Files(rows, plane):
+            continue
         for slab, block in product(slabs, sorted(blocks, reverse=True)):
-            yield Cut(block, slab, *buffers, *staged, plane)
+            yield Cut(block, slab, *buffers, *staged, rows, plane)
 
 
 def memory_by_stage(

@@ -14,7 +14,7 @@ from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
 from hipct.core.errors import PlanError
 from hipct.pipeline.config import Config
-from hipct.pipeline.cut import Cut, cuts, memory_by_stage, peak_bytes
+from hipct.pipeline.cut import Cut, Files, cuts, memory_by_stage, peak_bytes
 from hipct.pipeline.job import Job, resolve
 from hipct.pipeline.memory import format_bytes
 from hipct.reconstruction.reconstructor import Reconstructor
@@ -104,7 +104,13 @@ class Plan:
             "written",
             f"slabs    {cut.slab_rows} slices reconstructed at a time, {cut.angle_block} "
             "projections prepared at a time",
-            f"layers   {self.spec.layer} rows written at a time in chunks of {self.spec.chunk}",
+            f"layers   {self.spec.layer} rows written at a time"
+            + (
+                ""
+                if self.spec.layer == self.spec.chunk
+                else ", in thinner chunks than asked for,"
+                " because whole ones fit neither memory nor the scratch disk"
+            ),
         ]
         if cut.stage_tile or cut.stage_layer:
             what = [
@@ -159,16 +165,26 @@ def make_plan(
     return plan_job(job, axis, scan)
 
 
-def plan_job(job: Job, axis: float | None, scan: Scan, shard_plane: int | None = None) -> Plan:
+def plan_job(
+    job: Job,
+    axis: float | None,
+    scan: Scan,
+    *,
+    files: Files | None = None,
+    scratch_free: int | None = None,
+) -> Plan:
     """Plan a resolved job (see :func:`make_plan`).
 
-    ``shard_plane`` is that of the volume where an earlier run has begun it.
+    ``files`` is what an earlier run has begun the volume with; a cut whose scratch file is larger
+    than ``scratch_free`` bytes is not taken.
     """
     budget = job.config.memory_bytes()
     reconstructor = make_reconstructor(job, widest_axis(job) if axis is None else axis)
     best: tuple[int, Cut, PyramidSpec, dict[str, int]] | None = None
-    for cut in cuts(job, reconstructor.batch, scan.angle_chunk, shard_plane):
-        spec = volume_spec(job, reconstructor.size, cut.shard_plane)
+    for cut in cuts(job, reconstructor.batch, scan.angle_chunk, files):
+        spec = volume_spec(job, reconstructor.size, cut.files)
+        if scratch_free is not None and cut.scratch_bytes(job, spec) > scratch_free:
+            continue
         memory = memory_by_stage(job, spec, cut, reconstructor)
         peak = peak_bytes(memory, cut)
         if best is None or peak < best[0]:
@@ -216,15 +232,15 @@ def widest_axis(job: Job) -> float:
     return 0.0 if job.half else (job.info.columns - 1) / 2
 
 
-def volume_spec(job: Job, size: int, shard_plane: int) -> PyramidSpec:
+def volume_spec(job: Job, size: int, files: Files) -> PyramidSpec:
     """The volume that a job writes, for slices of ``size`` pixels a side."""
     settings, voxel = job.config.volume, job.info.pixel_size_um or 1.0
     return PyramidSpec(
         shape=(len(job.rows), size, size),
         voxel_size_um=(voxel, voxel, voxel),
         chunk=settings.chunk,
-        layer=settings.chunk,
-        shard_plane=shard_plane,
+        layer=files.layer_rows,
+        shard_plane=files.shard_plane,
         unit=job.unit,
     )
 

@@ -15,10 +15,10 @@ from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count
 from hipct.pipeline.backend import check_backend
 from hipct.pipeline.config import Config
+from hipct.pipeline.cut import Files
 from hipct.pipeline.estimates import estimate_axis, estimate_window
 from hipct.pipeline.job import Job, resolve
 from hipct.pipeline.ledger import Ledger
-from hipct.pipeline.memory import format_bytes
 from hipct.pipeline.plan import Plan, make_reconstructor, plan_job
 from hipct.pipeline.provenance import counts, provenance
 from hipct.pipeline.report import MemoryWatch, RunReport, StageClock
@@ -142,10 +142,16 @@ class _Run:
         for note in job.notes:
             observer.say(note)
         self._axis = self._find_axis()
-        plan = plan_job(job, self._axis["value"], scan, ledger.state().get("shard_plane"))
-        ledger.remember(shard_plane=plan.cut.shard_plane)
         self._scratch = Path(job.config.compute.scratch or ledger.scratch)
-        _refuse_full_scratch(plan, self._scratch)
+        begun = ledger.state().get("files")
+        plan = plan_job(
+            job,
+            self._axis["value"],
+            scan,
+            files=Files(*begun) if begun else None,
+            scratch_free=free_bytes(self._scratch),
+        )
+        ledger.remember(files=list(plan.cut.files))
         self._chain = SlabChain(
             job, make_reconstructor(job, self._axis["value"]), self._axis["value"], self._clock
         )
@@ -236,16 +242,6 @@ class _Run:
             f"The 16-bit window is {window.low:.4g} to {window.high:.4g} {self._job.unit}."
         )
         return window
-
-
-def _refuse_full_scratch(plan: Plan, scratch: Path) -> None:
-    free = free_bytes(scratch)
-    if plan.scratch_bytes > free:
-        raise OutputError(
-            f"Staging needs {format_bytes(plan.scratch_bytes)} in {scratch}, where "
-            f"{format_bytes(free)} are free; set compute.scratch to a larger disk, or give more "
-            "--memory."
-        )
 
 
 def _stem(out: Path) -> str:

@@ -71,10 +71,10 @@ def test_absolute_values_come_out(tmp_path, discs, acquisition, axis):
 
 
 CUTS = [
-    Cut(60, 64, 2, 2, False, False, 64),
-    Cut(8, 5, 1, 1, False, False, 64),
-    Cut(16, 7, 1, 2, True, True, 64),
-    Cut(24, 3, 2, 1, False, True, 64),
+    Cut(60, 64, 2, 2, False, False, 32, 64),
+    Cut(8, 5, 1, 1, False, False, 32, 64),
+    Cut(16, 7, 1, 2, True, True, 32, 64),
+    Cut(24, 3, 2, 1, False, True, 32, 64),
 ]
 
 
@@ -115,7 +115,7 @@ def test_every_level_is_the_mean_of_the_one_below(tmp_path, discs):
 def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(tmp_path, discs, monkeypatch, fails_at):
     scan = discs(rows=300, noise=50.0, **PHASE)
     config = Config(**(RETRIEVED | {"axis": {"value": 24.0}}))
-    force(monkeypatch, Cut(30, 16, 1, 2, False, False, 64))
+    force(monkeypatch, Cut(30, 16, 1, 2, False, False, 32, 64))
     undisturbed = reconstruct(scan, tmp_path / "a.ome.zarr", config)
 
     count = itertools.count()
@@ -170,7 +170,7 @@ def test_buffers_in_flight_never_exceed_the_cut(tmp_path, discs, monkeypatch):
             alive[self.kind] -= 1
 
     monkeypatch.setattr(hipct.pipeline.stream, "Buffer", Counted)
-    force(monkeypatch, Cut(20, 8, 1, 1, False, False, 64))
+    force(monkeypatch, Cut(20, 8, 1, 1, False, False, 32, 64))
     reconstruct(discs(rows=500), tmp_path / "v.ome.zarr", Config(**PLAIN))
     assert most == {"tile": 1, "layer": 1}
     assert alive == {"tile": 0, "layer": 0}
@@ -238,6 +238,20 @@ def test_a_job_that_cannot_fit_is_refused_with_the_stage(tmp_path, discs):
     with pytest.raises(PlanError, match=r"largest stage is '[a-z ]+' with .*--memory"):
         reconstruct(discs(), tmp_path / "v", config)
     assert not (tmp_path / "v").exists()
+
+
+def test_without_scratch_space_the_layers_get_thinner(discs):
+    scan = discs(rows=300, angles=8, columns=400)
+    lean = hipct.pipeline.cut.PROCESS_BYTES + 100_000_000
+    tight = Config(**(PLAIN | {"volume": {"chunk": 128}, "compute": {"memory": lean}}))
+    job = hipct.pipeline.plan.resolve(scan, tight)
+    staged = hipct.pipeline.plan.plan_job(job, 200.0, scan)
+    thin = hipct.pipeline.plan.plan_job(job, 200.0, scan, scratch_free=1000)
+    assert staged.cut.stage_layer
+    assert staged.spec.layer == 128
+    assert thin.scratch_bytes == 0
+    assert thin.spec.layer < 128
+    assert "thinner chunks" in thin.text()
 
 
 def test_the_plan_stages_what_does_not_fit_and_says_so(discs):
