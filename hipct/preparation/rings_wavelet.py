@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
+from hipct.core.jit import has_numba
+from hipct.core.threads import parallel_for
 from hipct.preparation.checks import floating, output, three_axes
 from hipct.preparation.wavelets import HIGHEST_ORDER, analysis, coefficients, synthesis
 
@@ -47,7 +49,8 @@ def remove_rings_wavelet(
     edges, along the angle by the mean of each column, so that an object that differs between the
     first and the last angle leaves no frequencies of its own.
 
-    Beyond input and output it needs one sinogram and ``8 levels (12 sigma + 1)`` values per angle.
+    Beyond input and output it needs ``levels (12 sigma + 1)`` rows of a sinogram for every slice
+    and as many columns once; the plain code one sinogram more.
 
     Parameters
     ----------
@@ -84,20 +87,68 @@ def remove_rings_wavelet(
     out = output(out, sinograms.shape, sinograms.dtype, sinograms)
     _, angles, columns = sinograms.shape
     plan = _plan((angles, columns), levels, float(sigma), order, sinograms.dtype.name)
+    if xp is np and has_numba() and sinograms.dtype == np.float32:
+        finite = _threaded(sinograms, plan, out)
+    else:
+        finite = _plain(sinograms, plan, out)
+    if not finite:
+        raise InputError(
+            "sinograms hold NaN or infinite values, which would spread over whole slices; mend "
+            "the projections first (FlatField.apply and line_integral leave only finite values)."
+        )
+    return out
+
+
+def _plain(sinograms: Array, plan: _Plan, out: Array) -> bool:
+    xp = namespace(sinograms)
     project, restore = xp.asarray(plan.project), xp.asarray(plan.restore)
-    stripes = xp.empty((angles, columns), sinograms.dtype)
     for sinogram, target in zip(sinograms, out):
         with np.errstate(invalid="ignore"):
             found = xp.matmul(project, sinogram)
         if not xp.isfinite(found).all():
-            raise InputError(
-                "sinograms hold NaN or infinite values, which would spread over whole slices; "
-                "mend the projections first (FlatField.apply and line_integral leave only finite "
-                "values)."
-            )
-        xp.matmul(restore, _across(found, plan, xp), out=stripes)
-        xp.subtract(sinogram, stripes, out=target)
-    return out
+            return False
+        xp.subtract(sinogram, xp.matmul(restore, _across(found, plan, xp)), out=target)
+    return True
+
+
+def _threaded(sinograms: NDArray[np.float32], plan: _Plan, out: NDArray[np.float32]) -> bool:
+    from hipct.preparation.rings_wavelet_numba import (
+        BLOCK,
+        project_columns,
+        subtract_stripes,
+    )
+
+    slices, _, columns = sinograms.shape
+    vectors = np.ascontiguousarray(plan.project.T)
+    found = np.empty((slices, vectors.shape[1], columns), np.float32)
+    blocks = -(-columns // BLOCK)
+    finite: list[bool] = []
+
+    def columns_of(unit: int) -> tuple[int, int, int]:
+        place, block = divmod(unit, blocks)
+        return place, block * BLOCK, min((block + 1) * BLOCK, columns)
+
+    def project(start: int, stop: int) -> None:
+        for unit in range(start, stop):
+            place, first, last = columns_of(unit)
+            project_columns(vectors, sinograms[place], first, last, found[place])
+
+    def across(start: int, stop: int) -> None:
+        for place in range(start, stop):
+            finite.append(bool(np.isfinite(found[place]).all()))
+            if finite[-1]:
+                found[place] = _across(found[place], plan, np)
+
+    def subtract(start: int, stop: int) -> None:
+        for unit in range(start, stop):
+            place, first, last = columns_of(unit)
+            subtract_stripes(plan.restore, found[place], sinograms[place], first, last, out[place])
+
+    parallel_for(project, slices * blocks)
+    parallel_for(across, slices)
+    if all(finite):
+        parallel_for(subtract, slices * blocks)
+    return all(finite)
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,6 @@ def beam(rows, columns):
     return 40000 * np.exp(-0.7 * row**2 - 0.4 * column**2) + 500 * np.cos(40 * column)
 
 
-@pytest.fixture
-def plain(monkeypatch):
-    monkeypatch.setattr(flat_module, "has_numba", lambda: False)
-
-
 @pytest.fixture(params=["fused", "plain"])
 def either(request, monkeypatch):
     if request.param == "plain":

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hipct.core.errors import InputError
 from hipct.core.threads import set_thread_count
-from hipct.preparation import rings_sorting
+from hipct.preparation import rings_sorting, rings_wavelet
 from hipct.preparation.rings import remove_rings
 from hipct.preparation.rings_sorting import remove_rings_sorting
 from hipct.preparation.rings_wavelet import remove_rings_wavelet
@@ -34,11 +34,6 @@ def stripes(columns=200):
     profile = np.zeros(columns, np.float32)
     profile[[40, 77, 78, 101, 130]] = [0.05, -0.03, -0.04, 0.02, 0.06]
     return profile
-
-
-@pytest.fixture
-def plain(monkeypatch):
-    monkeypatch.setattr(rings_sorting, "has_numba", lambda: False)
 
 
 @pytest.mark.parametrize("size_px", [1, 5, 21])
@@ -103,14 +98,16 @@ def by_pywavelets(sinogram, levels, sigma, wavelet):
 @pytest.mark.parametrize(
     ("sigma", "order", "levels"), [(1.0, 9, 2), (2.5, 5, 2), (0.3, 1, 2), (40.0, 3, 1)]
 )
-def test_wavelet_equals_the_filter_of_the_paper(shape, sigma, order, levels):
+def test_wavelet_equals_the_filter_of_the_paper(monkeypatch, shape, sigma, order, levels):
     sinogram = np.random.default_rng(5).standard_normal(shape)
     result = remove_rings_wavelet(sinogram[None], levels=levels, sigma=sigma, order=order)[0]
     expected = by_pywavelets(sinogram, levels, sigma, f"db{order}")
     np.testing.assert_allclose(result, expected, atol=1e-12)
-    single = sinogram.astype(np.float32)
-    result = remove_rings_wavelet(single[None], levels=levels, sigma=sigma, order=order)[0]
-    np.testing.assert_allclose(result, expected, atol=1e-5)
+    single = sinogram.astype(np.float32)[None]
+    for accelerated in (True, False):
+        monkeypatch.setattr(rings_wavelet, "has_numba", lambda use=accelerated: use)
+        result = remove_rings_wavelet(single, levels=levels, sigma=sigma, order=order)[0]
+        np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def test_wavelet_equals_algotom_where_its_window_is_centred():
