@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -112,6 +113,19 @@ def test_tomopy_normalize(shared_data):
     mended = field.apply(tomo)
     assert (mended > 0).all()
     np.testing.assert_allclose(mended[expected > 0], expected[expected > 0], rtol=1e-7)
+
+
+def test_tooth_equals_the_formula_in_double_precision(shared_data):
+    with h5py.File(shared_data / "tooth" / "tooth.h5") as file:
+        projections, flats, darks = (
+            file[f"exchange/{name}"][...] for name in ("data", "data_white", "data_dark")
+        )
+    counts = PixelCounts()
+    result = flat_field(projections, flats, darks, counts=counts)
+    dark = np.median(darks.astype(np.float64), axis=0)
+    flat = np.median(flats.astype(np.float64), axis=0)
+    np.testing.assert_allclose(result, (projections - dark) / (flat - dark), rtol=1e-6)
+    assert counts.replaced == 0
 
 
 @pytest.mark.usefixtures("either")
