@@ -49,7 +49,7 @@ def test_the_right_axis_makes_the_truest_slice(
 
 
 @pytest.mark.parametrize(
-    ("acquisition", "axis", "angles"), [("full", 24.4, 90), ("half", 10.25, 180)]
+    ("acquisition", "axis", "angles"), [("full", 24.4, 90), ("half", 17.25, 180)]
 )
 def test_the_axis_of_a_scan_is_found_without_its_energy(
     discs, acquisition: str, axis: float, angles: int
