@@ -12,7 +12,7 @@ from hipct.preparation.reduction import reduce_frames
 
 
 def dark_frame(darks: Array | None, like: Array) -> Array:
-    """Median of the darks, 0 where there are none; ``like`` (frames, rows, columns) has its rows."""
+    """Median of the darks, 0 where there are none; ``like`` has the same rows and columns."""
     rows_columns = like.shape[1:]
     if darks is None or (np.ndim(darks) == 3 and len(darks) == 0):
         return namespace(like).zeros(rows_columns, np.float32)
