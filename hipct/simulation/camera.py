@@ -91,20 +91,25 @@ class Camera:
         self._detector = detector
         self._timetable = timetable
 
-    def darks(self) -> Frame:
-        """All darks, (darks, rows, columns)."""
-        return np.stack([self._detector.dark(k) for k in range(self._timetable.dark.size)])
+    def darks(self, first: int, last: int) -> Frame:
+        """Darks ``first`` to ``last``, (darks, rows, columns)."""
+        return np.stack([self._detector.dark(k) for k in range(first, last)])
 
-    def flats(self) -> Frame:
-        """All flats, (flats, rows, columns)."""
-        index = self._timetable.flat
+    def flats(self, first: int, last: int) -> Frame:
+        """Flats ``first`` to ``last``, (flats, rows, columns)."""
+        index = self._timetable.flat[first:last]
         times, currents = self._timetable.time(index), self._timetable.current_ma(index)
-        return np.stack(
-            [
-                self._detector.expose(None, time=time, current_ma=current, number=k)
-                for k, (time, current) in enumerate(zip(times, currents))
-            ]
-        )
+        setup = self._truth.setup
+        block = np.empty((last - first, setup.rows, setup.columns), dtype=np.uint16)
+
+        def frames(start: int, stop: int) -> None:
+            for k in range(start, stop):
+                block[k] = self._detector.expose(
+                    None, time=times[k], current_ma=currents[k], number=first + k
+                )
+
+        parallel_for(frames, last - first)
+        return block
 
     def projections(self, first: int, angles_rad: NDArray[np.float64], observer: Observer) -> Frame:
         """Projections ``first`` and on at the given angles, (angles, rows, columns)."""

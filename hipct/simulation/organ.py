@@ -52,7 +52,7 @@ class Organ:
         --------
         >>> from hipct.simulation.primitives import ellipsoid
         >>> ball = Organ.of(ellipsoid((0, 0, 0), (100, 100, 100), mu=0.5))
-        >>> float(ball.projected_thickness(0.0, [0.0], [0.0])[0, 0].round(6))
+        >>> round(float(ball.projected_thickness(0.0, [0.0], [0.0])[0, 0]), 6)
         0.01
         """
         quadrics = [solid for solid in solids if isinstance(solid, Quadrics)]

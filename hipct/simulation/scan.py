@@ -25,6 +25,7 @@ AXIS_FRACTION = 0.3
 ORGAN_IN_JAR = 0.86
 FRINGE_PX = 4
 SMALLEST_RADIUS_PX = 8
+SMALLEST_OVERSAMPLING = 4
 BLOCK_BYTES = 64 << 20
 
 
@@ -92,7 +93,8 @@ def simulate_scan(
     propagation : bool
         False, as distance 0, leaves pure absorption.
     oversampling : int
-        Fine samples along the edge of a pixel; raised, and said so, where the phase is steep.
+        Fine samples along the edge of a pixel, 4 or more; raised, and said so, where the phase is
+        steep.
     blur_px : float
         Standard deviation of the detector's point spread in pixels.
     flats, darks : int
@@ -119,6 +121,11 @@ def simulate_scan(
     for name, value in (("flats", flats), ("darks", darks)):
         if value < 1:
             raise InputError(f"{name} is {value}; give 1 or more.")
+    if propagation and distance_m and oversampling < SMALLEST_OVERSAMPLING:
+        raise InputError(
+            f"The oversampling is {oversampling}; a propagated wave needs {SMALLEST_OVERSAMPLING} "
+            "or more samples along the edge of a pixel."
+        )
     setup = Setup(
         acquisition=acquisition,
         rows=rows,
@@ -150,10 +157,12 @@ def simulate_scan(
     saturated = 0
     info = _info(setup, angles_rad, timetable)
     with ScanStoreWriter(out, info, overwrite=overwrite) as writer:
-        writer.write_darks(0, camera.darks())
-        writer.write_flats(0, camera.flats())
-        write_truth(writer, truth)
         block = max(1, min(writer.angle_chunk, BLOCK_BYTES // (2 * rows * columns)))
+        for first in range(0, info.darks, block):
+            writer.write_darks(first, camera.darks(first, min(first + block, info.darks)))
+        for first in range(0, info.flats, block):
+            writer.write_flats(first, camera.flats(first, min(first + block, info.flats)))
+        write_truth(writer, truth)
         observer.start(STAGE, angles_rad.size)
         for first in range(0, angles_rad.size, block):
             frames = camera.projections(first, angles_rad[first : first + block], observer)

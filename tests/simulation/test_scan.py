@@ -196,13 +196,11 @@ def test_the_jar_stands_in_the_field_with_the_organ_inside(tmp_path):
 
 
 def test_a_steep_phase_is_computed_finer_and_said(tmp_path):
-    organ = Organ.of(ellipsoid((0, 0, 0), (250, 250, 400), mu=0.1)).with_delta(3.3e-7)
+    organ = Organ.of(ellipsoid((0, 0, 0), (250, 250, 400), mu=0.15)).with_delta(3.3e-7)
     listener = Listener()
-    path = simulate_scan(
-        tmp_path / "a.zarr", **CLEAN, organ=organ, axis=33.0, observer=listener, oversampling=2
-    )
-    assert load_truth(path).setup.oversampling > 2
-    assert any("instead of 2 times finer" in words for words in listener.said)
+    path = simulate_scan(tmp_path / "a.zarr", **CLEAN, organ=organ, axis=33.0, observer=listener)
+    assert load_truth(path).setup.oversampling > 4
+    assert any("instead of 4 times finer" in words for words in listener.said)
     assert (listener.steps, listener.total) == (12, 12)
 
 
@@ -230,6 +228,7 @@ def test_a_phase_that_nothing_carries_is_refused_and_nothing_is_left(tmp_path):
         ({"flats": 0}, "flats is 0"),
         ({"darks": 0}, "darks is 0"),
         ({"seed": -1}, "seed is -1"),
+        ({"oversampling": 3}, "oversampling is 3"),
     ],
 )
 def test_wrong_input_is_answered_by_a_sentence(tmp_path, changes, words):
