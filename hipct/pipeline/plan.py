@@ -234,10 +234,10 @@ def widest_axis(job: Job) -> float:
 
 def volume_spec(job: Job, size: int, files: Files) -> PyramidSpec:
     """The volume that a job writes, for slices of ``size`` pixels a side."""
-    settings, voxel = job.config.volume, job.info.pixel_size_um or 1.0
+    settings, voxel = job.config.volume, job.info.pixel_size_um
     return PyramidSpec(
         shape=(len(job.rows), size, size),
-        voxel_size_um=(voxel, voxel, voxel),
+        voxel_size_um=None if voxel is None else (voxel, voxel, voxel),
         chunk=settings.chunk,
         layer=files.layer_rows,
         shard_plane=files.shard_plane,

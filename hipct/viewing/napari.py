@@ -42,7 +42,7 @@ def layer_data(path: Path | str) -> tuple[list[zarr.Array[Any]], dict[str, Any]]
         "multiscale": True,
         "scale": finest.scale,
         "translate": finest.translation,
-        "units": ("micrometer",) * 3,
+        "units": ("micrometer" if volume.length_unit == "um" else "pixel",) * 3,
         "axis_labels": volume.axes,
         "colormap": "gray",
         "metadata": {"hipct": dict(volume.provenance)},

@@ -74,6 +74,10 @@ def _axes(multiscale: Mapping[str, Any]) -> Iterator[Finding]:
             "warning" if sorted(names) == ["x", "y", "z"] else "error",
             f"The axes are {', '.join(names)}; readers of volumes expect z, y, x.",
         )
+    bare = [axis["name"] for axis in axes if "unit" not in axis]
+    if len(bare) == len(axes):
+        yield Finding("units", "warning", "The axes have no unit: the voxel size is not known.")
+        return
     for axis in axes:
         if axis.get("type") == "space" and axis.get("unit") not in MICROMETRES:
             yield Finding(

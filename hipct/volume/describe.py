@@ -20,14 +20,17 @@ def describe_volume(path: Path | str) -> dict[str, str]:
     facts = {
         "format": f"OME-Zarr {volume.version}, {volume.dtype.name}, axes {', '.join(volume.axes)}",
         "size": f"{_times(volume.shape)} voxels, {_bytes(volume)}",
-        "extent": f"{_times(_extent_mm(volume))} mm",
-        "voxel": f"{_times(volume.voxel_size_um)} um",
     }
+    if volume.length_unit == "um":
+        facts["extent"] = f"{_times(_extent_mm(volume))} mm"
+        facts["voxel"] = f"{_times(volume.voxel_size_um)} um"
+    else:
+        facts["voxel"] = "missing: the voxel size is not known"
     for number, level in enumerate(volume.levels):
         shards = f", shards {_times(level.array.shards)}" if level.array.shards else ""
         facts[f"level {number}"] = (
-            f"{_times(level.array.shape)} voxels of {_times(level.scale)} um at "
-            f"({', '.join(f'{t:g}' for t in level.translation)}) um, "
+            f"{_times(level.array.shape)} voxels of {_times(level.scale)} {volume.length_unit} at "
+            f"({', '.join(f'{t:g}' for t in level.translation)}) {volume.length_unit}, "
             f"chunks {_times(level.array.chunks)}{shards}"
         )
     if volume.scale is not None and volume.offset is not None:

@@ -26,7 +26,7 @@ class Level:
     shape : voxels
     chunk : voxels of an inner chunk
     shard : voxels of a shard (one file), a multiple of the chunk
-    scale : voxel size in micrometres
+    scale : voxel size in micrometres (or voxels of the finest level)
     translation : centre of voxel (0, 0, 0) in micrometres, from the centre of the finest one
     """
 
@@ -68,8 +68,9 @@ class PyramidSpec:
     ----------
     shape : (int, int, int)
         Voxels of the finest level along z, y, x.
-    voxel_size_um : float or (float, float, float)
-        Voxel size of the finest level in micrometres.
+    voxel_size_um : float, (float, float, float) or None
+        Voxel size of the finest level in micrometres; ``None`` where it is not known: lengths
+        are then voxels of the finest level, and the axes carry no unit.
     dtype : dtype
         uint16 or uint8.
     chunk : int
@@ -93,7 +94,7 @@ class PyramidSpec:
     """
 
     shape: Shape3
-    voxel_size_um: float | Vector3
+    voxel_size_um: float | Vector3 | None
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint16))
     chunk: int = 128
     layer: int = 128
@@ -105,7 +106,8 @@ class PyramidSpec:
     def __post_init__(self) -> None:
         _set = object.__setattr__
         _set(self, "shape", _triple(self.shape, "shape"))
-        _set(self, "voxel_size_um", as_voxel_size(self.voxel_size_um))
+        if self.voxel_size_um is not None:
+            _set(self, "voxel_size_um", as_voxel_size(self.voxel_size_um))
         _set(self, "dtype", np.dtype(self.dtype).newbyteorder("="))
         window: Any = self.window
         if window is not None and not isinstance(window, Window):
@@ -159,7 +161,7 @@ class PyramidSpec:
         chunk = _shape3(min(c, n) for c, n in zip((depth, self.chunk, self.chunk), shape))
         bounds = (self.layer, self.shard_plane, self.shard_plane)
         shard = _shape3(c * min(b // c, -(-n // c)) for c, b, n in zip(chunk, bounds, shape))
-        voxel = as_voxel_size(self.voxel_size_um)
+        voxel = as_voxel_size(1.0 if self.voxel_size_um is None else self.voxel_size_um)
         z, y, x = (v * f for v, f in zip(voxel, factor))
         tz, ty, tx = (0.5 * (f - 1) * v for v, f in zip(voxel, factor))
         return Level(shape, chunk, shard, (z, y, x), (tz, ty, tx))

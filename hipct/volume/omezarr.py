@@ -39,9 +39,10 @@ def group_attributes(spec: PyramidSpec, attributes: Mapping[str, Any]) -> dict[s
         }
         for number, level in enumerate(spec.levels)
     ]
+    unit = {} if spec.voxel_size_um is None else {"unit": "micrometer"}
     multiscale = {
         "name": spec.name,
-        "axes": [{"name": axis, "type": "space", "unit": "micrometer"} for axis in AXES],
+        "axes": [{"name": axis, "type": "space"} | unit for axis in AXES],
         "datasets": datasets,
         "type": "mean",
         "metadata": {"description": "means of 2 x 2 x 2 voxels, rounded half to even"},

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -52,6 +52,7 @@ class Volume:
     ----------
     levels : finest first
     axes : names of the array's axes, in order
+    length_unit : ``"um"``, or ``"voxel"`` (of the finest level) where the voxel size is not known
     display : grey values shown black and white, if stored
     scale, offset, unit : ``value = stored * scale + offset`` in ``unit``, if stored
     provenance : what hipct noted about the making
@@ -62,6 +63,7 @@ class Volume:
     name: str
     version: str
     axes: tuple[str, ...]
+    length_unit: Literal["um", "voxel"]
     levels: tuple[VolumeLevel, ...]
     display: tuple[float, float] | None
     scale: float | None
@@ -82,7 +84,7 @@ class Volume:
 
     @property
     def voxel_size_um(self) -> Vector3:
-        """Voxel size of the finest level in micrometres."""
+        """Voxel size of the finest level in micrometres (1 where ``length_unit`` is voxel)."""
         return self.levels[0].scale
 
     def physical(self, level: int = 0, region: Any = ...) -> NDArray[np.float32]:
@@ -221,7 +223,9 @@ def _volume(path: Path, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -
     if len(names) != 3 or set(names) != {"x", "y", "z"}:
         raise FormatError(f"{path} has the axes {names}; only volumes of z, y and x can be opened.")
     notes: list[str] = []
-    factors = [_micrometres(axis, notes) for axis in axes]
+    # Our own writer leaves the unit out where it does not know it; others forget it.
+    uncalibrated = "hipct" in attributes and not any("unit" in axis for axis in axes)
+    factors = [1.0] * 3 if uncalibrated else [_micrometres(axis, notes) for axis in axes]
     levels = []
     for dataset in multiscale["datasets"]:
         steps = list(dataset["coordinateTransformations"])
@@ -254,6 +258,7 @@ def _volume(path: Path, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -
         name=str(multiscale.get("name") or path.name),
         version=str(ome.get("version") or multiscale.get("version") or "unknown"),
         axes=names,
+        length_unit="voxel" if uncalibrated else "um",
         levels=tuple(levels),
         display=_display(ome),
         scale=_number(window.get("scale")),

@@ -95,8 +95,9 @@ def _panels(
             ),
             Image.Resampling.NEAREST,
         )
-        place = (start[across] + middle * voxel[across]) / 1000
-        panels.append(_Panel(f"{rows} down, {columns} right; {across} = {place:.3g} mm", shown))
+        place = start[across] + middle * voxel[across]
+        where = f"{place / 1000:.3g} mm" if volume.length_unit == "um" else f"{place:g} voxels"
+        panels.append(_Panel(f"{rows} down, {columns} right; {across} = {where}", shown))
     return panels, um_per_px
 
 
@@ -138,7 +139,12 @@ def _compose(
         height = max(first, second, third)
     title = (
         f"{volume.name}: {' x '.join(str(n) for n in volume.shape)} voxels "
-        f"of {' x '.join(f'{v:g}' for v in volume.voxel_size_um)} um ({', '.join(volume.axes)})"
+        + (
+            f"of {' x '.join(f'{v:g}' for v in volume.voxel_size_um)} um "
+            if volume.length_unit == "um"
+            else "of unknown size "
+        )
+        + f"({', '.join(volume.axes)})"
     )
     width = max(width, int(font.getlength(title)) + 2 * _GAP, 520)
     foot = 2 * _GAP + 2 * line
@@ -149,7 +155,7 @@ def _compose(
         draw.text((left, top), panel.title, _INK, font)
         picture.paste(panel.image.convert("RGB"), (left, top + line))
     bottom = head + height + _GAP
-    _scale_bar(draw, (_GAP, bottom), um_per_px, font)
+    _scale_bar(draw, (_GAP, bottom), um_per_px, volume.length_unit, font)
     _grey_bar(picture, draw, (width // 2, bottom), _range_text(volume, window), font)
     return picture
 
@@ -158,12 +164,14 @@ def _scale_bar(
     draw: ImageDraw.ImageDraw,
     corner: tuple[int, int],
     um_per_px: float,
+    unit: str,
     font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
 ) -> None:
     length_um = round_length_um(150 * um_per_px)
     left, top = corner
     draw.rectangle((left, top + 4, left + round(length_um / um_per_px) - 1, top + 10), _INK)
-    text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} um"
+    millimetres = unit == "um" and length_um >= 1000
+    text = f"{length_um / 1000:g} mm" if millimetres else f"{length_um:g} {unit}"
     draw.text((left, top + 16), text, _INK, font)
 
 

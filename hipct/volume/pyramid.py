@@ -111,7 +111,7 @@ def write_pyramid(
     array: Any,
     path: Path | str,
     *,
-    voxel_size_um: float | tuple[float, float, float],
+    voxel_size_um: float | tuple[float, float, float] | None,
     window: Window | tuple[float, float] | None = None,
     unit: str = "1/cm",
     chunk: int = 128,
@@ -132,7 +132,7 @@ def write_pyramid(
         are stored as they are, floating values as uint16 through ``window``.
     path : path
         The new OME-Zarr, by custom ``NAME.ome.zarr``.
-    voxel_size_um : float or (float, float, float)
+    voxel_size_um : float, (float, float, float) or None
         Voxel size in micrometres (z, y, x).
     window : Window or (float, float), optional
         Values that the darkest and the brightest grey value stand for. Needed for floating

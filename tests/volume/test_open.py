@@ -121,6 +121,24 @@ def test_translation_before_scale_is_applied_in_that_order_and_said(tmp_path: Pa
     assert sum("micrometer is assumed" in note for note in volume.notes) == 3
 
 
+def test_an_unknown_voxel_size_is_said_and_not_invented(tmp_path: Path) -> None:
+    path = tmp_path / "tooth.ome.zarr"
+    voxels = np.arange(4 * 6 * 6, dtype=np.uint16).reshape(4, 6, 6)
+    write_pyramid(voxels, path, voxel_size_um=None, chunk=4)
+    axes = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0][
+        "axes"
+    ]
+    assert all("unit" not in axis for axis in axes)
+    volume = open_volume(path)
+    assert volume.length_unit == "voxel"
+    assert volume.levels[1].scale == (2.0, 2.0, 2.0)
+    assert volume.levels[1].translation == (0.5, 0.5, 0.5)
+    assert describe_volume(path)["voxel"].startswith("missing")
+    findings = check_volume(path)
+    assert [(f.rule, f.severity) for f in findings if f.rule == "units"] == [("units", "warning")]
+    assert not [f for f in findings if f.severity == "error"]
+
+
 def test_volumes_with_time_or_channels_are_refused(tmp_path: Path) -> None:
     old_volume(tmp_path / "v", [{"type": "scale", "scale": [1, 1, 1]}], axes="tyx")
     with pytest.raises(FormatError, match="only volumes of z, y and x"):
