@@ -6,7 +6,7 @@ From arrays to arrays
     flat_field, line_integral, paganin, unsharp, remove_rings, find_axis, fbp (planned once for many
     slices: Reconstructor), write_pyramid
 From a scan to a volume
-    open_scan, import_scan, simulate_scan, make_plan, reconstruct, open_volume, check_volume, view
+    open_scan, import_scan, simulate_scan, load_truth, make_plan, reconstruct, open_volume, check_volume, view
 Settings and conversions
     Config, load_config, set_thread_count, halo_rows, kernel_length_px, effective_geometry,
     soft_tissue_delta_beta and the converters of delta/beta
@@ -49,6 +49,7 @@ __all__ = [
     "kernel_length_px",
     "line_integral",
     "load_config",
+    "load_truth",
     "make_plan",
     "open_scan",
     "open_volume",
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from hipct.reconstruction.axis import AxisEstimate, find_axis
     from hipct.reconstruction.reconstructor import Reconstructor, fbp
     from hipct.simulation.scan import simulate_scan
+    from hipct.simulation.truth import load_truth
     from hipct.viewing.napari import view
     from hipct.volume.check import check_volume
     from hipct.volume.open import open_volume
@@ -146,6 +148,7 @@ _HOMES = {
     "Reconstructor": "hipct.reconstruction.reconstructor",
     "fbp": "hipct.reconstruction.reconstructor",
     "simulate_scan": "hipct.simulation.scan",
+    "load_truth": "hipct.simulation.truth",
     "view": "hipct.viewing.napari",
     "check_volume": "hipct.volume.check",
     "open_volume": "hipct.volume.open",

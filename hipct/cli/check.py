@@ -33,8 +33,10 @@ def command(*, volume: str, deep: bool, as_json: bool) -> int:
     else:
         for finding in findings:
             click.echo(str(finding))
-        warnings = len(findings) - errors
-        click.echo(
-            f"{volume}: {errors} errors, {warnings} warnings" if findings else f"{volume}: good"
-        )
+        verdict = f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}"
+        click.echo(f"{volume}: {verdict if findings else 'good'}")
     return FAULTY if errors else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

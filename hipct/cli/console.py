@@ -109,8 +109,8 @@ class Lines:
             if stage not in self._stages:
                 return
             counted = self._stages[stage]
-            counted.done += steps
             now = time.monotonic()
+            counted.count(steps, now)
             if now - counted.printed >= _SECONDS_BETWEEN_LINES:
                 counted.printed = now
                 self._print(f"{stage}: {counted.done} of {counted.total}{counted.left(now)}")
@@ -134,12 +134,21 @@ class Lines:
 
 
 class _Stage:
+    """Counts of a stage. The first step is left out of the rate: loops are compiled in it."""
+
     def __init__(self, total: int) -> None:
         self.total, self.done = total, 0
         self.started = self.printed = time.monotonic()
+        self._first: tuple[float, int] | None = None
+
+    def count(self, steps: int, now: float) -> None:
+        self.done += steps
+        if self._first is None:
+            self._first = (now, self.done)
 
     def left(self, now: float) -> str:
-        if not self.done:
+        if self._first is None or self.done == self._first[1]:
             return ""
-        seconds = (now - self.started) / self.done * max(0, self.total - self.done)
+        since, before = self._first
+        seconds = (now - since) / (self.done - before) * max(0, self.total - self.done)
         return f", about {seconds:.0f} s left"

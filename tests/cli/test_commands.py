@@ -18,6 +18,7 @@ from hipct.volume.open import open_volume
 
 Hipct = Callable[..., object]
 PLAIN = ("--set", "phase.method=none")
+PIXEL = ("--set", "scan.pixel_size_um=20")
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def volume(scan_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("volume") / "cylinder.ome.zarr"
     with pytest.raises(SystemExit) as ended:
-        main(["reconstruct", str(scan_file), "-o", str(out), *PLAIN])
+        main(["reconstruct", str(scan_file), "-o", str(out), *PLAIN, *PIXEL])
     assert ended.value.code == 0
     return out
 
@@ -172,10 +173,10 @@ def test_a_scan_becomes_a_volume(volume: Path) -> None:
     assert opened.shape == (20, 50, 50)
     # Every slice is the cylinder: its mu inside, and 0 in the hole (8 right, 3 down of the axis).
     slices = opened.physical(0)
-    assert opened.unit == "1/pixel"
+    assert opened.unit == "1/cm"
     body = slices[:, 22:28, 8:15]
-    assert body.mean() == pytest.approx(0.02, rel=0.01)
-    assert abs(slices[:, 25:30, 31:35].mean()) < 1e-3
+    assert body.mean() == pytest.approx(0.02 / 20e-4, rel=0.01)
+    assert abs(slices[:, 25:30, 31:35].mean()) < 0.5
     beside = sorted(path.name for path in volume.parent.iterdir())
     assert beside == ["cylinder.ome.zarr", "cylinder.preview.png", "cylinder.report.json"]
 
@@ -222,7 +223,7 @@ def test_check_passes_a_good_volume_and_names_what_is_wrong(
     bad = hipct("check", broken)
     assert bad.code == 1
     assert bad.out.startswith("error: ")
-    assert f"{broken}: " in bad.out.splitlines()[-1]
+    assert bad.out.splitlines()[-1].startswith(f"{broken}: 1 error, 0 warnings")
     findings = json.loads(hipct("check", broken, "--json").out)
     assert findings[0]["severity"] == "error"
     none = hipct("check", scan_file)
