@@ -6,7 +6,8 @@ From arrays to arrays
     flat_field, line_integral, paganin, unsharp, remove_rings, find_axis, fbp (planned once for many
     slices: Reconstructor), write_pyramid
 From a scan to a volume
-    open_scan, import_scan, simulate_scan, load_truth, make_plan, reconstruct, open_volume, check_volume, view
+    open_scan, import_scan, simulate_scan, load_truth, make_plan, reconstruct, open_volume,
+    check_volume, view
 Settings and conversions
     Config, load_config, set_thread_count, halo_rows, kernel_length_px, effective_geometry,
     soft_tissue_delta_beta and the converters of delta/beta
