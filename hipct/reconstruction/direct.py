@@ -63,7 +63,7 @@ class DirectEngine:
                 f"The array for the result has the shape {out.shape}; this window of these slices "
                 f"needs {shape}."
             )
-        sums = xp.zeros((y.size, x.size, shape[0]), xp.float32)
+        sums = xp.zeros((y.size, x.size, self._lanes(shape[0])), xp.float32)
         for lines in self._blocks(shape[0]):
             self._add(sums, sinograms, lines, y, x)
         chunk = chunk_length(x.size * shape[0] * 4)
@@ -71,7 +71,8 @@ class DirectEngine:
         def finish(start: int, stop: int) -> None:
             for part in ranges(stop, chunk, start):
                 seen = y[part, None] ** 2 + x**2 <= geometry.reach**2
-                out[:, part] = xp.moveaxis(sums[part] * xp.asarray(seen)[:, :, None], 2, 0)
+                kept = sums[part, :, : shape[0]] * xp.asarray(seen)[:, :, None]
+                out[:, part] = xp.moveaxis(kept, 2, 0)
 
         parallel_for(finish, y.size)
 
@@ -80,9 +81,10 @@ class DirectEngine:
         size, row = self.geometry.size, self.geometry.length * slices * 4
         block = int(self._blocks(slices)[0].stop)
         # Beside the filtered rows of a block: padded rows of a chunk and their spectra.
-        filtering = (block + 2 * in_flight(block, chunk_length(row))) * row
+        filtering = block * row // slices * self._lanes(slices)
+        filtering += 2 * in_flight(block, chunk_length(row)) * row
         finishing = in_flight(size, chunk_length(size * slices * 4)) * size * (slices * 4 + 8)
-        return size * size * slices * 4 + max(filtering, block * row + finishing)
+        return size * size * self._lanes(slices) * 4 + max(filtering, finishing)
 
     def _add(self, sums: Array, sinograms: Array, lines: slice, y: Array, x: Array) -> None:
         """Back-project some angles onto the pixels at (x, y): sums (rows, columns, slices)."""
@@ -93,10 +95,20 @@ class DirectEngine:
             from hipct.reconstruction.direct_numba import back_project_tiles
 
             tiles = -(-y.size // TILE) * -(-x.size // TILE)
-            arguments = (sums, filtered, cos, sin, geometry.axis, y, x, TILE)
-            parallel_for(partial(back_project_tiles, *arguments), tiles)
+            shape = filtered.shape[1:]
+            place = (cos, sin, geometry.axis, y, x, geometry.reach + 1.0, TILE)
+            task = partial(back_project_tiles, sums.ravel(), filtered.ravel(), shape, *place)
+            parallel_for(task, tiles)
         else:
             _back_project(sums, filtered, cos, sin, axis=geometry.axis, y=y, x=x)
+
+    def _lanes(self, slices: int) -> int:
+        """Slices in the sums: the accelerated loop takes whole vectors."""
+        if not self.accelerated:
+            return slices
+        from hipct.reconstruction.simd_numba import VECTOR
+
+        return -(-slices // VECTOR) * VECTOR
 
     def _positions(self, window: slice) -> NDArray[np.float64]:
         size = self.geometry.size
@@ -111,15 +123,16 @@ class DirectEngine:
         xp = namespace(sinograms)
         geometry = self.geometry
         count = lines.stop - lines.start
-        filtered = xp.empty((count, geometry.length, sinograms.shape[0]), xp.float32)
+        slices = sinograms.shape[0]
+        filtered = xp.zeros((count, geometry.length, self._lanes(slices)), xp.float32)
         weight = xp.asarray(geometry.weight.astype(np.float32))
-        chunk = chunk_length(geometry.length * sinograms.shape[0] * 4)
+        chunk = chunk_length(geometry.length * slices * 4)
 
         def task(start: int, stop: int) -> None:
             for part in ranges(stop, chunk, start):
                 angles = slice(lines.start + part.start, lines.start + part.stop)
                 rows = geometry.filtered_rows(sinograms, angles)
-                xp.multiply(rows, weight[angles, None, None], out=filtered[part])
+                xp.multiply(rows, weight[angles, None, None], out=filtered[part, :, :slices])
 
         parallel_for(task, count)
         return filtered

@@ -62,7 +62,8 @@ class FourierEngine:
         """Fill ``out`` (slices, size, size) from sinograms (slices, angles, columns), float32."""
         xp = namespace(sinograms, out)
         slices = sinograms.shape[0]
-        if self.accelerated and xp is np:
+        accelerated = self.accelerated and xp is np
+        if accelerated:
             padded = _aligned_zeros((*self.plan.shape, _lanes(slices)))
             self._spread_fast(padded, sinograms)
             grid = padded[:, :, :slices]
@@ -70,8 +71,8 @@ class FourierEngine:
             grid = xp.zeros((*self.plan.shape, slices), xp.complex64)
             self._spread_plain(grid, sinograms)
         fold_margins(grid, self.plan)
-        _columns_to_rows(grid, self.plan)
-        _rows_to_slices(grid, self.plan, out, self.accelerated and xp is np)
+        _columns_to_rows(grid, self.plan, accelerated)
+        _rows_to_slices(grid, self.plan, out, accelerated)
 
     def memory_bytes(self, slices: int) -> int:
         """Peak bytes that a call takes beside sinograms and slices."""
@@ -80,14 +81,16 @@ class FourierEngine:
         rows, columns = plan.shape
         block = self._block_lines(slices)
         sample = plan.samples * 8
-        # A chunk of padded rows and its spectrum beside the block, a chunk of columns and its
-        # scaled copy, a chunk of rows.
+        # A chunk of padded rows and its spectrum beside the block, a chunk of columns
+        # (and its scaled copy), a chunk of rows.
         spreading = block * sample * lanes
         spreading += 2 * in_flight(block, self._chunk_lines(slices)) * sample * slices
         column, row = size * slices * 8, size * slices * 4
-        along_v = 1.5 * in_flight(size // 2 + 1, chunk_length(column)) * column
+        along_v = in_flight(size // 2 + 1, chunk_length(column)) * column
+        if not self.accelerated:
+            along_v *= 2
         along_u = in_flight(plan.geometry.size, chunk_length(row)) * row
-        return rows * columns * lanes * 8 + int(max(spreading, along_v, along_u))
+        return rows * columns * lanes * 8 + max(spreading, along_v, along_u)
 
     def _block_lines(self, slices: int) -> int:
         line = self.plan.samples * slices * 8
@@ -193,7 +196,7 @@ class _Work:
     bounds: NDArray[np.intp]
 
 
-def _columns_to_rows(grid: Array, plan: GridPlan) -> None:
+def _columns_to_rows(grid: Array, plan: GridPlan, accelerated: bool) -> None:
     """Transform along v, keep the rows of the slice (in the first rows of the grid)."""
     xp = namespace(grid)
     fft = fft_module(xp)
@@ -209,7 +212,13 @@ def _columns_to_rows(grid: Array, plan: GridPlan) -> None:
             # v = 0 first, as the transform wants it.
             block = xp.concatenate([inner[size // 2 :, columns], inner[: size // 2, columns]])
             block = fft.ifft(block, axis=0, norm="forward", overwrite_x=True)
+            # All columns but u = 0 and the last stand for their mirror images as well.
             block[:, [u - part.start for u in (0, size // 2) if part.start <= u < part.stop]] *= 2
+            if accelerated:
+                from hipct.reconstruction import fourier_numba
+
+                fourier_numba.keep_rows(block, plan.deapodisation, grid, columns.start)
+                continue
             grid[:before, columns] = block[size - before :] * level[:before]
             grid[before:n, columns] = block[: n - before] * level[before:]
 

@@ -75,6 +75,19 @@ def apply_factors(raw, response, weight, shift, turned, out):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
+def keep_rows(block, level, grid, first):  # type: ignore[no-untyped-def]
+    """grid[y, first + u] = block[(y - n // 2) mod size, u] * level[y] for the n rows of a slice."""
+    size, columns, slices = block.shape
+    n = level.size
+    for y in range(n):
+        row = block[(y - n // 2) % size]
+        for u in range(columns):
+            source, target = row[u], grid[y, first + u]
+            for s in range(slices):
+                target[s] = source[s] * level[y]
+
+
+@njit(cache=True, nogil=True)
 def unpack(rows, level, reach_squared, first, out):  # type: ignore[no-untyped-def]
     """Crop, de-apodise and cut the circle of some rows; slices first.
 
