@@ -81,8 +81,8 @@ class NxtomoScan(Scan):
             data = hdf5.find_dataset(entry, "data/data", "instrument/detector/data")
         if data is None:
             raise FormatError(
-                f"{self.path}:{name} holds no frames (instrument/detector/data); is the scan "
-                "complete?"
+                f"{self.path}:{name} holds no frames (instrument/detector/data); write it again "
+                "from its source."
             )
         frames_by_kind = self._sort_frames(groups, data, notes)
         self._frames = {kind: hdf5.Frames(data, frames) for kind, frames in frames_by_kind.items()}

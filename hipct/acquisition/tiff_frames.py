@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,10 @@ from numpy.typing import NDArray
 from hipct.acquisition.foreign import reading
 from hipct.core.errors import FormatError
 from hipct.core.threads import parallel_for
+
+# What tifffile logs about damaged files is said by the errors raised here; without a handler
+# Python would print it to stderr beside them.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # zlib, the strongest lossless codec that is met, cannot shrink below a thousandth.

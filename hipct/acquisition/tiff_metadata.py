@@ -135,7 +135,9 @@ def _list_of_numbers(path: Path, key: str, value: object) -> NDArray[np.float64]
 
 def _read_text(path: Path) -> str:
     if path.stat().st_size > _LARGEST_FILE:
-        raise FormatError(f"{path} is larger than {_LARGEST_FILE >> 20} MB; is it the right file?")
+        raise FormatError(
+            f"{path} is larger than {_LARGEST_FILE >> 20} MB, too large for this purpose."
+        )
     return path.read_text(encoding="utf-8-sig", errors="replace")
 
 

@@ -23,7 +23,7 @@ class NxSpec:
     rows: int = 5
     columns: int = 12
     angles: Any = None
-    angle_unit: str | bytes | None = "degree"
+    angle_unit: Any = "degree"
     entry: str = "entry0000"
     detector: dict[str, Any] = field(default_factory=dict)
     sample: dict[str, Any] = field(default_factory=dict)
@@ -31,9 +31,10 @@ class NxSpec:
     beam: dict[str, Any] = field(default_factory=dict)
     beam_path: str = "instrument/beam"
     current: Any = None
-    current_unit: str | None = "A"
+    current_unit: Any = "A"
     dtype: str = "uint16"
     chunks: Any = None
+    text: Callable[[str], Any] = str
 
 
 def put(group: h5py.Group, values: dict[str, Any]) -> None:
@@ -58,8 +59,8 @@ def write_nxtomo(path: Path, mode: str = "w", **values: Any) -> np.ndarray:
     angles = np.linspace(0, 180, len(spec.keys)) if spec.angles is None else spec.angles
     with h5py.File(path, mode) as file:
         entry = file.create_group(spec.entry)
-        entry.attrs["NX_class"] = "NXentry"
-        entry["definition"] = "NXtomo"
+        entry.attrs["NX_class"] = spec.text("NXentry")
+        entry["definition"] = spec.text("NXtomo")
         for name, nx_class in (
             ("instrument", "NXinstrument"),
             ("instrument/detector", "NXdetector"),
@@ -67,7 +68,7 @@ def write_nxtomo(path: Path, mode: str = "w", **values: Any) -> np.ndarray:
             ("sample", "NXsample"),
             ("control", "NXmonitor"),
         ):
-            entry.create_group(name).attrs["NX_class"] = nx_class
+            entry.create_group(name).attrs["NX_class"] = spec.text(nx_class)
         detector = entry["instrument/detector"]
         detector.create_dataset("data", data=frames, chunks=spec.chunks)
         detector["image_key"] = spec.keys
