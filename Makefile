@@ -3,6 +3,7 @@
 # make setup   only set up (.venv)
 # make lint    the fast checks alone
 # make bench   all benchmarks, tables in benchmarks/results
+# make notebooks   run the notebooks' sources and store them with their pictures
 # make clean   remove caches, build and demo output; .venv stays
 #
 # PYTHON=python3.12 chooses the interpreter of .venv, ARGS=... goes to the command that runs.
@@ -12,7 +13,7 @@ export PYTHON
 python := .venv/bin/python
 benchmarks := $(filter-out __init__ common peers,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: setup setup-test demo test lint bench clean
+.PHONY: setup setup-test demo test lint bench notebooks clean
 
 setup:
 	@tools/setup.sh run
@@ -37,6 +38,10 @@ bench: setup-test
 	@for name in $(benchmarks); do \
 		echo "== $$name"; $(python) -m benchmarks.$$name $(ARGS) || exit 1; \
 	done
+
+notebooks: setup-test
+	$(python) -m jupytext --to ipynb notebooks/*.py
+	$(python) -m pytest -q -o filterwarnings=default --nbmake --overwrite notebooks/*.ipynb
 
 clean:
 	rm -rf build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,18 +6,21 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import hipct
 from hipct.cli.main import cli
+from hipct.simulation import load_truth
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 COMMAND_LINES = [
     line.partition("#")[0]
     for block in re.findall(r"```\n(.*?)```", README, flags=re.DOTALL)
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line.startswith("hipct ")
 ]
 
@@ -41,17 +44,30 @@ def test_a_command_line_of_the_readme_is_understood(line, tmp_path, monkeypatch)
 
 def test_the_python_example_of_the_readme_runs(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    code = code.replace("slice(60, 64)", "slice(6, 10)")
+    assert "[56:72]" in code
+    code = code.replace("[56:72]", "[12:20]")
     monkeypatch.chdir(tmp_path)
     hipct.simulate_scan(
-        Path("scan.zarr"), acquisition="half", columns=48, rows=16, angles=90, seed=1
+        "scan.zarr",
+        columns=192,
+        rows=48,
+        angles=360,
+        pixel_size_um=10.0,
+        distance_m=8.0,
+        drift=0.0,
+        axis=155.3,
+        seed=7,
     )
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), names)
-    slices, scan = names["slices"], names["scan"]
-    assert slices.shape[0] == 4
-    assert slices.shape[1] == slices.shape[2] > scan.info.columns
-    assert slices[:, slices.shape[1] // 2, slices.shape[2] // 2].mean() > 0
+    truth = load_truth("scan.zarr")
+    assert names["axis"] == pytest.approx(truth.setup.axis_px, abs=0.3)
+    slices = names["slices"]
+    expected = truth.volume(slice(12, 20), size=slices.shape[-1])
+    assert slices.shape == expected.shape
+    assert np.corrcoef(slices.ravel(), expected.ravel())[0, 1] > 0.95
+    tissue = expected > 0.02
+    assert slices[tissue].mean() == pytest.approx(expected[tissue].mean(), rel=0.03)
 
 
 def test_the_drawing_shows_the_floors_of_the_import_contract():
