@@ -13,6 +13,10 @@ export PYTHON
 python := .venv/bin/python
 benchmarks := $(filter-out __init__ common peers,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
+# Tests that look at drawn pixels need a screen; where there is none, a virtual one.
+screen = $(if $(DISPLAY),,$(shell command -v xvfb-run >/dev/null && \
+	echo 'xvfb-run -a -s "-screen 0 1400x1000x24 +extension GLX"'))
+
 .PHONY: setup setup-test demo test lint bench notebooks clean
 
 setup:
@@ -26,7 +30,7 @@ demo: setup
 
 # loadfile: tests of one file share its simulated scan; more than 8 workers only cost memory.
 test: setup-test
-	$(python) -m pytest -q -n logical --maxprocesses 8 --dist loadfile $(ARGS)
+	$(screen) $(python) -m pytest -q -n logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 lint: setup-test
 	$(python) -m ruff check

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import email
+import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +18,8 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +79,38 @@ def test_the_wheel_says_what_it_needs(wheel):
     (entry,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert b"hipct = hipct.cli.main:main" in wheel.read(entry)
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+def distribution(requirement: str) -> str:
+    """Normalised name of the package that a requirement asks for."""
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
+
+
+@pytest.mark.parametrize(
+    ("folder", "groups"), [("hipct", []), ("tests", ["test"]), ("benchmarks", ["peers"])]
+)
+def test_imports_at_the_top_of_a_module_are_declared(folder, groups):
+    """What is imported always has to be required; the rest is imported where it is used."""
+    # pydantic brings its core, in the one version that fits.
+    required = {"pydantic-core", *(distribution(each) for each in PROJECT["dependencies"])}
+    for group in groups:
+        required |= {distribution(each) for each in PYPROJECT["dependency-groups"][group]}
+    provided = importlib.metadata.packages_distributions()
+    undeclared = set()
+    for path in (REPOSITORY / folder).rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [str(node.module)]
+            for name in {each.partition(".")[0] for each in names}:
+                if name in {"hipct", "benchmarks"} or name in sys.stdlib_module_names:
+                    continue
+                owners = {distribution(each) for each in provided.get(name, [name])}
+                if not owners & required:
+                    undeclared.add(f"{path.relative_to(REPOSITORY)}: {name}")
+    assert not undeclared, "\n".join(sorted(undeclared))
 
 
 def test_the_citation_is_valid_and_up_to_date():
