@@ -1,7 +1,7 @@
 """What a run has to find out first: the rotation axis and the 16-bit window.
 
 Both come from sparse rows, read as they will be read later but with nothing kept: the axis from
-line integrals without phase retrieval (edges help it), the window from whole slices.
+line integrals, the window from whole slices.
 """
 
 from __future__ import annotations
@@ -41,16 +41,17 @@ def estimate_axis(scan: Scan, job: Job, clock: StageClock, observer: Observer) -
     if settings.search_px is not None:
         low, high = settings.search_px
         hint, reach = (low + high) / 2, (high - low) / 2
-    plain = job.without_phase()
+    # Phase retrieval takes the noise away that hides the structure of weakly absorbing samples.
+    retrieved = job.with_halo(SCOUT_HALO_ACCURACY)
     affordable = max(1, AXIS_BYTES // (4 * info.projections * info.columns))
     count = min(settings.rows, affordable, len(job.rows))
     # Neighbouring rows cost little more to read than one: a chunk of a scan has many.
-    depth = min(4, count)
+    depth = min(2, count)
     places = sparse_rows(range(job.rows.start, job.rows.stop - depth + 1), count // depth)
     observer.start("axis", len(places))
     lines = np.empty((info.projections, depth * len(places), info.columns), np.float32)
     for k, row in enumerate(places):
-        part = prepared_rows(scan, plain, range(row, row + depth), clock)
+        part = prepared_rows(scan, retrieved, range(row, row + depth), clock)
         lines[:, k * depth : (k + 1) * depth] = part.transpose(1, 0, 2)
         observer.advance("axis")
     with clock.stage("axis", lines.nbytes):

@@ -103,17 +103,6 @@ class Job:
         halo = _halo(self.info, self.config, self.delta_beta, accuracy)
         return replace(self, halo=min(self.halo, halo))
 
-    def without_phase(self) -> Job:
-        """The same job without phase retrieval and sharpening, for estimates."""
-        plain = self.config.model_copy(
-            update={
-                "phase": self.config.phase.model_copy(update={"method": "none"}),
-                "unsharp": self.config.unsharp.model_copy(update={"method": "none"}),
-            }
-        )
-        halo = _halo(self.info, plain, None, 1.0)
-        return replace(self, config=plain, delta_beta=None, halo=halo)
-
     def parameters(self) -> dict[str, Any]:
         """What decides the numbers of the output, as JSON values."""
         info = self.info

@@ -34,15 +34,18 @@ MOST_VALUES = 201
 def find_scan_axis(
     scan: Scan, config: Config | None = None, *, observer: Observer | None = None
 ) -> AxisEstimate:
-    """Rotation axis of a scan, from sparse rows without phase retrieval.
+    """Rotation axis of a scan, from sparse rows, as a reconstruction would find it.
+
+    A scan without the metadata of phase retrieval is looked at without it, which is said.
 
     Raises
     ------
     InputError
         If the angles do not allow it, or the scan shows nothing that turns.
     """
-    job = resolve(scan, _without_phase(config or Config()))
-    return estimate_axis(scan, job, StageClock(), observer or Silent())
+    observer = observer or Silent()
+    job = _resolve(scan, config or Config(), observer)
+    return estimate_axis(scan, job, StageClock(), observer)
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ def _resolve(scan: Scan, config: Config, observer: Observer) -> Job:
     try:
         return resolve(scan, config)
     except MissingMetadata as error:
-        observer.say(f"The slices are made without phase retrieval. {error}")
+        observer.say(f"The scan is looked at without phase retrieval. {error}")
         return resolve(scan, _without_phase(config))
 
 

@@ -22,7 +22,7 @@ from hipct.reconstruction.axis_overlap import MirrorPeak, mirror_peak, refine_ax
 from hipct.reconstruction.axis_pair import Pairs, opposite_pairs, static_stripes
 from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
 
-_MOST_LINES = 256
+_MOST_LINES = 2048
 _LEAST_OVERLAP_PX = 32
 _SURE = 0.5
 _AS_GOOD = 0.8
@@ -58,7 +58,8 @@ class AxisEstimate:
     method : str
         Method whose value this is: of several the one with the smallest uncertainty.
     confidence : float
-        0 to 1, the product of: how far the mirror correlation stands above its next best peak
+        0 to 1, the product of: how far the evidence of the mirror (see
+        :func:`hipct.reconstruction.axis_overlap.mirror_peak`) stands above its next best peak
         and above chance; ``1 / (1 + (2 uncertainty_px)^2)``; and, where two methods ran,
         ``1 / (1 + (their difference / (0.5 px + twice its standard error))^2)``. Below 0.5 the
         notes say so and the value has to be looked at.
@@ -227,7 +228,7 @@ def _search(
     if anywhere is None or abs(anywhere.value - hint) <= width:
         return near or anywhere
     if near is not None:
-        as_good = near.peak.correlation > _AS_GOOD * anywhere.peak.correlation
+        as_good = near.peak.evidence > _AS_GOOD * anywhere.peak.evidence
         as_good = as_good and not near.peak.at_border
         if as_good or search is not None:
             notes.append(
@@ -243,14 +244,15 @@ def _search(
 
 
 def _mirror(sets: list[Pairs], low: float, high: float, min_overlap: int) -> _Mirror | None:
-    lines, opposites = sets[0].lines(striped=False)
-    peak = mirror_peak(lines, opposites, low, high, min_overlap)
+    lines = sets[0].lines(striped=False)
+    changes = sets[0].changes.reshape(-1, sets[0].changes.shape[-1])
+    peak = mirror_peak(lines, changes, low, high, min_overlap)
     if peak is None:
         return None
     value, uncertainty = _refined(sets, peak.value)
     if not math.isfinite(uncertainty) or abs(value - peak.value) > 3.0:
         value, uncertainty = peak.value, 1.0
-    distinct = (peak.correlation - peak.runner_up) / max(peak.correlation, 1e-12)
+    distinct = (peak.evidence - peak.runner_up) / max(peak.evidence, 1e-12)
     clarity = float(np.clip(distinct / 0.3, 0, 1) * np.clip(peak.significance / 5, 0, 1))
     return _Mirror(peak, value, uncertainty, 0.2 * clarity if peak.at_border else clarity)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -14,6 +13,10 @@ Float = NDArray[np.float64]
 _COARSE_SIGMA_PX = 2.0
 _EDGE_SIGMAS = 3.0
 _HUBER = 2.5
+_TOLERANCE = 0.1
+"""Share of their power by which true mirror images may differ: interpolation, drift, tilt."""
+_WORST = 5.0
+_ENOUGH_LINES = 32
 _SMOOTHING_PX = (4.0, 2.0, 1.0)
 
 
@@ -24,36 +27,47 @@ class MirrorPeak:
     Attributes
     ----------
     value : float
-        Axis in columns.
-    correlation : float
-        Normalised correlation there, -1 to 1.
+        Axis in columns, to half a column.
+    evidence : float
+        How much better the lines are explained by mirrored opposites with noise than by lines of
+        their own: log-likelihood ratio, summed over the shared columns, for one pair of lines.
     runner_up : float
-        Highest correlation of any other peak, at least 0.
+        The same at the best other place, at least 0.
     significance : float
-        The correlation in standard deviations of chance.
+        The evidence in standard deviations of what noise alone gives.
     at_border : bool
         The best position is the first or last one allowed, so that it is no peak.
     """
 
     value: float
-    correlation: float
+    evidence: float
     runner_up: float
     significance: float
     at_border: bool
 
 
 def mirror_peak(
-    lines: Float, opposites: Float, low: float, high: float, min_overlap: int
+    lines: tuple[Float, Float],
+    changes: Float,
+    low: float,
+    high: float,
+    min_overlap: int,
 ) -> MirrorPeak | None:
-    """Find the axis that mirrors ``opposites`` onto ``lines``, to a quarter of a pixel.
+    """Find the axis that mirrors opposites onto lines, to half a column.
 
     Both are differentiated (Gaussian derivative, 2 px), so that neither the level nor slow
-    shading matters, and correlated in the columns that they share for each axis, with the mean
-    and the variance of exactly those columns: the ends of the detector leave no trace.
+    shading matters. For every pair of columns the variance D of the difference of lines and
+    mirrored opposites is compared with what noise explains (N, plus a tolerance) and with what
+    unrelated lines would have (V): ``1 + log(V / N) - D / N``. Summed over the columns that an
+    axis makes share, this is the log-likelihood ratio of "the same, with noise" to "unrelated".
+    A correlation would not do: it is small at the true axis of a noisy scan, and high wherever
+    the outline of a body that is nearly symmetric enters the field.
 
     Parameters
     ----------
-    lines, opposites : ndarray of float64, (lines, columns)
+    lines : (views, opposites), ndarray of float64, (lines, columns)
+    changes : ndarray of float64, (n, columns)
+        Differences of views that follow each other, which tell the noise.
     low, high : float
         Range of the axis.
     min_overlap : int
@@ -65,32 +79,34 @@ def mirror_peak(
         None if there is no position to try, or nothing in the lines.
     """
     margin = int(np.ceil(_EDGE_SIGMAS * _COARSE_SIGMA_PX))
-    first, second = (_band(stack)[:, margin:-margin] for stack in (lines, opposites))
+    first, second = (_band(stack)[:, margin:-margin] for stack in lines)
     columns = first.shape[1]
-    if columns < 4:
+    if columns < 4 or not first.any() or not second.any():
         return None
+    noise = np.mean(_band(changes)[:, margin:-margin] ** 2, axis=0) / 2
     # The derivative changes its sign in a mirror.
-    axes, score, shared = _mirror_ncc(first, -second)
-    axes = axes + margin
+    evidence = _evidence(first, -second, noise)
+    twice = np.arange(2 * columns - 1)
+    shared = np.minimum(twice, 2 * columns - 2 - twice) + 1
+    # Every other antidiagonal has one column more: a running mean takes the zigzag out.
+    evidence = np.convolve(evidence, (0.25, 0.5, 0.25), mode="same")
+    axes = twice / 2 + margin
     allowed = (axes >= low) & (axes <= high) & (shared >= max(4, min_overlap - 2 * margin))
-    if np.count_nonzero(allowed) < 3 or not np.any(score[allowed]):
+    if np.count_nonzero(allowed) < 3:
         return None
-    axes, score, shared = axes[allowed], score[allowed], shared[allowed]
-    # A small overlap reaches a high correlation by chance: compare lower bounds (Fisher's z).
-    independent = np.maximum(shared * min(len(lines), 64) / (4 * _COARSE_SIGMA_PX), 4)
-    bound = np.arctanh(np.clip(score, -0.9999, 0.9999)) - 2 / np.sqrt(independent - 3)
-    best = int(np.argmax(bound))
-    inner = np.flatnonzero((score[1:-1] >= score[:-2]) & (score[1:-1] > score[2:])) + 1
-    others = inner[np.abs(axes[inner] - axes[best]) > 2 * _COARSE_SIGMA_PX]
-    runner_up = max(0.0, float(score[others].max())) if others.size else 0.0
-    at_border = best in (0, len(axes) - 1)
-    shift = 0.0 if at_border else _parabola(score[best - 1 : best + 2])
+    axes, evidence, shared = axes[allowed], evidence[allowed], shared[allowed]
+    best = int(np.argmax(evidence))
+    inner = np.flatnonzero((evidence[1:-1] >= evidence[:-2]) & (evidence[1:-1] > evidence[2:])) + 1
+    others = inner[np.abs(axes[inner] - axes[best]) > 3 * _COARSE_SIGMA_PX]
+    runner_up = max(0.0, float(evidence[others].max())) if others.size else 0.0
+    # A variance of n lines has a relative error of sqrt(2 / n); columns are tied over 2 sigma.
+    chance = np.sqrt(4 * _COARSE_SIGMA_PX * shared[best] / len(first))
     return MirrorPeak(
-        float(axes[best] + 0.5 * shift),
-        float(score[best]),
+        float(axes[best]),
+        float(evidence[best]),
         runner_up,
-        float(score[best] * np.sqrt(independent[best])),
-        at_border,
+        float(evidence[best] / chance),
+        best in (0, len(axes) - 1),
     )
 
 
@@ -182,38 +198,29 @@ def _mirror(spline: Float, value: float, columns: NDArray[np.intp]) -> tuple[Flo
     return result, derivative
 
 
-def _mirror_ncc(first: Float, second: Float) -> tuple[Float, Float, Float]:
-    """Normalised correlation of lines with mirrored lines at every half pixel of the axis."""
-    columns = first.shape[1]
-    length = scipy.fft.next_fast_len(2 * columns - 1, real=True)
-    spectrum = np.zeros(length // 2 + 1, np.complex128)
-    for start in range(0, len(first), 64):
-        part = slice(start, start + 64)
-        one = scipy.fft.rfft(first[part], length, axis=1)
-        one *= scipy.fft.rfft(second[part], length, axis=1)
-        spectrum += one.sum(axis=0)
-    product = scipy.fft.irfft(spectrum, length)[: 2 * columns - 1]
-    twice = np.arange(2 * columns - 1)
-    low, high = np.maximum(0, twice - columns + 1), np.minimum(columns - 1, twice) + 1
-    shared = (high - low).astype(np.float64)
-    sums = [_interval_sums(stack, low, high) for stack in (first, second)]
-    squares = [
-        _interval_sums(np.sum(stack**2, axis=0, keepdims=True), low, high)[0]
+def _evidence(first: Float, second: Float, noise: Float) -> Float:
+    """Log-likelihood ratios summed along the antidiagonals i + j of all pairs of columns."""
+    count, columns = first.shape
+    one, two = (stack.astype(np.float32) for stack in (first, second))
+    # Few lines tell the power of a column badly: its neighbours have about the same.
+    width = 1 + 2 * (_ENOUGH_LINES // count)
+    powers = [
+        ndimage.uniform_filter1d(np.mean(stack**2, axis=0), width, mode="nearest")
         for stack in (first, second)
     ]
-    product = product - np.sum(sums[0] * sums[1], axis=0) / shared
-    spreads = [
-        np.maximum(square - np.sum(s**2, axis=0) / shared, 0) for s, square in zip(sums, squares)
-    ]
-    floor = 1e-9 * max(float(spreads[0].max()), float(spreads[1].max()))
-    norm = np.sqrt(spreads[0] * spreads[1])
-    score = np.divide(product, norm, out=np.zeros_like(product), where=norm > floor)
-    return twice / 2, score, shared
-
-
-def _interval_sums(stack: Float, low: NDArray[np.intp], high: NDArray[np.intp]) -> Float:
-    total = np.concatenate([np.zeros((len(stack), 1)), np.cumsum(stack, axis=1)], axis=1)
-    result: Float = total[:, high] - total[:, low]
+    floors = [np.minimum(noise, power) for power in powers]
+    smallest = 1e-12 * max(float(power.max()) for power in powers)
+    result = np.zeros(2 * columns - 1)
+    for start in range(0, columns, 256):
+        part = slice(start, min(start + 256, columns))
+        unrelated = powers[0][part, None] + powers[1] + smallest
+        expected = floors[0][part, None] + floors[1] + _TOLERANCE * unrelated
+        difference = unrelated - 2 * (one[:, part].T @ two) / count
+        score = 1 + np.log(unrelated / expected) - difference / expected
+        # A few columns that cannot agree (a dead one) must not outweigh all others.
+        np.maximum(score, -_WORST, out=score)
+        place = np.add.outer(np.arange(part.start, part.stop), np.arange(columns))
+        result += np.bincount(place.ravel(), score.ravel(), 2 * columns - 1)
     return result
 
 
@@ -237,9 +244,3 @@ def _without(basis: Float, window: Float, lines: Float) -> Float:
     fit = np.linalg.solve(weighted.T @ basis, weighted.T @ lines.T)
     result: Float = lines - (basis @ fit).T
     return result
-
-
-def _parabola(values: Float) -> float:
-    """Position of the top of a parabola through three samples, in samples from the middle."""
-    curvature = float(values[0] - 2 * values[1] + values[2])
-    return 0.5 * float(values[0] - values[2]) / curvature if curvature < 0 else 0.0

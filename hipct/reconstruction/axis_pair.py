@@ -21,6 +21,7 @@ _STRIPE_SIGMA_PX = 3.0
 _TURN = 2 * np.pi
 # Views farther apart show too little in common for a view between them.
 _WIDEST_GAP_RAD = 0.3
+_MOST_CHANGES = 64
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,16 @@ class Pairs:
         their removal is free of doubt.
     error_rad : float
         Angle that is missing to half a turn: 0 unless no opposite view exists.
+    changes : ndarray of float64, (n, rows, columns)
+        Differences of views that follow each other. Half their power is the noise; at most, since
+        what turned meanwhile adds to it.
     """
 
     views: Float
     opposites: Float
     stripes: Float
     stripes_exact: bool
+    changes: Float
     error_rad: float = 0.0
 
     def lines(self, *, striped: bool, rows: slice = slice(None)) -> tuple[Float, Float]:
@@ -88,6 +93,7 @@ def opposite_pairs(projections: NDArray[Any], angles: Float, most: int) -> list[
     usable = np.flatnonzero(inside | exact_below | exact_above)
     if not usable.size:
         return _inexact_pairs(projections, order, folded, step)
+    changes = _changes(projections, order)
     chosen = usable[np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int)]
     fraction = np.where(exact_below, 0.0, np.where(exact_above, 1.0, 0.5))
     between = inside & ~exact_below & ~exact_above
@@ -99,8 +105,17 @@ def opposite_pairs(projections: NDArray[Any], angles: Float, most: int) -> list[
     if len(chosen) >= 8 and np.ptp(folded[chosen]) > np.pi / 6:
         # The mean over both members of all pairs is symmetric about the axis but for what is
         # static, so that its removal takes every static pattern and disturbs no symmetry.
-        return [Pairs(views, opposites, (views.mean(axis=0) + opposites.mean(axis=0)) / 2, True)]
-    return [Pairs(views, opposites, static_stripes(projections), False)]
+        stripes = (views.mean(axis=0) + opposites.mean(axis=0)) / 2
+        return [Pairs(views, opposites, stripes, True, changes)]
+    return [Pairs(views, opposites, static_stripes(projections), False, changes)]
+
+
+def _changes(projections: NDArray[Any], order: NDArray[np.intp]) -> Float:
+    """Differences of at most 64 couples of views that follow each other in angle."""
+    firsts = np.unique(np.linspace(0, len(order) - 2, _MOST_CHANGES).round().astype(np.intp))
+    after = projections[order[firsts + 1]].astype(np.float64)
+    changes: Float = after - projections[order[firsts]]
+    return changes
 
 
 def static_stripes(projections: NDArray[Any]) -> Float:
@@ -124,7 +139,7 @@ def typical_step(sorted_angles: Float) -> float:
 def _inexact_pairs(
     projections: NDArray[Any], order: NDArray[np.intp], folded: Float, step: float
 ) -> list[Pairs]:
-    static = static_stripes(projections)
+    static, changes = static_stripes(projections), _changes(projections, order)
     sets = []
     # Two or three views leave nothing to extrapolate from.
     for missing in (1, 2) if len(order) > 3 else (1,):
@@ -133,5 +148,5 @@ def _inexact_pairs(
         last = [order[len(order) - missing + offset] for offset in offsets]
         angle_missing = float(np.pi - (folded[-missing] - folded[0]))
         views, opposites = (projections[chosen].astype(np.float64) for chosen in (first, last))
-        sets.append(Pairs(views, opposites, static, False, angle_missing))
+        sets.append(Pairs(views, opposites, static, False, changes, angle_missing))
     return sets if abs(sets[0].error_rad) < min(1.5 * step, _WIDEST_GAP_RAD / 2) else []

@@ -266,7 +266,7 @@ def test_refinement_converges_from_two_pixels_away_on_smooth_lines():
         value, uncertainty = refine_axis(line[None], opposite[None], start)
         assert value == pytest.approx(95.3, abs=2e-3)
         assert uncertainty < 0.01
-    peak = mirror_peak(line[None], opposite[None], 0, 199, 60)
+    peak = mirror_peak((line[None], opposite[None]), np.zeros((1, 200)), 0, 199, 60)
     assert peak.value == pytest.approx(95.3, abs=0.3)
     assert not peak.at_border
 
