@@ -153,6 +153,21 @@ def write_table(
     facts : mapping, optional
         More facts than :func:`machine` gives: sizes, versions of peers.
     """
+    command = f"python -m benchmarks.{name} --repeats {chosen.repeats}"
+    command += f" --threads {chosen.threads}" if chosen.threads else ""
+    command += " --quick" if chosen.quick else ""
+    save_table(name, rows, command, out=chosen.out, facts=facts)
+
+
+def save_table(
+    name: str,
+    rows: Sequence[Mapping[str, object]],
+    command: str,
+    *,
+    out: Path = RESULTS,
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Print rows as a table and write them under ``command`` (see :func:`write_table`)."""
     background = machine() | dict(facts or {})
     columns = list(rows[0])
     lines = [
@@ -162,10 +177,6 @@ def write_table(
     ]
     table = "\n".join(lines)
     print(table)
-    command = f"python -m benchmarks.{name} --repeats {chosen.repeats}"
-    command += f" --threads {chosen.threads}" if chosen.threads else ""
-    command += " --quick" if chosen.quick else ""
-    out: Path = chosen.out
     out.mkdir(parents=True, exist_ok=True)
     described = "\n".join(f"- {key}: {value}" for key, value in background.items())
     (out / f"{name}.md").write_text(f"`{command}`\n\n{table}\n\n{described}\n", encoding="utf-8")
