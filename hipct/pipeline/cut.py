@@ -125,7 +125,8 @@ def memory_by_stage(
         "process": PROCESS_BYTES,
         "flats and darks": (info.flats + info.darks) * frame * (info.dtype.itemsize + 4),
         "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
-        PREPARE: 4 * cut.angle_block * frame * 4,
+        # Transmission, what a filter makes of it, and the block on its way to a scratch file.
+        PREPARE: (3 if cut.stage_tile else 2) * cut.angle_block * frame * 4,
         "line integrals of a tile": 0 if cut.stage_tile else cut.tile_buffers * tile_bytes(job),
         RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
         + cut.slab_rows * (reconstructor.size**2 * 6 + rings + staged),

@@ -96,8 +96,7 @@ def prepared_rows(scan: Scan, job: Job, rows: range, clock: StageClock) -> NDArr
     preparation = TilePreparation(scan, job, rows, clock, PixelCounts())
     lines = np.empty((len(rows), job.info.projections, job.info.columns), np.float32)
     for block in angle_blocks(job.info.projections, max(scan.angle_chunk, 64)):
-        part = preparation.line_integrals(preparation.read(block), block)
-        lines[:, block] = part.transpose(1, 0, 2)
+        preparation.line_integrals(preparation.read(block), block, lines[:, block])
     return lines
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hipct.acquisition.scan import Scan
 from hipct.core.errors import InputError
+from hipct.core.threads import parallel_for
 from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import UnsharpMask, unsharp
 from hipct.pipeline.job import Job
@@ -69,22 +70,32 @@ class TilePreparation:
         with self._clock.stage("read", size):
             return self._scan.read_projections(angles, self._read_rows)
 
-    def line_integrals(self, raw: NDArray[np.generic], angles: slice) -> NDArray[np.float32]:
-        """Line integrals of the wanted rows, (angles, rows, columns) float32."""
+    def line_integrals(
+        self, raw: NDArray[np.generic], angles: slice, out: NDArray[np.float32]
+    ) -> None:
+        """Fill ``out`` (rows, angles, columns) with the line integrals of the wanted rows."""
         job, clock = self._job, self._clock
         with clock.stage("flat", raw.nbytes):
             transmission = self._transmission(raw, angles)
             if job.config.repair.zinger_threshold > 0:
                 transmission = remove_zingers(
-                    transmission, job.config.repair.zinger_threshold, counts=self._counts
+                    transmission,
+                    job.config.repair.zinger_threshold,
+                    counts=self._counts,
+                    counted_rows=self._keep,
                 )
         if self._phase is not None or self._mask is not None:
             with clock.stage("phase", transmission.nbytes):
                 transmission = self._retrieved(transmission)
-        with clock.stage("log", transmission.nbytes):
-            kept = np.ascontiguousarray(transmission[:, self._keep])
-            line_integral(kept, counts=self._counts, out=kept)
-            return kept
+
+        def work(start: int, stop: int) -> None:
+            # Frame by frame: logarithm and transposition meet a warm cache.
+            for angle in range(start, stop):
+                frame = transmission[angle, self._keep]
+                out[:, angle] = line_integral(frame, counts=self._counts, out=frame)
+
+        with clock.stage("log", out.nbytes):
+            parallel_for(work, len(transmission))
 
     def _retrieved(self, transmission: NDArray[np.float32]) -> NDArray[np.float32]:
         """Phase retrieval, with the unsharp mask in the same pass, or that mask alone."""
@@ -109,7 +120,9 @@ class TilePreparation:
         )
         if config.flat.air_columns:
             columns = config.flat.air_columns
-            transmission = air_normalise(transmission, left=columns, right=columns)
+            transmission = air_normalise(
+                transmission, left=columns, right=columns, counts=self._counts
+            )
         return cast(NDArray[np.float32], transmission)
 
     def _references(self) -> FlatField:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +46,24 @@ class Buffer:
         # Nobody else needs the name, and without it a kill leaves no file behind.
         path.unlink()
 
-    def write(self, first: int, second: int, block: NDArray[Any]) -> None:
-        """Write ``block`` at (first, second, 0); it spans the whole last axis."""
-        count, width = block.shape[:2]
+    def write(self, first: int, block: NDArray[Any]) -> None:
+        """Write ``block`` from index ``first`` of the first axis on; it spans the other axes."""
         if self._array is not None:
-            self._array[first : first + count, second : second + width] = block
-            return
-        block = np.ascontiguousarray(block, dtype=self.dtype)
-        if width == self.shape[1]:
+            self._array[first : first + len(block)] = block
+        else:
+            block = np.ascontiguousarray(block, dtype=self.dtype)
             self._pwrite(self._offset(first, 0), block)
+
+    @contextmanager
+    def filling(self, columns: slice) -> Iterator[NDArray[Any]]:
+        """An array for the range ``columns`` of the second axis, kept when the block ends."""
+        if self._array is not None:
+            yield self._array[:, columns]
             return
-        for row in range(count):
-            self._pwrite(self._offset(first + row, second), block[row])
+        block = np.empty((self.shape[0], columns.stop - columns.start, self.shape[2]), self.dtype)
+        yield block
+        for first, part in enumerate(block):
+            self._pwrite(self._offset(first, columns.start), part)
 
     def read(self, first: int, last: int) -> NDArray[Any]:
         """Rows ``first .. last`` of the first axis (a view where the buffer is in memory)."""

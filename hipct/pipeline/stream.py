@@ -214,9 +214,8 @@ class Stream:
             self._tile_buffers[tile] = Buffer(
                 (len(rows), info.projections, info.columns), np.float32, path
             )
-        lines = self._preparations[tile].line_integrals(raw, block)
-        with self.clock.stage("log"):
-            self._tile_buffers[tile].write(0, block.start, lines.transpose(1, 0, 2))
+        with self._tile_buffers[tile].filling(block) as lines:
+            self._preparations[tile].line_integrals(raw, block, lines)
         if block.stop == info.projections:
             del self._preparations[tile]
             self.ledger.record_tile(tile, self._pixels[tile].as_dict())
@@ -239,7 +238,7 @@ class Stream:
         grey = self.chain.grey(lines, self._clipped[piece.layer])
         del lines
         with self.clock.stage("quantise"):
-            self._layer_buffers[piece.layer].write(piece.rows.start - layer_first, 0, grey)
+            self._layer_buffers[piece.layer].write(piece.rows.start - layer_first, grey)
         if last_of_tile:
             self._tile_buffers.pop(piece.tile).close()
         self.observer.advance("reconstruct", len(piece.rows))

@@ -17,7 +17,8 @@ import hipct.pipeline.stream
 from hipct.core.errors import ConfigError, InputError, MissingMetadata, OutputError, PlanError
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Cut
-from hipct.pipeline.plan import make_plan
+from hipct.pipeline.job import resolve
+from hipct.pipeline.plan import make_plan, plan_job
 from hipct.pipeline.run import reconstruct
 
 WINDOW = {"window": [-0.01, 0.05], "chunk": 32}
@@ -242,13 +243,16 @@ def test_a_job_that_cannot_fit_is_refused_with_the_stage(tmp_path, discs):
 
 def test_without_scratch_space_the_layers_get_thinner(discs):
     scan = discs(rows=300, angles=8, columns=400)
-    lean = hipct.pipeline.cut.PROCESS_BYTES + 100_000_000
-    tight = Config(**(PLAIN | {"volume": {"chunk": 128}, "compute": {"memory": lean}}))
-    job = hipct.pipeline.plan.resolve(scan, tight)
-    staged = hipct.pipeline.plan.plan_job(job, 200.0, scan)
-    thin = hipct.pipeline.plan.plan_job(job, 200.0, scan, scratch_free=1000)
-    assert staged.cut.stage_layer
-    assert staged.spec.layer == 128
+
+    def plan(megabytes, **disk):
+        memory = hipct.pipeline.cut.PROCESS_BYTES + megabytes * 1_000_000
+        config = Config(**(PLAIN | {"volume": {"chunk": 128}, "compute": {"memory": memory}}))
+        return plan_job(resolve(scan, config), 200.0, scan, **disk)
+
+    # The smallest budget for whole layers is one that stages them.
+    megabytes = next(m for m in range(60, 400, 4) if plan(m).spec.layer == 128)
+    assert plan(megabytes).cut.stage_layer
+    thin = plan(megabytes, scratch_free=1000)
     assert thin.scratch_bytes == 0
     assert thin.spec.layer < 128
     assert "thinner chunks" in thin.text()

@@ -14,9 +14,8 @@ def test_blocks_written_in_any_order_are_read_as_one(tmp_path, staged):
     whole = rng.normal(size=(7, 11, 5)).astype(np.float32)
     buffer = Buffer(whole.shape, np.float32, tmp_path / "s" / "b" if staged else None)
     for first, last in ((6, 11), (0, 4), (4, 6)):
-        # The transposed view is what preparation hands over.
-        block = np.ascontiguousarray(whole.transpose(1, 0, 2)[first:last])
-        buffer.write(0, first, block.transpose(1, 0, 2))
+        with buffer.filling(slice(first, last)) as block:
+            block[...] = whole[:, first:last]
     np.testing.assert_array_equal(buffer.read(0, 7), whole)
     np.testing.assert_array_equal(buffer.read(2, 5), whole[2:5])
     np.testing.assert_array_equal(buffer.band(slice(3, 8)), whole[:, 3:8])
@@ -26,8 +25,8 @@ def test_blocks_written_in_any_order_are_read_as_one(tmp_path, staged):
 def test_whole_rows_are_written_at_once(tmp_path):
     buffer = Buffer((4, 3, 2), np.uint16, tmp_path / "b")
     rows = np.arange(12, dtype=np.uint16).reshape(2, 3, 2)
-    buffer.write(2, 0, rows)
-    buffer.write(0, 0, rows + 100)
+    buffer.write(2, rows)
+    buffer.write(0, rows + 100)
     np.testing.assert_array_equal(buffer.read(0, 4), np.concatenate([rows + 100, rows]))
     buffer.close()
 
