@@ -1,6 +1,6 @@
 """Peak memory of a whole run on a scan several times larger than its budget.
 
-    python -m benchmarks.memory [--gigabytes 8] [--memory 2GB] [--folder DIR] [--write]
+    python -m benchmarks.memory [--gigabytes 8] [--memory 2GB] [--folder DIR]
 
 A scan of that size (uint16, full acquisition, Paganin) is written to a scan store, then
 ``hipct reconstruct`` runs on it as a process of its own, whose peak is what the kernel counted
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import save_table
+from benchmarks.common import RESULTS, save_table
 from hipct.acquisition.scan import ScanInfo
 from hipct.acquisition.store import ScanStoreWriter
 from hipct.pipeline.memory import parse_bytes
@@ -33,8 +33,11 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=8.0, help="size of the raw scan")
     parser.add_argument("--memory", default="2GB", help="budget of the run")
     parser.add_argument("--folder", type=Path, help="where scan and volume are put meanwhile")
-    parser.add_argument("--write", action="store_true", help="keep the table in results/")
+    parser.add_argument("--quick", action="store_true", help="0.3 GB, to see that it runs")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
     options = parser.parse_args()
+    if options.quick:
+        options.gigabytes, options.memory = 0.3, "1GB"
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         scan, volume = Path(folder) / "scan.zarr", Path(folder) / "volume.ome.zarr"
         rows = round(options.gigabytes * 1e9 / (2 * ANGLES * COLUMNS))
@@ -60,10 +63,7 @@ def main() -> None:
         "Mvoxel/s": round(report["voxels"] / wall / 1e6, 1),
     }
     asked = f"--gigabytes {options.gigabytes:g} --memory {options.memory}"
-    if options.write:
-        save_table("memory", [row], f"python -m benchmarks.memory {asked} --write")
-    else:
-        print("\n".join(f"{name:<18}{value}" for name, value in row.items()))
+    save_table("memory", [row], f"python -m benchmarks.memory {asked}", out=options.out)
     if peak > budget:
         sys.exit("the run took more than its budget")
 

@@ -250,7 +250,7 @@ def test_without_scratch_space_the_layers_get_thinner(discs):
         return plan_job(resolve(scan, config), 200.0, scan, **disk)
 
     # The smallest budget for whole layers is one that stages them.
-    megabytes = next(m for m in range(60, 400, 4) if plan(m).spec.layer == 128)
+    megabytes = next(m for m in range(60, 400, 20) if plan(m).spec.layer == 128)
     assert plan(megabytes).cut.stage_layer
     thin = plan(megabytes, scratch_free=1000)
     assert thin.scratch_bytes == 0
