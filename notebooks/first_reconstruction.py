@@ -162,8 +162,8 @@ plt.show()
 # One detector row over all angles is a sinogram; every point of the sample draws a sine around the
 # rotation axis. Here the axis stands near the right edge: the strip from the dashed line to that
 # edge is seen from both sides, 180 degrees apart and mirrored, and the axis is found by bringing
-# the two onto each other. The transmission before phase retrieval is best for that: its fringes are
-# sharper than the attenuation.
+# the two onto each other. The transmission before phase retrieval serves well here: its fringes are
+# sharp. (Where noise hides them, retrieved rows are better; the whole job uses those.)
 
 # %%
 estimate = hipct.find_axis(transmission, info.angles_rad, acquisition="half")
