@@ -70,6 +70,14 @@ def test_the_python_example_of_the_readme_runs(tmp_path, monkeypatch):
     assert slices[tissue].mean() == pytest.approx(expected[tissue].mean(), rel=0.03)
 
 
+def test_the_table_of_benchmarks_is_complete():
+    folder = REPOSITORY / "benchmarks"
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
+    helpers = {"__init__", "common", "peers"}
+    assert sorted(listed) == sorted({path.stem for path in folder.glob("*.py")} - helpers)
+
+
 def test_the_drawing_shows_the_floors_of_the_import_contract():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = (
