@@ -99,8 +99,9 @@ class RepairConfig(Section):
     """Pixels that cannot be right."""
 
     dead_pixel_threshold: float = setting(
-        0.1,
-        "A detector pixel is dead where its flat lies below this fraction of the median flat",
+        0.02,
+        "A detector pixel is dead where its flat (less the dark) is at most this fraction of the "
+        "median of its row",
         ge=0,
         lt=1,
     )
