@@ -15,6 +15,9 @@ from hipct.acquisition.foreign import reading
 from hipct.acquisition.units import Quantity, factor, normalise_unit
 from hipct.core.errors import FormatError
 
+# What h5py raises for a link that leads nowhere: to no name, to no file, in a circle.
+BROKEN_LINK = (KeyError, OSError, RuntimeError)
+
 _MOST_VALUES = 50_000_000
 
 
@@ -47,7 +50,7 @@ def find(group: h5py.Group, path: str) -> Any | None:
             return None
         try:
             here = here[name]
-        except (KeyError, OSError) as error:
+        except BROKEN_LINK as error:
             raise FormatError(_broken_link(here, name, link)) from error
     return here
 
@@ -67,7 +70,7 @@ def children_of_class(group: h5py.Group, nx_class: str) -> list[h5py.Group]:
     for name in group:
         try:
             child = group[name]
-        except (KeyError, OSError):
+        except BROKEN_LINK:
             continue
         if isinstance(child, h5py.Group) and text(child.attrs.get("NX_class")) == nx_class:
             found.append(child)
@@ -278,10 +281,10 @@ def _broken_link(group: h5py.Group, name: str, link: object, follow: int = 8) ->
                 break
             try:
                 here = here[part]
-            except (KeyError, OSError):
+            except BROKEN_LINK:
                 return _broken_link(here, part, below, follow - 1)
         return (
-            f"{place} is a link to {link.path}, which is missing; the file is incomplete: write "
+            f"{place} is a link to {link.path}, which leads nowhere; the file is incomplete: write "
             "it again from its source."
         )
     return f"{place} cannot be read: the file is damaged; copy it again from its source."

@@ -265,7 +265,9 @@ class _Groups:
         self.entry = entry
         self.instrument = _child(entry, "NXinstrument", "instrument")
         self.sample = _child(entry, "NXsample", "sample")
-        self.control = _child(entry, "NXmonitor", "control")
+        # By name only: other monitors (a diode, say) do not hold the machine current.
+        control = hdf5.find(entry, "control")
+        self.control = control if isinstance(control, h5py.Group) else None
         self.detector = self._pick_detector()
         self.source = _child(self.instrument, "NXsource", "source")
         self.beam = _child(self.instrument, "NXbeam", "beam")
@@ -335,7 +337,7 @@ def _is_nxtomo(group: h5py.Group) -> bool:
     try:
         definition = group.get("definition")
         return isinstance(definition, h5py.Dataset) and hdf5.text(definition) == "NXtomo"
-    except (KeyError, OSError):
+    except hdf5.BROKEN_LINK:
         return False
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 
@@ -100,6 +102,18 @@ def test_references_of_another_size(tmp_path, dxchange):
     dxchange(tmp_path / "a.h5", flats=0, extra=extra)
     with pytest.raises(FormatError, match=r"data_white has the shape \(2, 4, 11\)"):
         open_scan(tmp_path / "a.h5")
+
+
+def test_the_compression_of_beamlines(tmp_path, dxchange):
+    data = dxchange(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["exchange/data"]
+        file.create_dataset("exchange/data", data=data, chunks=(2, 4, 10), **hdf5plugin.LZ4())
+    with open_scan(tmp_path / "a.h5") as scan:
+        np.testing.assert_array_equal(
+            scan.read_projections(slice(1, 8), slice(1, 3)), data[1:8, 1:3]
+        )
+        assert (scan.angle_chunk, scan.row_chunk) == (2, 4)
 
 
 def test_sinogram_order_is_refused(tmp_path, dxchange):

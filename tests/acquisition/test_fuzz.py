@@ -179,10 +179,10 @@ ODD_UNITS = st.sampled_from(
 
 
 def put_odd(root: h5py.Group, path: str, thing, unit) -> None:
-    if path in root:
-        del root[path]
     parent, _, name = path.rpartition("/")
     group = root.require_group(parent) if parent else root
+    if group.get(name, getlink=True) is not None:
+        del group[name]
     if isinstance(thing, str) and thing == "nothing":
         return
     if isinstance(thing, str) and thing == "group":
@@ -194,7 +194,7 @@ def put_odd(root: h5py.Group, path: str, thing, unit) -> None:
             group[name] = thing
         except TypeError:
             return  # HDF5 has no such type
-        if unit is not None and isinstance(group.get(name), h5py.Dataset):
+        if unit is not None and isinstance(group.get(name, getlink=True), h5py.HardLink):
             group[name].attrs["units"] = unit
 
 
@@ -231,9 +231,10 @@ def with_parents(root: h5py.Group, path: str, thing, unit) -> None:
     """Put a thing at a path, unless an earlier one stands in its way."""
     here = root
     for part in path.split("/")[:-1]:
-        if part in here and not isinstance(here.get(part), h5py.Group):
+        link = here.get(part, getlink=True)
+        if link is not None and not isinstance(link, h5py.HardLink):
             return
-        if here.get(part, getlink=True) is not None and part not in here:
+        if link is not None and not isinstance(here[part], h5py.Group):
             return
         here = here.require_group(part)
     put_odd(root, path, thing, unit)

@@ -206,6 +206,13 @@ def test_current_of_another_length_is_left_out(tmp_path, nxtomo):
     assert "4 values for 13 frames" in notes_of(scan)
 
 
+def test_a_diode_is_no_machine_current(tmp_path, nxtomo):
+    nxtomo(tmp_path / "a.nx", current=np.ones(13))
+    with h5py.File(tmp_path / "a.nx", "a") as file:
+        file["entry0000"].move("control", "diode")
+    assert NxtomoScan(tmp_path / "a.nx").info.current is None
+
+
 def test_summed_camera_frames(tmp_path, nxtomo):
     nxtomo(tmp_path / "a.nx", detector={"number_of_cycles": 5}, dtype="uint32")
     info = NxtomoScan(tmp_path / "a.nx").info
@@ -328,8 +335,20 @@ def test_links_that_lead_nowhere_are_named(tmp_path):
     diamond(tmp_path / "soft.nxs", tmp_path / "raw.h5", external=False)
     with h5py.File(tmp_path / "soft.nxs", "a") as file:
         del file["entry1/pco/theta"]
-    with pytest.raises(FormatError, match="link to /entry1/pco/theta, which is missing"):
+    with pytest.raises(FormatError, match="link to /entry1/pco/theta, which leads nowhere"):
         open_scan(tmp_path / "soft.nxs")
+
+
+def test_links_in_a_circle(tmp_path, nxtomo):
+    nxtomo(tmp_path / "a.nx")
+    with h5py.File(tmp_path / "a.nx", "a") as file:
+        file["entry0000/other"] = h5py.SoftLink("/entry0000/other")
+    assert open_scan(tmp_path / "a.nx").info.projections == 6
+    with h5py.File(tmp_path / "a.nx", "a") as file:
+        del file["entry0000/sample/rotation_angle"]
+        file["entry0000/sample/rotation_angle"] = h5py.SoftLink("/entry0000/sample/rotation_angle")
+    with pytest.raises(FormatError, match="rotation_angle, which leads nowhere"):
+        open_scan(tmp_path / "a.nx")
 
 
 def test_a_master_file_whose_entry_is_gone(tmp_path, nxtomo):

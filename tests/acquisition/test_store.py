@@ -133,6 +133,18 @@ def test_everything_known_of_a_scan_is_kept(tmp_path):
     assert scan.truth()["mu"].attrs["unit"] == "1/cm"
 
 
+def test_a_scan_inside_a_larger_store(tmp_path):
+    data = noise((5, 3, 4))
+    zarr.create_group(tmp_path / "organ.zarr")
+    write(tmp_path / "organ.zarr" / "scan_000", data)
+    assert same_bits(
+        open_scan(tmp_path / "organ.zarr" / "scan_000").read_projections(ALL, ALL), data
+    )
+    np.testing.assert_array_equal(
+        zarr.open_group(tmp_path / "organ.zarr", mode="r")["scan_000/projections"][...], data
+    )
+
+
 def test_import_equals_its_source(tmp_path, nxtomo):
     nxtomo(tmp_path / "a.nx", keys=[2, 1] + [0] * 40 + [1, 2], current=np.arange(44.0))
     with open_scan(tmp_path / "a.nx") as source:

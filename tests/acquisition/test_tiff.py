@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from hipct.acquisition.open import open_scan
+from hipct.acquisition.store import import_scan
 from hipct.core.errors import FormatError, InputError, MissingMetadata
 
 ALL = slice(None)
@@ -60,6 +61,16 @@ def test_kinds_by_sub_folder(tmp_path):
     assert (info.flats, info.darks) == (3, 2)
     np.testing.assert_array_equal(flats, FLATS)
     np.testing.assert_array_equal(darks, DARKS)
+
+
+def test_import(tmp_path):
+    write_series(tmp_path / "in", "proj_{}.tif", DATA)
+    write_series(tmp_path / "in", "flat_{}.tif", FLATS)
+    source = open_scan(tmp_path / "in", angles="0:180")
+    scan = import_scan(source, tmp_path / "out.zarr", memory_bytes=60_000)
+    np.testing.assert_array_equal(scan.read_projections(ALL, ALL), DATA)
+    np.testing.assert_array_equal(scan.read_flats(ALL), FLATS)
+    np.testing.assert_array_equal(scan.info.angles_rad, source.info.angles_rad)
 
 
 def test_stacks(tmp_path):
