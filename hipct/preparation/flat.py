@@ -9,7 +9,7 @@ SPIE 3336 (1998) for the flat field itself).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,7 @@ from hipct.core.threads import parallel_for
 from hipct.preparation.checks import output, per_frame, three_axes
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.current import repair_current
+from hipct.preparation.flat_times import InTime, place_in_time, usable_currents
 from hipct.preparation.reduction import reduce_frames
 from hipct.preparation.references import dark_frame, groups_in_time, mark_dead, run_of
 from hipct.preparation.repair import mend_rows
@@ -35,14 +36,6 @@ matter. Stuck pixels read the same in flats and darks, so they are dead too.
 TILE_ROWS = 64
 """Rows whose references (1.5 MB at 2048 columns) stay in the cache over all angles, and long
 enough runs of memory: 16 rows take 12 % more time."""
-
-
-class _InTime(NamedTuple):
-    """Groups of flats before and after each projection, and their weights times its current."""
-
-    before: NDArray[np.intp]
-    after: NDArray[np.intp]
-    weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +118,7 @@ class FlatField:
         )
         current = None
         if flat_current is not None:
-            current = _currents(flat_current, len(flats), "flat_current", "flats")
+            current = usable_currents(flat_current, len(flats), "flat_current", "flats")
         dark = dark_frame(darks, flats)
         groups = groups_in_time(index)
         references = xp.empty((len(groups), *flats.shape[1:]), np.float32)
@@ -211,7 +204,13 @@ class FlatField:
                 f"{self.dark.shape}; read both for the same rows."
             )
         xp = namespace(projections, self.dark)
-        in_time = self._in_time(len(projections), projection_index, current)
+        if (current is not None) != self.with_current:
+            which = ("flats", "projections") if self.with_current else ("projections", "flats")
+            raise InputError(
+                f"The machine current of the {which[0]} was given, that of the {which[1]} was "
+                "not; give both or neither (repair_current fills what is missing)."
+            )
+        in_time = place_in_time(self.times, len(projections), projection_index, current)
         out = output(out, projections.shape, np.float32, projections)
         keep = nonpositive == "keep"
         if xp is np and has_numba():
@@ -225,41 +224,10 @@ class FlatField:
             counts.add(values=values, dead=dead, nan=nan, nonpositive=dark, empty_row=empty)
         return out
 
-    def _in_time(
-        self, angles: int, projection_index: ArrayLike | None, current: ArrayLike | None
-    ) -> _InTime:
-        """Place of each projection between the groups of flats."""
-        if (current is not None) != self.with_current:
-            which = ("flats", "projections") if self.with_current else ("projections", "flats")
-            raise InputError(
-                f"The machine current of the {which[0]} was given, that of the {which[1]} was "
-                "not; give both or neither (repair_current fills what is missing)."
-            )
-        if projection_index is not None:
-            index = per_frame(
-                projection_index, angles, "projection_index", f"the {angles} projections"
-            )
-        elif len(self.times) == 1:
-            index = np.zeros(angles)
-        else:
-            raise InputError(
-                f"The flats form {len(self.times)} groups in time; give projection_index, the "
-                "frame numbers of the projections, so that the flat can be interpolated."
-            )
-        groups = np.arange(len(self.times), dtype=np.float64)
-        place = np.interp(index, self.times, groups)
-        before = np.minimum(place.astype(np.intp), len(groups) - 1)
-        share = place - before
-        after = np.where(share > 0, before + 1, before)
-        weights = np.stack([1 - share, share], axis=1)
-        if current is not None:
-            weights *= _currents(current, angles, "current", "projections")[:, None]
-        return _InTime(before, after, weights.astype(np.float32))
-
     def _fused(
         self,
         projections: NDArray[Any],
-        in_time: _InTime,
+        in_time: InTime,
         keep: bool,
         out: NDArray[np.float32],
     ) -> NDArray[np.int64]:
@@ -298,7 +266,7 @@ class FlatField:
     def _plain(
         self,
         projections: Array,
-        in_time: _InTime,
+        in_time: InTime,
         keep: bool,
         out: Array,
     ) -> Array:
@@ -406,16 +374,3 @@ def flat_field(
         counts=counts,
         out=out,
     )
-
-
-def _currents(values: ArrayLike, count: int, name: str, of: str) -> NDArray[np.float64]:
-    numbers = np.asarray(values, dtype=np.float64)
-    if numbers.shape != (count,) or not (np.isfinite(numbers) & (numbers > 0)).all():
-        wrong = f"has shape {numbers.shape}"
-        if numbers.shape == (count,):
-            wrong = f"holds {numbers[~(np.isfinite(numbers) & (numbers > 0))][0]}"
-        raise InputError(
-            f"{name} {wrong}; it needs one value above 0 for each of the {count} {of} "
-            "(repair_current fills missing readings)."
-        )
-    return numbers
