@@ -102,8 +102,8 @@ class GridPlan:
         response[[0, -1]] *= 0.5
         phase = 2 * np.pi * self.shift[lines, None] * frequency
         weight = geometry.weight[self.order[lines], None]
-        factors: NDArray[np.complex128] = weight * response * np.exp(1j * phase)
-        return factors
+        ramp: NDArray[np.complex128] = np.exp(1j * phase)
+        return weight * response * ramp
 
 
 def spread(grid: Array, spectra: Array, plan: GridPlan, lines: slice) -> None:

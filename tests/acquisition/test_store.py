@@ -14,7 +14,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zarr.storage import LocalStore, WrapperStore
+from zarr.storage import LocalStore
 
 from hipct.acquisition import store_files
 from hipct.acquisition.open import open_scan
@@ -194,15 +194,21 @@ def test_import_tells_its_progress(tmp_path, dxchange):
     assert (observer.total, observer.done, observer.ended) == (14, 14, True)
 
 
-class CountingStore(WrapperStore):
-    """Records every byte range that is asked for, by key."""
+class CountingStore(LocalStore):
+    """Records every byte range that is read, by key; zarr 3.4 reads without awaiting."""
 
-    def __init__(self, store):
-        super().__init__(store)
+    def __init__(self, root, **options):
+        super().__init__(root, **options)
         self.asked = []
 
-    async def get(self, key, prototype, byte_range=None):
-        found = await super().get(key, prototype, byte_range)
+    async def get(self, key, prototype=None, byte_range=None):
+        return self._noted(key, byte_range, await super().get(key, prototype, byte_range))
+
+    def get_sync(self, key, *, prototype=None, byte_range=None):
+        found = super().get_sync(key, prototype=prototype, byte_range=byte_range)
+        return self._noted(key, byte_range, found)
+
+    def _noted(self, key, byte_range, found):
         self.asked.append((key, byte_range, 0 if found is None else len(found)))
         return found
 
@@ -216,8 +222,10 @@ def test_rows_over_all_angles_move_no_byte_twice(tmp_path, rows):
     data = noise((200, 150, 160))
     scan = write(tmp_path / "a.zarr", data)
     assert rows.start % scan.row_chunk == 0
-    counting = CountingStore(LocalStore(tmp_path / "a.zarr", read_only=True))
-    array = zarr.open_array(counting, path="projections", mode="r")
+    counting = CountingStore(tmp_path / "a.zarr", read_only=True)
+    # zarrs reads chunk by chunk; zarr's own pipeline (from 3.4 on) would read the gaps as well.
+    with zarr.config.set({"array.sharding_coalesce_max_gap_bytes": 0}):
+        array = zarr.open_array(counting, path="projections", mode="r")
     counting.asked.clear()
     scan._frames["projections"] = array
     tile = scan.read_projections(ALL, rows)
