@@ -149,15 +149,16 @@ def _extent(
 
 
 def _shapes(multiscale: Mapping[str, Any], arrays: Arrays) -> Iterator[Finding]:
-    ordered = [arrays[d["path"]] for d in multiscale["datasets"] if d["path"] in arrays]
-    for finer, coarser in pairwise(ordered):
+    names = [d["path"] for d in multiscale["datasets"] if d["path"] in arrays]
+    for above, name in pairwise(names):
+        finer, coarser = arrays[above], arrays[name]
         halves = [n == -(-m // 2) for n, m in zip(coarser.shape, finer.shape)]
         kept = [n == m for n, m in zip(coarser.shape, finer.shape)]
         if not any(halves) or not all(h or k for h, k in zip(halves, kept)) or all(kept):
             yield Finding(
                 "levels",
                 "warning",
-                f"Level {coarser.basename} has the shape {coarser.shape} after {finer.shape}; "
+                f"Level {name} has the shape {coarser.shape} after {finer.shape}; "
                 "each level halves the one before, rounded up.",
             )
 

@@ -167,7 +167,9 @@ def read_attributes(path: Path) -> dict[str, Any]:
             content = json.loads(file.read_bytes())
         except (OSError, ValueError) as error:
             raise FormatError(f"{file} cannot be read as JSON ({error}).") from error
-        attributes = content.get("attributes", {}) if name == "zarr.json" else content
+        attributes = content
+        if name == "zarr.json" and isinstance(content, dict):
+            attributes = content.get("attributes")
         ome = attributes.get("ome", attributes) if isinstance(attributes, dict) else None
         if not isinstance(ome, dict) or not isinstance(ome.get("multiscales"), list):
             raise FormatError(

@@ -252,3 +252,12 @@ def test_what_is_no_volume_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken" / "zarr.json").write_bytes(b"{\xff")
     with pytest.raises(FormatError, match="cannot be read as JSON"):
         check_volume(tmp_path / "broken")
+    (tmp_path / "broken" / "zarr.json").write_bytes(b"[1, 2]")
+    with pytest.raises(FormatError, match="no OME-Zarr image"):
+        check_volume(tmp_path / "broken")
+
+
+def test_a_lost_level_names_the_one_that_follows(organ: Path) -> None:
+    shutil.rmtree(organ / "1")
+    messages = [str(finding) for finding in check_volume(organ)]
+    assert any("Level 2 has the shape" in message for message in messages)
