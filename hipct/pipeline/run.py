@@ -10,7 +10,7 @@ from typing import Any
 from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
 from hipct.core.errors import InputError, OutputError
-from hipct.core.files import free_bytes, refuse_existing, write_json
+from hipct.core.files import free_bytes, write_json
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count
 from hipct.pipeline.backend import check_backend
@@ -26,6 +26,7 @@ from hipct.pipeline.slabs import SlabChain
 from hipct.pipeline.stream import Stream
 from hipct.volume.omezarr import write_metadata
 from hipct.volume.preview import orthogonal_preview
+from hipct.volume.publish import publish, refuse_other_than_volume
 from hipct.volume.window import Window
 from hipct.volume.writer import create_pyramid
 
@@ -85,7 +86,7 @@ def reconstruct(
     config : Config, optional
         Configuration; the defaults otherwise.
     overwrite : bool
-        Replace an existing volume, once the new one is whole.
+        Replace an existing volume (nothing but a volume), once the new one is whole.
     restart : bool
         Throw away an unfinished run with other parameters.
     observer : Observer, optional
@@ -108,8 +109,7 @@ def reconstruct(
     config = config or Config()
     out = Path(out)
     check_backend(config.compute.backend)
-    if not overwrite:
-        refuse_existing(out)
+    refuse_other_than_volume(out, overwrite)
     job = resolve(scan, config)
     ledger = Ledger(out.with_name(out.name + ".run"))
     set_thread_count(config.compute.threads)
@@ -183,8 +183,7 @@ class _Run:
         """Give the whole volume its name, with a picture and the report beside it."""
         out, stem = self._out, _stem(self._out)
         report = self._clock.report(voxels=self._voxels, peak_bytes=peak_bytes)
-        refuse_existing(out, overwrite)
-        self._ledger.volume.rename(out)
+        publish(self._ledger.volume, out, overwrite=overwrite)
         self._ledger.remove()
         preview = out.with_name(f"{stem}.preview.png")
         report_path = out.with_name(f"{stem}.report.json")

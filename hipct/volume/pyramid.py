@@ -19,12 +19,12 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from hipct.core.errors import InputError, OutputError, PlanError
-from hipct.core.files import refuse_existing
+from hipct.core.errors import InputError, PlanError
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import thread_count
 from hipct.volume.layout import Level, PyramidSpec
 from hipct.volume.omezarr import omero, update_attributes
+from hipct.volume.publish import publish, refuse_other_than_volume
 from hipct.volume.quantise import ClipCounts, Window, quantise
 from hipct.volume.reduce import reduce_block, reduced_shape
 from hipct.volume.writer import (
@@ -175,8 +175,7 @@ def write_pyramid(
         name=path.name.removesuffix(".zarr").removesuffix(".ome") or "volume",
     )
     workers = _workers(spec, source.dtype.itemsize, memory_bytes)
-    if path.exists() and not overwrite:
-        refuse_existing(path)
+    refuse_other_than_volume(path, overwrite)
     partial_path = path.with_name(path.name + ".partial")
     counts = ClipCounts()
     floating = source.dtype.kind == "f"
@@ -219,24 +218,6 @@ def set_display_window(path: Path | str, spec: PyramidSpec) -> None:
         start, end = 0, max(end, 1)
     top = int(np.iinfo(spec.dtype).max)
     update_attributes(Path(path), {"ome": {"omero": omero(spec.name, top, start, end)}})
-
-
-def publish(partial_path: Path | str, path: Path | str, *, overwrite: bool = False) -> None:
-    """Rename a finished folder to its final name.
-
-    Raises
-    ------
-    OutputError
-        If the final name is taken (and ``overwrite`` is false) or the disk refuses.
-    """
-    refuse_existing(Path(path), overwrite)
-    try:
-        Path(partial_path).rename(path)
-    except OSError as error:
-        raise OutputError(
-            f"{partial_path} is complete but could not be renamed to {path}: "
-            f"{error.strerror or error}."
-        ) from error
 
 
 def _write_base(

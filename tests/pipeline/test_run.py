@@ -207,9 +207,23 @@ def test_an_existing_output_is_left_alone(tmp_path, discs):
     (out / "mine").write_text("precious")
     with pytest.raises(OutputError, match="exists already"):
         reconstruct(discs(rows=4), out, Config(**PLAIN))
+    scan = discs(rows=4)
+    with pytest.raises(OutputError, match="no OME-Zarr volume"):
+        reconstruct(scan, out, Config(**PLAIN), overwrite=True)
     assert (out / "mine").read_text() == "precious"
-    reconstruct(discs(rows=4), out, Config(**PLAIN), overwrite=True)
-    assert not (out / "mine").exists()
+    assert scan.reads == []
+
+    volume = tmp_path / "w.ome.zarr"
+    reconstruct(scan, volume, Config(**PLAIN))
+    (volume / "mine").touch()
+    reconstruct(scan, volume, Config(**PLAIN), overwrite=True)
+    assert not (volume / "mine").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "v.ome.zarr",
+        "w.ome.zarr",
+        "w.preview.png",
+        "w.report.json",
+    }
 
 
 def test_an_axis_off_the_detector_is_refused(tmp_path, discs):
