@@ -212,8 +212,8 @@ def plan_job(
     )
 
 
-def make_reconstructor(job: Job, axis: float) -> Reconstructor:
-    """The engine of a job for one rotation axis."""
+def make_reconstructor(job: Job, axis: float, size: int | None = None) -> Reconstructor:
+    """The engine of a job for one rotation axis, with slices of ``size`` if it is given."""
     settings = job.config.reconstruction
     return Reconstructor(
         job.info.angles_rad,
@@ -224,6 +224,7 @@ def make_reconstructor(job: Job, axis: float) -> Reconstructor:
         filter=settings.filter,
         acquisition=job.info.acquisition,
         padding=settings.padding,
+        size=size,
     )
 
 

@@ -23,7 +23,6 @@ from hipct.pipeline.plan import make_reconstructor
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.slabs import SlabChain
 from hipct.reconstruction.axis import AxisEstimate
-from hipct.reconstruction.reconstructor import Reconstructor
 
 LARGEST_STACK = 4_000_000_000
 """ImageJ reads no larger plain TIFF."""
@@ -134,7 +133,7 @@ def sweep_axis(
 
     def pages() -> Iterator[NDArray[np.float32]]:
         for value in values:
-            engine = _engine(job, value, size)
+            engine = make_reconstructor(job, value, size)
             page = SlabChain(job, engine, value, clock).slices(lines)[0]
             page = np.nan_to_num(page, copy=False)
             small.append(_thumbnail(page))
@@ -172,22 +171,6 @@ def _write_stack(
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _engine(job: Job, value: float, size: int) -> Reconstructor:
-    """The engine of a job for one axis, with slices of the size common to all axes."""
-    settings = job.config.reconstruction
-    return Reconstructor(
-        job.info.angles_rad,
-        job.info.columns,
-        value,
-        pixel_size_um=job.info.pixel_size_um,
-        engine=settings.engine,
-        filter=settings.filter,
-        acquisition=job.info.acquisition,
-        padding=settings.padding,
-        size=size,
-    )
 
 
 def _resolve(scan: Scan, config: Config, observer: Observer) -> Job:
