@@ -23,6 +23,8 @@ from hipct.reconstruction.axis_pair import Pairs, opposite_pairs, static_stripes
 from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
 
 _MOST_LINES = 2048
+_MOST_SAMPLES = 2048 * 2048
+_STRIP_MARGIN_PX = 16
 _LEAST_OVERLAP_PX = 32
 _SURE = 0.5
 _AS_GOOD = 0.8
@@ -64,7 +66,8 @@ class AxisEstimate:
         ``1 / (1 + (their difference / (0.5 px + twice its standard error))^2)``. Below 0.5 the
         notes say so and the value has to be looked at.
     uncertainty_px : float
-        Standard error in pixels, estimated from the residuals column by column.
+        Standard error in pixels, estimated from the residuals by columns and by views (see
+        :func:`hipct.reconstruction.axis_overlap.refine_axis`).
     candidates : tuple of AxisCandidate
         All methods' values, and those of the upper and lower half of the rows.
     notes : tuple of str
@@ -80,10 +83,43 @@ class AxisEstimate:
 
 
 @dataclass(frozen=True)
+class _Scan:
+    """Views and angles, of which the search sees a part and the refinement as much as it can."""
+
+    views: NDArray[Any]
+    radians: Float
+
+    def sample(self) -> list[Pairs]:
+        """Pairs for the search: all columns, some lines."""
+        lines = max(1, _MOST_LINES // self.views.shape[1])
+        return opposite_pairs(self.views, self.radians, lines)
+
+    def strip(self, axis: float) -> _Strip:
+        """Pairs for the refinement: the columns that both see, and the more lines for it.
+
+        Photon noise decides how well the axis is known, so that every line counts.
+        """
+        _, rows, columns = self.views.shape
+        reach = min(axis, columns - 1 - axis) + _STRIP_MARGIN_PX
+        first, last = max(0, math.floor(axis - reach)), min(columns, math.ceil(axis + reach) + 1)
+        pairs = max(1, _MOST_SAMPLES // (rows * (last - first)))
+        return _Strip(opposite_pairs(self.views[:, :, first:last], self.radians, pairs), first)
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """Pairs in a range of columns, which begins at ``first``."""
+
+    sets: list[Pairs]
+    first: int
+
+
+@dataclass(frozen=True)
 class _Mirror:
-    """Result of the mirror correlation: its peak and the refined value."""
+    """Result of the mirror search: its peak, the refined value and what it was refined on."""
 
     peak: MirrorPeak
+    strip: _Strip
     value: float
     uncertainty: float
     clarity: float
@@ -160,7 +196,8 @@ def find_axis(
         views.shape[2], acquisition, method, hint=hint, search=search, min_overlap=min_overlap
     )
     columns = views.shape[2]
-    sets = opposite_pairs(views, radians, max(1, _MOST_LINES // views.shape[1]))
+    scan = _Scan(views, radians)
+    sets = scan.sample()
     if not sets:
         raise InputError(
             f"No two of the {len(views)} views lie 180 degrees apart; the axis needs opposite "
@@ -169,7 +206,7 @@ def find_axis(
     if min_overlap is None:
         min_overlap = columns // 2 if acquisition == "full" else _LEAST_OVERLAP_PX
     notes: list[str] = []
-    mirror = _search(sets, columns, hint=hint, search=search, min_overlap=min_overlap, notes=notes)
+    mirror = _search(scan, sets, hint=hint, search=search, min_overlap=min_overlap, notes=notes)
     if mirror is None:
         raise InputError(
             f"No axis can be tried: {columns} columns with an overlap of {min_overlap} or more"
@@ -194,7 +231,7 @@ def find_axis(
             chosen = wedge if method == "sinogram" else min(candidates, key=_uncertainty)
             confidence *= _agreement(candidates[0], wedge, notes)
     confidence /= 1 + (2 * chosen.uncertainty_px) ** 2
-    _compare_rows(sets, mirror.value, name, candidates, notes)
+    _compare_rows(mirror.strip, mirror.value, name, candidates, notes)
     if confidence < _SURE:
         notes.append(
             f"The confidence is low ({confidence:.2f}): look at slices around "
@@ -211,8 +248,8 @@ def find_axis(
 
 
 def _search(
+    scan: _Scan,
     sets: list[Pairs],
-    columns: int,
     *,
     hint: float | None,
     search: float | None,
@@ -220,11 +257,12 @@ def _search(
     notes: list[str],
 ) -> _Mirror | None:
     """Mirror correlation near the hint; elsewhere only if that is clearly better and allowed."""
-    anywhere = _mirror(sets, 0.0, columns - 1.0, min_overlap)
+    columns = scan.views.shape[2]
+    anywhere = _mirror(scan, sets, 0.0, columns - 1.0, min_overlap)
     if hint is None:
         return anywhere
     width = search if search is not None else max(16.0, 0.05 * columns)
-    near = _mirror(sets, hint - width, hint + width, min(min_overlap, _LEAST_OVERLAP_PX))
+    near = _mirror(scan, sets, hint - width, hint + width, min(min_overlap, _LEAST_OVERLAP_PX))
     if anywhere is None or abs(anywhere.value - hint) <= width:
         return near or anywhere
     if near is not None:
@@ -243,34 +281,38 @@ def _search(
     return anywhere
 
 
-def _mirror(sets: list[Pairs], low: float, high: float, min_overlap: int) -> _Mirror | None:
+def _mirror(
+    scan: _Scan, sets: list[Pairs], low: float, high: float, min_overlap: int
+) -> _Mirror | None:
     lines = sets[0].lines(striped=False)
     changes = sets[0].changes.reshape(-1, sets[0].changes.shape[-1])
     peak = mirror_peak(lines, changes, low, high, min_overlap)
     if peak is None:
         return None
-    value, uncertainty = _refined(sets, peak.value)
+    strip = scan.strip(peak.value)
+    value, uncertainty = _refined(strip, peak.value)
     if not math.isfinite(uncertainty) or abs(value - peak.value) > 3.0:
         value, uncertainty = peak.value, 1.0
     distinct = (peak.evidence - peak.runner_up) / max(peak.evidence, 1e-12)
     clarity = float(np.clip(distinct / 0.3, 0, 1) * np.clip(peak.significance / 5, 0, 1))
-    return _Mirror(peak, value, uncertainty, 0.2 * clarity if peak.at_border else clarity)
+    return _Mirror(peak, strip, value, uncertainty, 0.2 * clarity if peak.at_border else clarity)
 
 
-def _refined(sets: list[Pairs], start: float, rows: slice = slice(None)) -> tuple[float, float]:
+def _refined(strip: _Strip, start: float, rows: slice = slice(None)) -> tuple[float, float]:
     """Sub-pixel axis; extrapolated to half a turn where the pairs miss a part of it."""
     found = []
-    for pairs in sets:
-        tries = [refine_axis(*pairs.lines(striped=False, rows=rows), start)]
+    begin = start - strip.first
+    for pairs in strip.sets:
+        tries = [refine_axis(*pairs.lines(striped=False, rows=rows), begin)]
         if not pairs.stripes_exact:
             # Removing stripes may remove some of the object: keep whichever leaves less doubt.
-            tries.append(refine_axis(*pairs.lines(striped=True, rows=rows), start))
+            tries.append(refine_axis(*pairs.lines(striped=True, rows=rows), begin))
         found.append((*min(tries, key=lambda one: one[1]), pairs.error_rad))
     if len(found) == 1:
-        return found[0][0], found[0][1]
+        return strip.first + found[0][0], found[0][1]
     (one, one_error, near), (two, two_error, far) = found
     factor = near / (far - near)
-    value = one - factor * (two - one)
+    value = strip.first + one - factor * (two - one)
     return value, math.hypot((1 + factor) * one_error, factor * two_error)
 
 
@@ -302,15 +344,15 @@ def _agreement(one: AxisCandidate, other: AxisCandidate, notes: list[str]) -> fl
 
 
 def _compare_rows(
-    sets: list[Pairs], start: float, name: str, candidates: list[AxisCandidate], notes: list[str]
+    strip: _Strip, start: float, name: str, candidates: list[AxisCandidate], notes: list[str]
 ) -> None:
     """Add the values of the upper and the lower half of the rows, and say if they differ."""
-    rows = sets[0].views.shape[1]
+    rows = strip.sets[0].views.shape[1]
     if rows < 2:
         return
     halves = []
     for part, label in ((slice(0, rows // 2), "upper"), (slice(rows // 2, rows), "lower")):
-        value, error = _refined(sets, start, part)
+        value, error = _refined(strip, start, part)
         if math.isfinite(error):
             method = f"{name}, {label} rows"
             halves.append(AxisCandidate(method=method, value=value, uncertainty_px=error))

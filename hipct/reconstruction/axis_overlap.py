@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,9 @@ _TOLERANCE = 0.1
 """Share of their power by which true mirror images may differ: interpolation, drift, tilt."""
 _WORST = 5.0
 _ENOUGH_LINES = 32
-_SMOOTHING_PX = (4.0, 2.0, 1.0)
+_SMOOTHING_PX = (4.0, 2.0, 1.0, 0.5)
+_BLOCKS = 64
+_FEWEST_BLOCKS = 4
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def mirror_peak(
 def refine_axis(lines: Float, opposites: Float, start: float) -> tuple[float, float]:
     """Sub-pixel axis: least squares between lines and mirrored opposites (Gauss-Newton).
 
-    Lines are smoothed by a Gaussian (4, 2, then 1 px: the width with the least error counts)
+    Lines are smoothed by a Gaussian (4, 2, 1, then 0.5 px: the width with the least error counts)
     and compared in the columns that both see, tapered towards the end of the overlap, without
     their level and slope. Outliers weigh less (Huber).
 
@@ -126,8 +129,11 @@ def refine_axis(lines: Float, opposites: Float, start: float) -> tuple[float, fl
     Returns
     -------
     value, uncertainty : float
-        Axis and its standard error in columns. The error takes columns as independent and views
-        not, so that what stripes do is contained in it.
+        Axis and its standard error in columns: the larger of two. One takes columns as
+        independent and views not, so that what stripes do is contained in it; the other takes
+        blocks of lines as independent and columns not, so that it holds where the overlap is a
+        few lengths of the noise's correlation wide (after phase retrieval), of which the columns
+        alone cannot tell. Lines of one view should follow each other.
     """
     best = (start, np.inf)
     for sigma in _SMOOTHING_PX:
@@ -153,9 +159,8 @@ def _gauss_newton(
         columns_used = np.arange(first, last + 1)
         mirrored, mirrored_slope = _mirror(spline, value, columns_used)
         window = _taper(np.abs(columns_used - value) / reach)
-        difference = lines[:, first : last + 1] - mirrored
         basis = np.stack([np.ones(len(columns_used)), columns_used - value], axis=1)
-        difference = _without(basis, window, difference)
+        difference = _without(basis, window, lines[:, first : last + 1] - mirrored)
         # Both give the slope of the opposite view; their noise is independent.
         slopes = [
             _without(basis, window, own) for own in (mirrored_slope, -slope[:, first : last + 1])
@@ -167,16 +172,25 @@ def _gauss_newton(
         curvature = 4 * float(np.sum(weight * slopes[0] * slopes[1]))
         if not curvature > 0:
             return value, np.inf
-        by_column = np.sum(weight * difference * (slopes[0] + slopes[1]), axis=0)
-        step = float(by_column.sum()) / curvature
+        pull = weight * difference * (slopes[0] + slopes[1])
+        step = float(pull.sum()) / curvature
+        uncertainty = _scatter(pull, sigma) / curvature
         value += float(np.clip(step, -1.0, 1.0))
-        # Smoothing ties neighbouring columns: group them before they count as independent.
-        groups = np.add.reduceat(by_column, np.arange(0, len(by_column), int(4 * sigma)))
-        scatter = np.sum((groups - groups.mean()) ** 2) * len(groups) / (len(groups) - 1)
-        uncertainty = float(np.sqrt(scatter)) / curvature
         if abs(step) < 1e-4:
             break
     return value, uncertainty
+
+
+def _scatter(pull: Float, sigma: float) -> float:
+    """Standard error of the sum of all pulls (lines, columns), from their scatter."""
+    # Smoothing ties neighbouring columns: group them before they count as independent.
+    columns = np.add.reduceat(pull.sum(axis=0), np.arange(0, pull.shape[1], max(1, int(4 * sigma))))
+    parts = [columns]
+    if len(pull) >= _FEWEST_BLOCKS:
+        blocks = min(_BLOCKS, len(pull))
+        starts = np.arange(blocks) * len(pull) // blocks
+        parts.append(np.add.reduceat(pull.sum(axis=1), starts))
+    return max(math.sqrt(len(part)) * float(np.std(part, ddof=1)) for part in parts)
 
 
 def _mirror(spline: Float, value: float, columns: NDArray[np.intp]) -> tuple[Float, Float]:

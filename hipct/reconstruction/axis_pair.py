@@ -93,6 +93,9 @@ def opposite_pairs(projections: NDArray[Any], angles: Float, most: int) -> list[
     usable = np.flatnonzero(inside | exact_below | exact_above)
     if not usable.size:
         return _inexact_pairs(projections, order, folded, step)
+    # The second half of a turn looks back at the first: the same pairs once more, whose noise
+    # would pass for new.
+    usable = first if (first := usable[folded[usable] < np.pi - 0.5 * step]).size else usable
     changes = _changes(projections, order)
     chosen = usable[np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int)]
     fraction = np.where(exact_below, 0.0, np.where(exact_above, 1.0, 0.5))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from hipct.core.errors import InputError
 from hipct.reconstruction.axis import find_axis
@@ -129,6 +130,25 @@ def test_half_acquisition_of_a_truncated_organ_and_odd_ranges(odd):
     data = projections(angles, 256, 62.63, 230, rows=3, seed=11, noise=0.003, rings=0.005)
     found = find_axis(data, angles, acquisition="half")
     assert abs(found.value - 62.63) < 0.1
+
+
+def test_the_uncertainty_of_a_narrow_overlap_is_not_too_small():
+    """Noise as phase retrieval leaves it, correlated over a good part of the overlap."""
+    angles, axis = np.arange(400) * 2 * np.pi / 400, 235.3
+    # Smooth lines, as those of the middle of an organ.
+    clean = ndimage.gaussian_filter1d(
+        projections(angles, 256, axis, 200, rows=4, seed=9), 4, axis=2
+    )
+    found = []
+    for seed in range(12):
+        noise = np.random.default_rng(seed).standard_normal(clean.shape)
+        noise = ndimage.gaussian_filter1d(noise, 4, axis=2)
+        noisy = clean + 0.02 * noise / noise.std()
+        found.append(find_axis(noisy, angles, acquisition="half", hint=235, search=6))
+    error = np.array([estimate.value - axis for estimate in found])
+    claimed = np.array([estimate.uncertainty_px for estimate in found])
+    assert np.sqrt(np.mean(error**2)) < 0.1
+    assert np.sqrt(np.mean((error / claimed) ** 2)) < 1.5
 
 
 def test_shading_that_ends_at_the_detector_decides_nothing():
