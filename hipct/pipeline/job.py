@@ -6,6 +6,7 @@ look at memory: the plan may cut the work differently on another machine, the nu
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -24,6 +25,9 @@ from hipct.preparation.current import repair_current
 
 LAYER = 128
 """Rows of a write layer (one shard) where the plan does not have to take fewer."""
+
+MOST_SAMPLED_ROWS = 16
+"""Rows of a frame that tell a scan from another one."""
 
 ROW_STEP = 16
 """Halos are rounded up to this: the rows of a chunk of the scan store, so none is cut."""
@@ -103,8 +107,12 @@ class Job:
         halo = _halo(self.info, self.config, self.delta_beta, accuracy)
         return replace(self, halo=min(self.halo, halo))
 
-    def parameters(self) -> dict[str, Any]:
-        """What decides the numbers of the output, as JSON values."""
+    def parameters(self, scan: Scan) -> dict[str, Any]:
+        """What decides the numbers of the output, as JSON values.
+
+        The scan counts by what it holds: one that was replaced under its name is another one,
+        one that was moved is the same.
+        """
         info = self.info
         settings = self.config.as_dict()
         # Where and how fast a run computes does not change what it computes.
@@ -112,7 +120,7 @@ class Job:
         return {
             "config": settings,
             "scan": {
-                "source": info.source,
+                "checksum": fingerprint(scan),
                 "shape": [info.projections, info.rows, info.columns],
                 "acquisition": info.acquisition,
                 "pixel_size_um": info.pixel_size_um,
@@ -189,6 +197,26 @@ def resolve(scan: Scan, config: Config) -> Job:
         flat_current=flat_current,
         current_repaired=counts.current_repaired,
     )
+
+
+def fingerprint(scan: Scan) -> str:
+    """Checksum of a scan's geometry and of a few rows of its frames.
+
+    No two scans have the same noise, so that a few rows tell one from another; whole frames of a
+    large scan would take long to read.
+    """
+    info, chunk = scan.info, max(1, scan.row_chunk)
+    digest = hashlib.sha256(f"{info.kind} {info.dtype} {info.flats} {info.darks}".encode())
+    for vector in (info.angles_rad, info.projection_index, info.flat_index, info.dark_index):
+        digest.update(vector.tobytes())
+    for current in (info.current, info.flat_current):
+        digest.update(b"" if current is None else current.tobytes())
+    first = info.rows // 2 // chunk * chunk
+    rows = slice(first, min(first + chunk, info.rows, first + MOST_SAMPLED_ROWS))
+    for k in sorted({0, info.projections // 2, info.projections - 1}):
+        digest.update(scan.read_projections(slice(k, k + 1), rows).tobytes())
+    digest.update(scan.read_flats(rows).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _halo(info: ScanInfo, config: Config, delta_beta: float | None, accuracy: float) -> int:

@@ -70,7 +70,9 @@ class Ledger:
             raise OutputError(f"{self.folder} cannot be made: {error.strerror}.") from error
         self._take_lock()
         earlier = self.state().get("parameters")
-        if earlier is not None and earlier != parameters and not restart:
+        # A run that has made no layer (refused for a setting, say) holds nothing worth keeping.
+        begun = earlier is not None and self.has_layers()
+        if begun and earlier != parameters and not restart:
             self.close()
             raise OutputError(
                 f"{self.folder} holds an unfinished run with other parameters "
@@ -114,6 +116,10 @@ class Ledger:
             records[int(level), int(layer)] = _read_json(path)
         return records
 
+    def has_layers(self) -> bool:
+        """Whether any layer is finished."""
+        return any((self.folder / "done").glob("[0-9]*-*.json"))
+
     def close(self) -> None:
         """Let go of the folder; what it holds stays for a later run."""
         if self._lock is not None:
@@ -121,9 +127,9 @@ class Ledger:
             self._lock = None
 
     def remove(self) -> None:
-        """Remove the folder once the volume has left it."""
-        self.close()
+        """Remove the folder once nothing in it is of use, before another process can take it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.close()
 
     def _record(self, level: int, layer: int) -> Path:
         return self.folder / "done" / f"{level}-{layer:06d}.json"

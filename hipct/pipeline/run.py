@@ -114,11 +114,16 @@ def reconstruct(
     ledger = Ledger(out.with_name(out.name + ".run"))
     set_thread_count(config.compute.threads)
     try:
-        ledger.open(job.parameters(), restart=restart)
+        ledger.open(job.parameters(scan), restart=restart)
         with MemoryWatch() as memory:
             run = _Run(scan, job, out, ledger, observer or Silent())
             run.stream()
             return run.deliver(memory.peak_bytes, overwrite)
+    except InputError:
+        # With this scan and these settings it will not work the next time either.
+        if not ledger.has_layers():
+            ledger.remove()
+        raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -45,6 +45,19 @@ def test_other_parameters_are_refused_and_the_difference_is_named(tmp_path):
     ledger.close()
 
 
+def test_a_run_without_a_finished_layer_makes_room_for_another(tmp_path):
+    ledger = Ledger(tmp_path / "v.run")
+    ledger.open(PARAMETERS)
+    ledger.remember(axis={"value": 12.5})
+    ledger.record_tile(0, {"dead": 4})
+    ledger.close()
+    other = {"config": {}, "scan": {}}
+    assert ledger.open(other) is False
+    assert ledger.state() == {"parameters": other}
+    assert ledger.pixels() == []
+    ledger.close()
+
+
 def test_two_processes_cannot_write_one_output(tmp_path):
     ledger = Ledger(tmp_path / "v.run")
     ledger.open(PARAMETERS)

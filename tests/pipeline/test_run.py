@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,9 +142,12 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(tmp_path, discs, mon
 
 def test_a_resumed_run_with_other_parameters_is_refused(tmp_path, discs, monkeypatch):
     scan = discs(rows=40)
+    write_bands = hipct.pipeline.stream.write_bands
 
-    def stop(*_arguments, **_options):
-        raise KeyboardInterrupt
+    def stop(path, spec, level, index, *rest, **options):
+        if level == 1:
+            raise KeyboardInterrupt
+        return write_bands(path, spec, level, index, *rest, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(hipct.pipeline.stream, "write_bands", stop)
@@ -154,6 +158,35 @@ def test_a_resumed_run_with_other_parameters_is_refused(tmp_path, discs, monkeyp
         reconstruct(scan, tmp_path / "v.ome.zarr", other)
     result = reconstruct(scan, tmp_path / "v.ome.zarr", other, restart=True)
     assert result.provenance["config"]["reconstruction"]["filter"] == "hann"
+
+
+def test_a_scan_replaced_under_its_name_is_another_scan(tmp_path, discs, monkeypatch):
+    def stop(path, spec, level, index, *rest, **options):
+        if index == 1:
+            raise KeyboardInterrupt
+        return write_bands(path, spec, level, index, *rest, **options)
+
+    write_bands = hipct.pipeline.stream.write_bands
+    with monkeypatch.context() as patch:
+        patch.setattr(hipct.pipeline.stream, "write_bands", stop)
+        with pytest.raises(KeyboardInterrupt):
+            reconstruct(discs(rows=80, noise=50.0), tmp_path / "v.ome.zarr", Config(**PLAIN))
+    other = discs(rows=80, noise=51.0)
+    with pytest.raises(OutputError, match=r"scan\.checksum: [0-9a-f]+ then, [0-9a-f]+ now"):
+        reconstruct(other, tmp_path / "v.ome.zarr", Config(**PLAIN))
+    moved = discs(rows=80, noise=50.0)
+    moved.info = replace(moved.info, source="elsewhere")
+    reconstruct(moved, tmp_path / "v.ome.zarr", Config(**PLAIN))
+
+
+def test_a_wrong_setting_can_be_corrected(tmp_path, discs):
+    out = tmp_path / "v.ome.zarr"
+    with pytest.raises(InputError, match="off the detector"):
+        reconstruct(discs(rows=4), out, Config(**PLAIN, axis={"value": 60}))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(PlanError):
+        reconstruct(discs(rows=4), out, Config(**PLAIN, compute={"memory": "1MB"}))
+    reconstruct(discs(rows=4), out, Config(**PLAIN, axis={"value": 23.9}))
 
 
 def test_buffers_in_flight_never_exceed_the_cut(tmp_path, discs, monkeypatch):
