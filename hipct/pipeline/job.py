@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.acquisition.scan import Scan, ScanInfo
-from hipct.core.errors import ConfigError
+from hipct.core.errors import ConfigError, MissingMetadata
 from hipct.phase.convert import soft_tissue_delta_beta
 from hipct.phase.halo import halo_rows
 from hipct.phase.unsharp import unsharp_halo_rows
@@ -161,6 +161,12 @@ def resolve(scan: Scan, config: Config) -> Job:
         energy_kev, *_ = info.require(
             "energy_kev", "distance_m", "pixel_size_um", purpose=PHASE_PURPOSE
         )
+        if info.distance_m == 0:
+            raise MissingMetadata(
+                f"{PHASE_PURPOSE} needs a propagation distance above 0 m, and that of "
+                f"{info.where} is 0: there is no phase in it; give the distance with --set "
+                "scan.distance_m=... if that is wrong."
+            )
         delta_beta = config.phase.delta_beta
         if delta_beta is None:
             delta_beta = soft_tissue_delta_beta(energy_kev)
@@ -170,7 +176,8 @@ def resolve(scan: Scan, config: Config) -> Job:
             )
     counts = PixelCounts()
     current = flat_current = None
-    if config.flat.use_current and info.current is not None and info.flats:
+    divided = info.flats > 0 and uses_flats(info, config)
+    if config.flat.use_current and info.current is not None and divided:
         current, flat_current = repair_current(
             info.current,
             info.flat_current,
@@ -197,6 +204,12 @@ def resolve(scan: Scan, config: Config) -> Job:
         flat_current=flat_current,
         current_repaired=counts.current_repaired,
     )
+
+
+def uses_flats(info: ScanInfo, config: Config) -> bool:
+    """Whether projections are divided by flats; not where they were before they came here."""
+    enabled = config.flat.enabled
+    return info.kind == "counts" if enabled is None else enabled
 
 
 def fingerprint(scan: Scan) -> str:

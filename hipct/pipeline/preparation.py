@@ -12,7 +12,7 @@ from hipct.core.errors import InputError
 from hipct.core.threads import parallel_for
 from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import UnsharpMask, unsharp
-from hipct.pipeline.job import Job
+from hipct.pipeline.job import Job, uses_flats
 from hipct.pipeline.report import StageClock
 from hipct.preparation.air import air_normalise
 from hipct.preparation.counts import PixelCounts
@@ -128,8 +128,8 @@ class TilePreparation:
     def _references(self) -> FlatField:
         """References of the rows, or ones where the frames are normalised already."""
         scan, job = self._scan, self._job
-        info, enabled = job.info, job.config.flat.enabled
-        if not (info.kind == "counts" if enabled is None else enabled):
+        info = job.info
+        if not uses_flats(info, job.config):
             return FlatField.without_flats(
                 self._read_rows.stop - self._read_rows.start, info.columns
             )

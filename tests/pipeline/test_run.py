@@ -189,6 +189,23 @@ def test_a_wrong_setting_can_be_corrected(tmp_path, discs):
     reconstruct(discs(rows=4), out, Config(**PLAIN, axis={"value": 23.9}))
 
 
+def test_the_current_counts_only_where_flats_do(tmp_path, discs):
+    current = {"current": np.full(60, 0.2), "flat_current": np.full(4, 0.1)}
+    scan = discs(rows=4, **current)
+    scan.info = replace(scan.info, dtype=np.dtype(np.float32), kind="transmission")
+    counts = scan.frames["projections"]
+    scan.frames["projections"] = ((counts - 100.0) / 40_000).astype(np.float32)
+    result = reconstruct(scan, tmp_path / "v.ome.zarr", Config(**PLAIN))
+    assert abs(result.axis - 23.9) < 0.1
+    assert resolve(discs(rows=4, **current), Config(**PLAIN)).current is not None
+
+
+def test_phase_retrieval_without_a_distance_says_how_to_leave_it_out(discs):
+    scan = discs(rows=4, pixel_size_um=10.0, distance_m=0.0, energy_kev=80.0)
+    with pytest.raises(MissingMetadata, match=r"phase\.method=none.* above 0 m, .*discs is 0"):
+        resolve(scan, Config())
+
+
 def test_buffers_in_flight_never_exceed_the_cut(tmp_path, discs, monkeypatch):
     alive, most = {"tile": 0, "layer": 0}, {"tile": 0, "layer": 0}
 
