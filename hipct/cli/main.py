@@ -68,10 +68,13 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(hipct.__version__, prog_name="hipct")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """HiP-CT from raw projections to a browsable organ volume.
 
     \b
@@ -82,6 +85,8 @@ def cli() -> None:
     hipct COMMAND --help explains a command. Where something is missing or wrong, one sentence
     says what, and the exit code is 2.
     """  # noqa: D301 - click wants the character
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

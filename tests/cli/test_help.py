@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import hipct
-from hipct.cli.main import SECTIONS, cli
+from hipct.cli.main import SECTIONS, cli, main
 
 COMMANDS = {name: text for commands in SECTIONS.values() for name, text in commands.items()}
 
@@ -104,3 +104,11 @@ def test_help_comes_at_once(record_property: pytest.RecordProperty) -> None:
         took.append(time.perf_counter() - start)
     record_property("seconds", min(took))
     assert min(took) < 3
+
+
+def test_the_bare_command_shows_the_page_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    captured = capsys.readouterr()
+    assert (ended.value.code, captured.err) == (0, "")
+    assert captured.out.startswith(PAGE)
