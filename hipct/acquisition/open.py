@@ -110,6 +110,9 @@ def _open_folder(path: Path, angles: ArrayLike | str | None) -> Scan:
 
 
 def _open_file(path: Path, angles: ArrayLike | str | None, entry: str | int | None) -> Scan:
+    if not path.is_file():
+        # Opening a pipe would wait for whoever writes into it.
+        raise InputError(f"{path} is a pipe or a device, neither a file nor a folder.")
     with path.open("rb") as file:
         head = file.read(4096)
         size = os.fstat(file.fileno()).st_size

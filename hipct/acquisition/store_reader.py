@@ -47,7 +47,7 @@ class StoreScan(Scan):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with reading(self.path, "scan store"):
-            group = zarr.open_group(self.path, mode="r")
+            group = self._group()
             self.attributes = dict(group.attrs)
             header = self._checked_header(self.attributes.pop(ATTRIBUTE, None))
             with fast_codecs():
@@ -73,6 +73,15 @@ class StoreScan(Scan):
             raise InputError(f"{self.path} holds no truth; only simulated scans do.")
         with reading(self.path, "scan store"), fast_codecs():
             return zarr.open_group(self.path / "truth", mode="r")
+
+    def _group(self) -> zarr.Group:
+        try:
+            return zarr.open_group(self.path, mode="r")
+        except zarr.errors.ContainsArrayError as error:
+            raise FormatError(
+                f"{self.path} is a single zarr array; give the folder of the scan store, or of the "
+                "OME-Zarr volume, that holds it."
+            ) from error
 
     def _checked_header(self, header: object) -> dict[str, Any]:
         if not isinstance(header, dict) or header.get("format") != FORMAT:

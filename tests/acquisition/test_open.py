@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import h5py
@@ -105,3 +106,16 @@ def test_a_store_that_lost_an_array(tmp_path, dxchange):
     shutil.rmtree(tmp_path / "a.zarr" / "angles_rad")
     with pytest.raises(FormatError, match="angles_rad"):
         open_scan(tmp_path / "a.zarr")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "scan.h5")
+    with pytest.raises(InputError, match=r"scan\.h5 is a pipe or a device"):
+        open_scan(tmp_path / "scan.h5")
+
+
+def test_an_array_inside_of_a_store_is_no_damaged_store(tmp_path, dxchange):
+    dxchange(tmp_path / "a.h5")
+    import_scan(tmp_path / "a.h5", tmp_path / "store.zarr")
+    with pytest.raises(FormatError, match="projections is a single zarr array; give the folder"):
+        open_scan(tmp_path / "store.zarr" / "projections")
