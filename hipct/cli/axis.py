@@ -62,8 +62,11 @@ def command(
         raise click.UsageError("--values, --row and --overwrite belong to --sweep.")
     # Wrong settings are told before the heavy imports.
     config = read_settings(source, overrides, memory)
-    from hipct.pipeline.sweep import sweep_axis
+    from hipct.pipeline.sweep import check_sweep_files, sweep_axis
 
+    # So are names that cannot be written, before the search.
+    if sweep is not None:
+        check_sweep_files(sweep, overwrite=overwrite)
     with open_source(scan, angles, entry) as opened, progress() as observer:
         result: dict[str, object] = {}
         centre = config.axis.value

@@ -12,12 +12,13 @@ import tifffile
 from numpy.typing import NDArray
 
 from hipct.acquisition.scan import Scan
-from hipct.core.errors import InputError, MissingMetadata
-from hipct.core.files import refuse_existing
+from hipct.core.errors import InputError, MissingMetadata, OutputError
+from hipct.core.files import free_bytes, refuse_existing
 from hipct.core.progress import Observer, Silent
 from hipct.pipeline.config import Config
 from hipct.pipeline.estimates import SCOUT_HALO_ACCURACY, estimate_axis, prepared_rows
 from hipct.pipeline.job import Job, resolve
+from hipct.pipeline.memory import format_bytes
 from hipct.pipeline.pictures import contact_sheet, write_png
 from hipct.pipeline.plan import make_reconstructor
 from hipct.pipeline.report import StageClock
@@ -105,15 +106,9 @@ def sweep_axis(
         If a file exists already.
     """
     observer = observer or Silent()
-    out = Path(out)
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise InputError(f"The stack is to be written to {out}; the name has to end in .tif.")
+    out, sheet = check_sweep_files(out, overwrite=overwrite)
     if not 1 <= len(values) <= MOST_VALUES:
         raise InputError(f"{len(values)} axis values were given; allowed are 1 to {MOST_VALUES}.")
-    sheet = out.with_suffix(".png")
-    for path in (out, sheet):
-        if not overwrite:
-            refuse_existing(path)
     job = _resolve(scan, config or Config(), observer)
     row = (job.rows.start + job.rows.stop) // 2 if row is None else row
     if row not in job.rows:
@@ -146,6 +141,28 @@ def sweep_axis(
     return AxisSweep(out, sheet, row, tuple(values))
 
 
+def check_sweep_files(out: str | Path, *, overwrite: bool = False) -> tuple[Path, Path]:
+    """Names of the stack and of its picture, once it is sure that they may be written.
+
+    Raises
+    ------
+    InputError
+        If the name is not that of a TIFF.
+    OutputError
+        If the folder is missing, or a file exists already.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise InputError(f"The stack is to be written to {out}; the name has to end in .tif.")
+    if not out.parent.is_dir():
+        raise OutputError(f"The folder {out.parent} of {out} does not exist; make it first.")
+    sheet = out.with_suffix(".png")
+    for path in (out, sheet):
+        if not overwrite:
+            refuse_existing(path)
+    return out, sheet
+
+
 def _write_stack(
     out: Path,
     pages: Iterator[NDArray[np.float32]],
@@ -169,6 +186,12 @@ def _write_stack(
             metadata=metadata,
         )
         temporary.replace(out)
+    except OSError as error:
+        # On a full disk NumPy raises an OSError without a number.
+        raise OutputError(
+            f"{out} could not be written ({error.strerror or error}); its disk has "
+            f"{format_bytes(free_bytes(out.parent))} free."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -114,7 +114,8 @@ def test_axis_sweep_writes_a_stack_and_a_picture(
     assert (tmp_path / "axis.png").is_file()
     words = dict(line.split() for line in ended.out.splitlines())
     assert words == {"row": "3", "stack": str(out), "picture": str(tmp_path / "axis.png")}
-    assert hipct("axis", scan_file, *PLAIN, "--sweep", out).code == 2
+    again = hipct("axis", scan_file, *PLAIN, "--sweep", out)
+    assert (again.code, again.err.count("\n")) == (2, 1), "refused before the search"
     around = hipct("axis", scan_file, *PLAIN, "--sweep", out, "--overwrite")
     assert around.code == 0, around.err
     with tifffile.TiffFile(out) as file:

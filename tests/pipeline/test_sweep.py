@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+import hipct.pipeline.sweep
 from hipct.core.errors import InputError, OutputError
 from hipct.pipeline.config import Config
 from hipct.pipeline.sweep import find_scan_axis, sweep_axis
@@ -110,3 +111,17 @@ def test_what_cannot_be_swept_is_said_and_leaves_nothing(discs, tmp_path: Path) 
     sweep_axis(scan, tmp_path / "a.tif", [23.0], PLAIN, overwrite=True)
     with Image.open(tmp_path / "a.png") as sheet:
         assert sheet.format == "PNG"
+
+
+def test_a_missing_folder_and_a_full_disk_are_sentences(discs, tmp_path: Path, monkeypatch) -> None:
+    scan = discs(rows=4, angles=20)
+    with pytest.raises(OutputError, match=r"The folder .*none of .*a\.tif does not exist"):
+        sweep_axis(scan, tmp_path / "none" / "a.tif", [23.0], PLAIN)
+
+    def full(*_arguments, **_options):
+        raise OSError("29241 requested and 24434 written")
+
+    monkeypatch.setattr(hipct.pipeline.sweep.tifffile, "imwrite", full)
+    with pytest.raises(OutputError, match=r"a\.tif could not be written \(29241.*its disk has"):
+        sweep_axis(scan, tmp_path / "a.tif", [23.0], PLAIN)
+    assert list(tmp_path.iterdir()) == []
