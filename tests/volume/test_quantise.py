@@ -30,6 +30,15 @@ def test_rounded_to_nearest_not_truncated() -> None:
     np.testing.assert_array_equal(quantise(values, window), [0, 1, 2, 2, 8, 65535])
 
 
+@pytest.mark.parametrize("accelerated", [True, False])
+def test_ties_go_to_even(monkeypatch: pytest.MonkeyPatch, accelerated: bool) -> None:
+    if not accelerated:
+        monkeypatch.setattr(module, "has_numba", lambda: False)
+    values = np.array([0.5, 1.5, 2.5, 3.5, 65533.5, 65534.5], np.float32)
+    grey = quantise(values, Window(0.0, 65535.0))
+    assert grey.tolist() == [0, 2, 2, 4, 65534, 65534]
+
+
 def test_clipping_and_nan_are_counted() -> None:
     counts = ClipCounts()
     values = np.array([-1, -np.inf, 0, 1, 2, 2.5, np.inf, np.nan, np.nan, 3], np.float32)
