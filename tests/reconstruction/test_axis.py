@@ -11,6 +11,7 @@ from scipy import ndimage
 from hipct.core.errors import InputError
 from hipct.reconstruction.axis import find_axis
 from hipct.reconstruction.axis_overlap import mirror_peak, refine_axis
+from hipct.reconstruction.axis_pair import opposite_pairs
 from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
 
 FULL = (np.arange(300) * np.pi / 300, 256)
@@ -149,6 +150,16 @@ def test_the_uncertainty_of_a_narrow_overlap_is_not_too_small():
     claimed = np.array([estimate.uncertainty_px for estimate in found])
     assert np.sqrt(np.mean(error**2)) < 0.1
     assert np.sqrt(np.mean((error / claimed) ** 2)) < 1.5
+
+
+@pytest.mark.parametrize("count", [100, 101])
+def test_a_pair_is_counted_once(count):
+    """Seen from both of its ends it would halve the variance that the pairs' scatter tells."""
+    angles = np.arange(count) * 2 * np.pi / count
+    views = np.random.default_rng(1).standard_normal((count, 1, 64))
+    (pairs,) = opposite_pairs(views, angles, 1000)
+    assert len(pairs.views) == 50
+    assert not (pairs.views[:, None] == pairs.opposites).all(axis=(2, 3)).any()
 
 
 def test_shading_that_ends_at_the_detector_decides_nothing():
