@@ -140,6 +140,8 @@ class Reconstructor:
                 f"The array for the result is {out.dtype} of the shape {out.shape}; it has to be "
                 f"float32 of the shape {shape}."
             )
+        elif xp is np and not out.flags.writeable:
+            raise InputError("The array for the result is read-only; give one to write to.")
         for part in _batches(shape[0], self.batch):
             self._engine.reconstruct(sinograms[part], out[part])
         return out

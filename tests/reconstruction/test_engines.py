@@ -315,3 +315,16 @@ def test_out_of_another_shape_or_dtype():
             plan.reconstruct(np.zeros((1, 60, 64)), out)
     with pytest.raises(InputError, match="number of slices"):
         plan.memory_bytes(0)
+
+
+@pytest.mark.parametrize("engine", ["fourier", "direct"])
+def test_arrays_that_may_not_be_written(engine):
+    plan = Reconstructor(half_turn(60), 64, engine=engine)
+    rows = np.random.default_rng(2).random((1, 60, 64), dtype=np.float32)
+    expected = plan.reconstruct(rows)
+    rows.flags.writeable = False
+    out = np.empty_like(expected)
+    assert (plan.reconstruct(rows, out) == expected).all()
+    out.flags.writeable = False
+    with pytest.raises(InputError, match="read-only"):
+        plan.reconstruct(rows, out)
