@@ -197,7 +197,8 @@ def plan_job(
         worst = max((name for name in memory if name != "process"), key=memory.__getitem__)
         raise PlanError(
             f"The job needs {format_bytes(peak)} even when it is cut as finely as possible, and "
-            f"may use {format_bytes(budget)}; the largest stage is '{worst}' with "
+            f"may use {format_bytes(budget)}; {format_bytes(memory['process'])} of it are the "
+            f"program itself, and the largest stage is '{worst}' with "
             f"{format_bytes(memory[worst])}. Give more with --memory, or lower volume.chunk."
         )
     return Plan(

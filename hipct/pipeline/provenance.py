@@ -17,7 +17,7 @@ def provenance(plan: Plan, axis: dict[str, Any]) -> dict[str, Any]:
     """Versions, source, configuration and estimates of a run, as JSON values."""
     job, info = plan.job, plan.job.info
     return {
-        "versions": {name: _version(name) for name in PACKAGES}
+        "versions": {name: package_version(name) for name in PACKAGES}
         | {"python": platform.python_version()},
         "source": {
             "path": info.source,
@@ -55,7 +55,8 @@ def counts(ledger: Ledger, plan: Plan) -> dict[str, dict[str, int]]:
     return {"voxels": dict(voxels), "pixels": dict(pixels)}
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Version of an installed package, or "unknown"."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -20,7 +20,7 @@ from hipct.pipeline.estimates import estimate_axis, estimate_window
 from hipct.pipeline.job import Job, resolve
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.plan import Plan, make_reconstructor, plan_job
-from hipct.pipeline.provenance import counts, provenance
+from hipct.pipeline.provenance import counts, package_version, provenance
 from hipct.pipeline.report import MemoryWatch, RunReport, StageClock
 from hipct.pipeline.slabs import SlabChain
 from hipct.pipeline.stream import Stream
@@ -114,7 +114,8 @@ def reconstruct(
     ledger = Ledger(out.with_name(out.name + ".run"))
     set_thread_count(config.compute.threads)
     try:
-        ledger.open(job.parameters(scan), restart=restart)
+        parameters = job.parameters(scan) | {"hipct": package_version("hipct")}
+        ledger.open(parameters, restart=restart)
         with MemoryWatch() as memory:
             run = _Run(scan, job, out, ledger, observer or Silent())
             run.stream()
@@ -188,13 +189,14 @@ class _Run:
         """Give the whole volume its name, with a picture and the report beside it."""
         out, stem = self._out, _stem(self._out)
         report = self._clock.report(voxels=self._voxels, peak_bytes=peak_bytes)
-        publish(self._ledger.volume, out, overwrite=overwrite)
-        self._ledger.remove()
         preview = out.with_name(f"{stem}.preview.png")
         report_path = out.with_name(f"{stem}.report.json")
-        orthogonal_preview(out, preview)
+        # The volume gets its name last: what fails before can be done again.
+        orthogonal_preview(self._ledger.volume, preview)
         document = {"volume": out.name, **report.as_dict(), "plan": self._plan.as_dict()}
         write_json(report_path, document | self._provenance)
+        publish(self._ledger.volume, out, overwrite=overwrite)
+        self._ledger.remove()
         return RunResult(
             path=out,
             preview=preview,

@@ -274,6 +274,8 @@ def _search(
                 f"{anywhere.value:.2f} mirrors {'about as well' if as_good else 'better'}."
             )
             return near
+    if near is None and search is not None:
+        return None
     notes.append(
         f"The hint {hint:g} was not followed: within {width:g} columns of it nothing mirrors "
         f"as well as {anywhere.value:.2f} does."

@@ -143,7 +143,7 @@ def _inexact_pairs(
     projections: NDArray[Any], order: NDArray[np.intp], folded: Float, step: float
 ) -> list[Pairs]:
     static, changes = static_stripes(projections), _changes(projections, order)
-    sets = []
+    sets: list[Pairs] = []
     # Two or three views leave nothing to extrapolate from.
     for missing in (1, 2) if len(order) > 3 else (1,):
         offsets = range(missing)
@@ -151,5 +151,8 @@ def _inexact_pairs(
         last = [order[len(order) - missing + offset] for offset in offsets]
         angle_missing = float(np.pi - (folded[-missing] - folded[0]))
         views, opposites = (projections[chosen].astype(np.float64) for chosen in (first, last))
+        if sets and abs(angle_missing - sets[-1].error_rad) < 0.5 * step:
+            # Repeated views miss the same angle: there is nothing to extrapolate along.
+            break
         sets.append(Pairs(views, opposites, static, False, changes, angle_missing))
     return sets if abs(sets[0].error_rad) < min(1.5 * step, _WIDEST_GAP_RAD / 2) else []

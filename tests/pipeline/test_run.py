@@ -140,6 +140,42 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(tmp_path, discs, mon
     assert resumed.provenance["counts"] == undisturbed.provenance["counts"]
 
 
+def test_a_disk_that_is_full_at_the_very_end_loses_nothing(tmp_path, discs, monkeypatch):
+    scan, out = discs(rows=40), tmp_path / "v.ome.zarr"
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hipct.pipeline.run, "orthogonal_preview", full)
+        with pytest.raises(OutputError, match="run the same command again"):
+            reconstruct(scan, out, Config(**PLAIN))
+    assert not out.exists()
+    result = reconstruct(scan, out, Config(**PLAIN))
+    assert result.report.voxels == 0
+    assert result.preview.exists()
+    assert out.exists()
+
+
+def test_a_run_begun_by_another_version_is_not_continued(tmp_path, discs, monkeypatch):
+    scan, out = discs(rows=40), tmp_path / "v.ome.zarr"
+    count = itertools.count()
+    write_bands = hipct.pipeline.stream.write_bands
+
+    def stop(*arguments, **options):
+        if next(count) == 1:
+            raise KeyboardInterrupt
+        return write_bands(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hipct.pipeline.stream, "write_bands", stop)
+        patch.setattr(hipct.pipeline.run, "package_version", lambda _: "0.0.1")
+        with pytest.raises(KeyboardInterrupt):
+            reconstruct(scan, out, Config(**PLAIN))
+    with pytest.raises(OutputError, match=r"hipct: 0\.0\.1 then"):
+        reconstruct(scan, out, Config(**PLAIN))
+
+
 def test_a_resumed_run_with_other_parameters_is_refused(tmp_path, discs, monkeypatch):
     scan = discs(rows=40)
     write_bands = hipct.pipeline.stream.write_bands

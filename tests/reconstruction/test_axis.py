@@ -330,3 +330,16 @@ def test_wrong_input_is_named():
     for call, words in cases:
         with pytest.raises(InputError, match=words):
             call()
+
+
+def test_views_that_were_taken_twice_do_not_stop_the_search():
+    angles = np.repeat(np.deg2rad(np.arange(0, 180, 4)), 2)
+    found = find_axis(projections(angles, 96, 49.3, 35), angles)
+    assert found.value == pytest.approx(49.3, abs=0.2)
+
+
+def test_a_range_that_leaves_no_position_is_refused():
+    angles = np.linspace(0, np.pi, 60)
+    data = projections(angles, 96, 47.0, 35)
+    with pytest.raises(InputError, match="No axis can be tried"):
+        find_axis(data, angles, hint=0.5, search=0.5)
