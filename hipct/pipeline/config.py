@@ -165,7 +165,11 @@ class RingsConfig(Section):
         allowed="an odd number from 3 up to 1001 (columns)",
     )
     levels: int = setting(
-        5, "Levels of the wavelet filter; 2**levels columns is the widest stripe", ge=1, le=12
+        5,
+        "Levels of the wavelet filter; 2**levels columns is the widest stripe (on a detector of "
+        "few hundred columns 3 levels spare the sample more)",
+        ge=1,
+        le=12,
     )
     sigma: float = setting(
         1.0,
