@@ -12,9 +12,11 @@ from hipct.pipeline.report import MemoryWatch, StageClock
 
 def test_overlapping_stages_are_not_other_time_twice():
     clock = StageClock()
+    both = threading.Barrier(2)
 
     def work(name):
         with clock.stage(name, 10_000_000):
+            both.wait()
             time.sleep(0.2)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in ("read", "flat")]
@@ -24,9 +26,10 @@ def test_overlapping_stages_are_not_other_time_twice():
         thread.join()
     time.sleep(0.1)
     report = clock.report(voxels=1_000_000, peak_bytes=5)
-    assert 0.19 < report.stages["read"].seconds < 0.3
-    assert report.wall_s < 0.45
-    assert 0.08 < report.other_s < report.wall_s - 0.19
+    busy = report.wall_s - report.other_s
+    assert report.other_s >= 0.1
+    assert report.stages["read"].seconds >= 0.2
+    assert sum(stage.seconds for stage in report.stages.values()) >= busy + 0.19
     assert report.as_dict()["stages"]["flat"]["bytes"] == 10_000_000
     assert list(report.stages) == ["read", "flat"]
     assert "read" in report.table()
