@@ -12,7 +12,7 @@ from hipct.acquisition.scan import Scan
 from hipct.core.errors import InputError, OutputError
 from hipct.core.files import free_bytes, write_json
 from hipct.core.progress import Observer, Silent
-from hipct.core.threads import set_thread_count
+from hipct.core.threads import set_thread_count, thread_count
 from hipct.pipeline.backend import check_backend
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Files
@@ -112,7 +112,9 @@ def reconstruct(
     refuse_other_than_volume(out, overwrite)
     job = resolve(scan, config)
     ledger = Ledger(out.with_name(out.name + ".run"))
-    set_thread_count(config.compute.threads)
+    threads_before = thread_count()
+    if config.compute.threads is not None:
+        set_thread_count(config.compute.threads)
     try:
         parameters = job.parameters(scan) | {"hipct": package_version("hipct")}
         ledger.open(parameters, restart=restart)
@@ -134,7 +136,8 @@ def reconstruct(
         ) from error
     finally:
         ledger.close()
-        set_thread_count(None)
+        if config.compute.threads is not None:
+            set_thread_count(threads_before)
 
 
 class _Run:

@@ -16,6 +16,7 @@ import hipct.pipeline.plan
 import hipct.pipeline.run
 import hipct.pipeline.stream
 from hipct.core.errors import ConfigError, InputError, MissingMetadata, OutputError, PlanError
+from hipct.core.threads import set_thread_count, thread_count
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Cut
 from hipct.pipeline.job import resolve
@@ -368,3 +369,17 @@ def test_the_plan_stages_what_does_not_fit_and_says_so(discs):
     assert tight.peak_bytes <= tight.budget_bytes
     assert "scratch" in tight.text()
     assert "memory by stage" in tight.text()
+
+
+def test_the_callers_number_of_threads_is_left_alone(tmp_path, discs):
+    before = thread_count()
+    set_thread_count(3)
+    try:
+        scan = discs(rows=4)
+        reconstruct(scan, tmp_path / "a.ome.zarr", Config(**PLAIN))
+        assert thread_count() == 3
+        reconstruct(scan, tmp_path / "b.ome.zarr", Config(**PLAIN, compute={"threads": 1}))
+        assert thread_count() == 3
+    finally:
+        set_thread_count(before)
+    assert same(tmp_path / "a.ome.zarr", tmp_path / "b.ome.zarr")
