@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.common import RESULTS, save_table
 from hipct.acquisition.scan import ScanInfo
 from hipct.acquisition.store import ScanStoreWriter
-from hipct.pipeline.memory import parse_bytes
+from hipct.core.memory import parse_bytes
 
 COLUMNS, ANGLES, COUNTS = 2048, 1500, 20_000
 

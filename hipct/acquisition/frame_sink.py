@@ -14,6 +14,7 @@ from zarr.codecs import BloscCodec
 from hipct.acquisition.scan import FrameKind, ScanInfo
 from hipct.acquisition.store_layout import CHUNK_ANGLES, SHARD_ANGLES, FrameLayout, fast_codecs
 from hipct.core.errors import InputError, PlanError
+from hipct.core.memory import format_bytes
 
 
 class FrameSink:
@@ -157,7 +158,7 @@ def plan_shard_frames(info: ScanInfo, memory_bytes: int) -> int:
         if frames == CHUNK_ANGLES:
             raise PlanError(
                 f"Writing the scan store of frames of {info.rows} x {info.columns} {info.dtype} "
-                f"needs {needed / 1e9:.2f} GB of memory and {memory_bytes / 1e9:.2f} GB are "
+                f"needs {format_bytes(needed)} of memory and {format_bytes(memory_bytes)} are "
                 f"allowed; allow at least the former."
             )
         frames //= 2

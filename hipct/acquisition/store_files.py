@@ -14,6 +14,7 @@ import zarr
 from hipct.acquisition.store_layout import ATTRIBUTE, FORMAT
 from hipct.core.errors import HipctError, OutputError
 from hipct.core.files import free_bytes
+from hipct.core.memory import format_bytes
 
 PARTIAL_SUFFIX = ".partial"
 _REPLACED_SUFFIX = ".replaced"
@@ -100,7 +101,7 @@ def writing(path: Path) -> Iterator[None]:
         # The Rust codecs report a full disk as a RuntimeError with the system's words inside.
         reason = getattr(error, "strerror", None) or str(error)
         raise OutputError(
-            f"{path} could not be written ({reason}); {free_bytes(path.parent) / 1e9:.2f} GB are "
+            f"{path} could not be written ({reason}); {format_bytes(free_bytes(path.parent))} are "
             "free on its disk. What was written of it has been removed."
         ) from error
 
@@ -146,7 +147,7 @@ def refuse_full_disk(path: Path, needed: int) -> None:
     free = free_bytes(path.parent)
     if needed > free:
         raise OutputError(
-            f"{path} may take up to {needed / 1e9:.2f} GB and its disk has {free / 1e9:.2f} GB "
+            f"{path} may take up to {format_bytes(needed)} and its disk has {format_bytes(free)} "
             "free; make room or choose another disk."
         )
 

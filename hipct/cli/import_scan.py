@@ -34,7 +34,7 @@ def command(
     """  # noqa: D301 - click wants the character
     from hipct.acquisition.importing import import_scan
     from hipct.acquisition.store_writer import DEFAULT_MEMORY_BYTES
-    from hipct.pipeline.memory import parse_bytes
+    from hipct.core.memory import parse_bytes
 
     size = DEFAULT_MEMORY_BYTES if memory is None else parse_bytes(memory)
     with (

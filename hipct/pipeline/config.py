@@ -19,8 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from hipct.core.memory import ALLOWED_BYTES, free_memory, parse_bytes
 from hipct.pipeline.config_errors import NOWHERE, Origin, config_error
-from hipct.pipeline.memory import ALLOWED_BYTES, free_memory, parse_bytes
 from hipct.pipeline.settings import Section, setting
 
 SHARE_OF_FREE_MEMORY = 0.8

@@ -17,7 +17,6 @@ from hipct.core.progress import Observer, Silent
 from hipct.pipeline.config import Config
 from hipct.pipeline.estimates import prepared_rows
 from hipct.pipeline.job import resolve
-from hipct.pipeline.pictures import grey, panels, write_png
 from hipct.pipeline.plan import make_reconstructor
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.run import RunResult, reconstruct
@@ -25,6 +24,7 @@ from hipct.pipeline.slabs import SlabChain
 from hipct.simulation.scan import simulate_scan
 from hipct.simulation.truth import load_truth
 from hipct.volume.open import open_volume
+from hipct.volume.pictures import grey, panels, write_png
 
 MARK = "demo.json"
 EDGE_PX = 4

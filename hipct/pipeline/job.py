@@ -22,6 +22,7 @@ from hipct.phase.unsharp import unsharp_halo_rows
 from hipct.pipeline.config import Config
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.current import repair_current
+from hipct.preparation.zingers import HALO_ROWS as ZINGER_HALO_ROWS
 
 LAYER = 128
 """Rows of a write layer (one shard) where the plan does not have to take fewer."""
@@ -243,7 +244,7 @@ def _halo(info: ScanInfo, config: Config, delta_beta: float | None, accuracy: fl
     if config.unsharp.method != "none":
         rows += unsharp_halo_rows(config.unsharp.sigma_px)
     if config.repair.zinger_threshold > 0:
-        rows += 1
+        rows += ZINGER_HALO_ROWS
     return ROW_STEP * math.ceil(rows / ROW_STEP)
 
 

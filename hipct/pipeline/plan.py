@@ -13,10 +13,10 @@ from typing import Any
 from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
 from hipct.core.errors import PlanError
+from hipct.core.memory import format_bytes
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Cut, Files, cuts, memory_by_stage, peak_bytes
 from hipct.pipeline.job import Job, resolve
-from hipct.pipeline.memory import format_bytes
 from hipct.reconstruction.reconstructor import Reconstructor
 from hipct.volume.layout import PyramidSpec
 

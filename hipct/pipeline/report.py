@@ -18,7 +18,6 @@ STAGES = (
     "log",
     "axis",
     "rings",
-    "filter",
     "reconstruct",
     "quantise",
     "write",

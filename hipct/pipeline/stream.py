@@ -17,8 +17,9 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from hipct.pipeline.scratch import Buffer
 from hipct.pipeline.slabs import SlabChain
 from hipct.preparation.counts import PixelCounts
 from hipct.volume.quantise import ClipCounts
-from hipct.volume.writer import PyramidTree, read_reduced, write_bands
+from hipct.volume.writer import PyramidTree, read_reduced, write_bands, write_node
 
 LANES = 4
 
@@ -247,7 +248,11 @@ class Stream:
         if self._stopped.is_set():
             return None
         buffer = self._layer_buffers[index]
-        reduced = self._write(0, index, buffer.band)
+        with self._writing(0, index):
+            spec = self.plan.spec
+            reduced = write_bands(
+                self.ledger.volume, spec, 0, index, buffer.band, reduce=len(spec.levels) > 1
+            )
         self.ledger.record(0, index, {"voxels": self._clipped.pop(index).as_dict()})
         self._layer_buffers.pop(index).close()
         return reduced
@@ -257,21 +262,16 @@ class Stream:
     ) -> NDArray[np.uint16] | None:
         if self._stopped.is_set():
             return None
-        reduced = self._write(
-            level, index, lambda rows: np.concatenate([block[:, rows] for block in blocks])
-        )
+        with self._writing(level, index):
+            reduced = write_node(self.ledger.volume, self.plan.spec, level, index, blocks)
         self.ledger.record(level, index, {})
         return reduced
 
-    def _write(
-        self, level: int, index: int, band: Callable[[slice], NDArray[np.uint16]]
-    ) -> NDArray[np.uint16] | None:
+    def _writing(self, level: int, index: int) -> AbstractContextManager[None]:
+        """Time of writing a layer, and its size."""
         spec = self.plan.spec
         size = math.prod(spec.levels[level].layer_shape(index)) * spec.dtype.itemsize
-        with self.clock.stage("write", size):
-            return write_bands(
-                self.ledger.volume, spec, level, index, band, reduce=level + 1 < len(spec.levels)
-            )
+        return self.clock.stage("write", size)
 
     def _read_reduced(self, level: int, index: int) -> NDArray[np.uint16] | None:
         with self.clock.stage("read"):

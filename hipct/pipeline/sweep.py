@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from hipct.acquisition.scan import Scan
 from hipct.core.errors import InputError, MissingMetadata, OutputError
 from hipct.core.files import free_bytes, refuse_existing
+from hipct.core.memory import format_bytes
 from hipct.core.progress import Observer, Silent
 from hipct.pipeline.config import Config
 from hipct.pipeline.estimates import SCOUT_HALO_ACCURACY, estimate_axis, prepared_rows
 from hipct.pipeline.job import Job, resolve
-from hipct.pipeline.memory import format_bytes
-from hipct.pipeline.pictures import contact_sheet, write_png
 from hipct.pipeline.plan import make_reconstructor
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.slabs import SlabChain
 from hipct.reconstruction.axis import AxisEstimate
+from hipct.volume.pictures import contact_sheet, write_png
 
 LARGEST_STACK = 4_000_000_000
 """ImageJ reads no larger plain TIFF."""

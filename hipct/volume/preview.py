@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from hipct.core.errors import InputError
-from hipct.core.files import write_atomic
 from hipct.volume.open import Volume, VolumeLevel, open_volume
+from hipct.volume.pictures import grey, write_png
 
 _GAP, _TEXT, _INK, _PAPER = 14, 15, (235, 235, 235), (18, 18, 20)
 
@@ -57,9 +55,7 @@ def orthogonal_preview(path: Path | str, png: Path | str, *, max_px: int = 800) 
     black, white = volume.display or _range_of(level)
     panels, um_per_px = _panels(volume, level, (black, white), max_px)
     picture = _compose(volume, panels, um_per_px, (black, white))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    write_atomic(Path(png), buffer.getvalue())
+    write_png(Path(png), picture)
     return Path(png)
 
 
@@ -88,7 +84,7 @@ def _panels(
         plane = np.asarray(level.array[index])
         if volume.axes.index(rows) > volume.axes.index(columns):
             plane = plane.T
-        shown = Image.fromarray(_to_bytes(plane, window)).resize(
+        shown = Image.fromarray(grey(plane, *window)).resize(
             (
                 max(1, round(extent[columns] / um_per_px)),
                 max(1, round(extent[rows] / um_per_px)),
@@ -106,12 +102,6 @@ def _pixel_um(extent: dict[str, float], voxel: dict[str, float], max_px: int) ->
     finest = max(min(voxel.values()), max(extent.values()) / max_px)
     longest = max(extent.values()) / finest
     return finest / max(1, int(min(max_px, 480) // longest))
-
-
-def _to_bytes(plane: NDArray[np.generic], window: tuple[float, float]) -> NDArray[np.uint8]:
-    black, white = window
-    grey = (plane.astype(np.float32) - black) * (255 / max(white - black, 1e-12))
-    return np.asarray(np.clip(np.rint(grey), 0, 255), np.uint8)
 
 
 def _compose(

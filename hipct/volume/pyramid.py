@@ -16,10 +16,10 @@ from typing import Any
 
 import dask
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from hipct.core.errors import InputError, PlanError
+from hipct.core.memory import free_memory
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import thread_count
 from hipct.volume.layout import Level, PyramidSpec
@@ -270,7 +270,7 @@ def _checked(array: Any, window: Any) -> Any:
 
 
 def _workers(spec: PyramidSpec, source_itemsize: int, memory_bytes: int | None) -> int:
-    budget = psutil.virtual_memory().available // 2 if memory_bytes is None else memory_bytes
+    budget = free_memory() // 2 if memory_bytes is None else memory_bytes
     most = min(_MOST_WORKERS, thread_count(), spec.layers(0))
     for workers in range(most, 0, -1):
         if pyramid_memory_bytes(spec, workers, source_itemsize) <= budget:

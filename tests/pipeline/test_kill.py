@@ -16,13 +16,14 @@ from hipct.pipeline.ledger import Ledger
 SLOWED = """
 import sys, time
 import hipct.pipeline.stream as stream
+import hipct.volume.writer as writer
 from hipct.pipeline.config import Config
 from hipct.pipeline.run import reconstruct
 write_bands = stream.write_bands
 def slowly(*arguments, **options):
     time.sleep(float(sys.argv[3]))
     return write_bands(*arguments, **options)
-stream.write_bands = slowly
+stream.write_bands = writer.write_bands = slowly
 reconstruct(sys.argv[1], sys.argv[2], Config(
     phase={"delta_beta": 300.0}, axis={"value": 24.0},
     volume={"chunk": 32, "window": [-20.0, 60.0]},

@@ -15,6 +15,7 @@ import zarr
 import hipct.pipeline.plan
 import hipct.pipeline.run
 import hipct.pipeline.stream
+import hipct.volume.writer
 from hipct.core.errors import ConfigError, InputError, MissingMetadata, OutputError, PlanError
 from hipct.core.threads import set_thread_count, thread_count
 from hipct.pipeline.config import Config
@@ -22,6 +23,9 @@ from hipct.pipeline.cut import Cut
 from hipct.pipeline.job import resolve
 from hipct.pipeline.plan import make_plan, plan_job
 from hipct.pipeline.run import reconstruct
+
+WRITERS = (hipct.pipeline.stream, hipct.volume.writer)
+"""Where layers are written: level 0 by the stream, the levels above by the writer."""
 
 WINDOW = {"window": [-0.01, 0.05], "chunk": 32}
 PLAIN = {"phase": {"method": "none"}, "volume": WINDOW}
@@ -129,7 +133,8 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(tmp_path, discs, mon
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write_bands(*arguments, **options)
 
-    monkeypatch.setattr(hipct.pipeline.stream, "write_bands", failing)
+    for module in WRITERS:
+        monkeypatch.setattr(module, "write_bands", failing)
     with pytest.raises(OutputError, match=r"disk of .* is full"):
         reconstruct(scan, tmp_path / "b.ome.zarr", config)
     assert not (tmp_path / "b.ome.zarr").exists()
@@ -169,7 +174,8 @@ def test_a_run_begun_by_another_version_is_not_continued(tmp_path, discs, monkey
         return write_bands(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hipct.pipeline.stream, "write_bands", stop)
+        for module in WRITERS:
+            patch.setattr(module, "write_bands", stop)
         patch.setattr(hipct.pipeline.run, "package_version", lambda _: "0.0.1")
         with pytest.raises(KeyboardInterrupt):
             reconstruct(scan, out, Config(**PLAIN))
@@ -187,7 +193,8 @@ def test_a_resumed_run_with_other_parameters_is_refused(tmp_path, discs, monkeyp
         return write_bands(path, spec, level, index, *rest, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hipct.pipeline.stream, "write_bands", stop)
+        for module in WRITERS:
+            patch.setattr(module, "write_bands", stop)
         with pytest.raises(KeyboardInterrupt):
             reconstruct(scan, tmp_path / "v.ome.zarr", Config(**PLAIN))
     other = Config(**PLAIN, reconstruction={"filter": "hann"})
@@ -205,7 +212,8 @@ def test_a_scan_replaced_under_its_name_is_another_scan(tmp_path, discs, monkeyp
 
     write_bands = hipct.pipeline.stream.write_bands
     with monkeypatch.context() as patch:
-        patch.setattr(hipct.pipeline.stream, "write_bands", stop)
+        for module in WRITERS:
+            patch.setattr(module, "write_bands", stop)
         with pytest.raises(KeyboardInterrupt):
             reconstruct(discs(rows=80, noise=50.0), tmp_path / "v.ome.zarr", Config(**PLAIN))
     other = discs(rows=80, noise=51.0)

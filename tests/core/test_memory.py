@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hipct.core import memory
 from hipct.core.errors import ConfigError
-from hipct.pipeline import memory
-from hipct.pipeline.memory import format_bytes, free_memory, parse_bytes
+from hipct.core.memory import format_bytes, free_memory, parse_bytes
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import psutil
-
 from hipct.core.errors import ConfigError
 
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -66,6 +64,8 @@ def free_memory() -> int:
     A batch system grants a job less than the machine has, and says so only in the job's control
     group.
     """
+    import psutil
+
     return max(0, min(int(psutil.virtual_memory().available), _free_in_group()))
 
 

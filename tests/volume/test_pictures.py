@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hipct.core.errors import InputError
-from hipct.pipeline.pictures import contact_sheet, grey, panels, write_png
+from hipct.volume.pictures import contact_sheet, grey, panels, write_png
 
 
 def test_grey_values_run_from_black_to_white_and_are_clipped() -> None:
