@@ -9,6 +9,7 @@
     ├── ConfigError           a key or a value of the configuration (ValueError)
     ├── PlanError             the job cannot run inside its memory or disk budget
     ├── OutputError           the output exists already, or cannot be written (OSError)
+    ├── DeviceError           the GPU, its driver or its libraries cannot be used
     └── MissingExtra          an optional package is not installed (ImportError)
 
 In brackets the built-in exception that an error is as well.
@@ -46,6 +47,10 @@ class PlanError(HipctError):
 
 class OutputError(HipctError, OSError):
     """The output exists already, or cannot be written."""
+
+
+class DeviceError(HipctError):
+    """The GPU, its driver or its libraries cannot be used."""
 
 
 class MissingExtra(HipctError, ImportError):
