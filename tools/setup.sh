@@ -5,7 +5,7 @@
 #   tools/setup.sh test    the same, and what the tests need
 #
 # A second call with nothing changed ends at once and touches no network. PYTHON=... chooses the
-# interpreter. Peers, napari and its system packages serve some tests only: where one of them
+# interpreter. Peers, napari, its system packages and g++ serve some tests only: where one of them
 # cannot be had, that is said, set-up goes on, and those tests are skipped.
 set -eu
 cd "$(dirname "$0")/.."
@@ -85,6 +85,19 @@ install_screen() {
     say "$screen_packages"
 }
 
+# The tests run the CUDA kernels on the CPU, compiled by g++.
+install_compiler() {
+    command -v g++ >/dev/null 2>&1 && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        say 'Installing g++ for the tests that run the kernels on the CPU.'
+        if { apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+            apt-get -qq install -y --no-install-recommends g++; } >/dev/null 2>&1; then
+            return
+        fi
+    fi
+    say 'No g++: tests that run the CUDA kernels on the CPU are skipped. They need the system package g++.'
+}
+
 install_if_possible() {
     install "$@" ||
         say "Not installed: $*; the tests that need it are skipped. Try again: make setup-test"
@@ -105,6 +118,7 @@ test)
     install_if_possible --group peers
     install_if_possible 'hipct[viewer]'
     install_screen
+    install_compiler
     ;;
 *)
     say "tools/setup.sh: the purpose is '$purpose'; give run or test."

@@ -37,6 +37,8 @@ def written_files() -> list[Path]:
         ".cff",
         ".sh",
         ".cu",
+        ".cuh",
+        ".h",
         ".ipynb",
         ".json",
         "",
