@@ -1,15 +1,18 @@
 """Transmission to line integrals: ``-log(max(T, minimum))`` (Lambert and Beer's law).
 
 NumPy's own float32 logarithm is SIMD code; in blocks that stay in the cache and on all threads it
-runs at the speed of memory, so that no accelerator is needed.
+runs at the speed of memory, so that it needs no accelerator there; on a device one kernel takes the
+logarithm and transposes.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 from hipct.core.threads import parallel_for
-from hipct.preparation.checks import floating, output, real_numbers
+from hipct.preparation.checks import floating, output, real_numbers, three_axes
 from hipct.preparation.counts import PixelCounts
 
 MINIMUM = 1e-6
@@ -55,8 +58,7 @@ def line_integral(
     >>> (line_integral(np.array([1.0, 0.0, np.nan]), minimum=np.exp(-5)) + 0).tolist()
     [0.0, 5.0, 0.0]
     """
-    if not 1e-37 < minimum < 1:
-        raise InputError(f"minimum is {minimum}; it has to be a transmission in (1e-37, 1).")
+    _check_minimum(minimum)
     transmission = floating(real_numbers(transmission, "transmission"))
     xp = namespace(transmission)
     out = output(out, transmission.shape, transmission.dtype, transmission)
@@ -64,31 +66,145 @@ def line_integral(
     # An output with gaps between its rows cannot be seen as one run; it is filled at the end.
     whole = out.flags.c_contiguous
     flat_out = out.reshape(-1) if whole else xp.empty_like(flat_in)
+    if xp is np:
+        clamped = _in_blocks(flat_in, minimum, flat_out)
+    elif flat_in.dtype == np.float32:
+        from hipct.preparation.linearise_cuda import sinogram_block
+
+        as_row = flat_out.reshape(1, 1, -1)
+        clamped = [sinogram_block(flat_in.reshape(1, 1, -1), range(1), minimum, as_row, 0)]
+    else:
+        clamped = [_logarithm(flat_in, minimum, flat_out)]
+    if not whole:
+        out[...] = flat_out.reshape(out.shape)
+    if counts is not None:
+        counts.add(clamped=sum(int(number) for number in clamped))
+    return out
+
+
+def sinograms(
+    transmission: Array,
+    out: Array,
+    first: int = 0,
+    *,
+    rows: slice | None = None,
+    minimum: float = MINIMUM,
+    counts: PixelCounts | None = None,
+) -> None:
+    """Put the line integrals of a block of projections into sinograms.
+
+    The logarithm (:func:`line_integral`) and the change from projections to sinograms in one pass.
+
+    Parameters
+    ----------
+    transmission : array, shape (angles, rows, columns)
+        Integers become float32.
+    out : array, shape (wanted rows, at least first + angles, columns), float32
+        Sinograms (float64 from float64); other angles than these stay as they are. Other memory
+        than the transmission. On a device C-contiguous, so give it whole.
+    first : int
+        Index in ``out`` of the first of these angles.
+    rows : slice, optional
+        Rows of the transmission that are wanted, where others are a halo; all by default. On a
+        device it spares the copy that a view of the transmission would cost.
+    minimum : float
+        Smallest transmission, see :func:`line_integral`.
+    counts : PixelCounts, optional
+        Takes the number of raised or replaced values of the wanted rows as ``clamped``.
+
+    Raises
+    ------
+    InputError
+        If shapes or dtypes do not fit, or ``minimum`` is not in (1e-37, 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lines = np.zeros((1, 3, 2), np.float32)
+    >>> sinograms(np.exp(-np.ones((2, 1, 2), np.float32)), lines, 1)
+    >>> lines.tolist()
+    [[[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]]
+    """
+    _check_minimum(minimum)
+    transmission = floating(three_axes(transmission, "transmission", "angles, rows, columns"))
+    xp = namespace(transmission, out)
+    angles, height, columns = transmission.shape
+    wanted = range(height)[slice(None) if rows is None else rows]
+    fits = out.ndim == 3 and out.shape[::2] == (len(wanted), columns)
+    if not fits or out.dtype != transmission.dtype or wanted.step != 1:
+        raise InputError(
+            f"out has shape {out.shape} and dtype {out.dtype}; for rows {wanted} of a transmission "
+            f"of shape {transmission.shape} it needs shape ({len(wanted)}, angles, {columns}) and "
+            f"dtype {transmission.dtype}, and the rows have to follow one another."
+        )
+    if not 0 <= first <= out.shape[1] - angles:
+        raise InputError(
+            f"first is {first} and there are {angles} angles; out has {out.shape[1]} angles, and "
+            "all of them have to lie within."
+        )
+    part = slice(first, first + angles)
+    if xp is np:
+        _frame_by_frame(transmission, wanted, minimum, counts, out[:, part])
+        return
+    if transmission.dtype == np.float32:
+        from hipct.preparation.linearise_cuda import sinogram_block
+
+        clamped = sinogram_block(transmission, wanted, minimum, out, first)
+    else:
+        frames = transmission[:, wanted.start : wanted.stop].swapaxes(0, 1)
+        clamped = _logarithm(frames, minimum, out[:, part])
+    if counts is not None:
+        counts.add(clamped=int(clamped))
+
+
+def _check_minimum(minimum: float) -> None:
+    if not 1e-37 < minimum < 1:
+        raise InputError(f"minimum is {minimum}; it has to be a transmission in (1e-37, 1).")
+
+
+def _frame_by_frame(
+    transmission: Array, wanted: range, minimum: float, counts: PixelCounts | None, out: Array
+) -> None:
+    """Logarithm and transposition meet a warm cache."""
+
+    def work(start: int, stop: int) -> None:
+        frame = np.empty((len(wanted), transmission.shape[2]), transmission.dtype)
+        for angle in range(start, stop):
+            values = transmission[angle, wanted.start : wanted.stop]
+            line_integral(values, minimum=minimum, counts=counts, out=frame)
+            out[:, angle] = frame
+
+    parallel_for(work, len(transmission))
+
+
+def _in_blocks(transmission: Array, minimum: float, out: Array) -> list[int]:
+    """Logarithm of a run of values; returns how many were replaced, in parts."""
     clamped: list[int] = []
 
     def work(start: int, stop: int) -> None:
         for first in range(start, stop, BLOCK):
             part = slice(first, min(first + BLOCK, stop))
-            clamped.append(_block(flat_in[part], minimum, flat_out[part]))
+            clamped.append(_block(transmission[part], minimum, out[part]))
 
-    parallel_for(work, flat_in.size, smallest=4 * BLOCK)
-    if not whole:
-        out[...] = flat_out.reshape(out.shape)
-    if counts is not None:
-        counts.add(clamped=sum(clamped))
-    return out
+    parallel_for(work, transmission.size, smallest=4 * BLOCK)
+    return clamped
 
 
 def _block(transmission: Array, minimum: float, out: Array) -> int:
-    """Logarithm of one run of values; returns how many were replaced."""
-    xp = namespace(transmission)
-    clamped = 0
     # A NaN fails the comparison, so that clean blocks cost two reductions and no copy.
-    if not (transmission.min() >= minimum and transmission.max() < xp.inf):
-        finite = xp.isfinite(transmission)
-        clamped = int((~finite | (transmission < minimum)).sum())
-        known = xp.where(finite, transmission, 1)
-        transmission = xp.maximum(known, known.dtype.type(minimum))
-    xp.log(transmission, out=out)
+    if not (transmission.min() >= minimum and transmission.max() < np.inf):
+        return int(_logarithm(transmission, minimum, out))
+    np.log(transmission, out=out)
+    np.negative(out, out=out)
+    return 0
+
+
+def _logarithm(transmission: Array, minimum: float, out: Array) -> Array:
+    """Logarithm of any values; returns how many were replaced, an array of one number."""
+    xp = namespace(transmission)
+    finite = xp.isfinite(transmission)
+    clamped = (~finite | (transmission < minimum)).sum()
+    known = xp.where(finite, transmission, 1)
+    xp.log(xp.maximum(known, known.dtype.type(minimum)), out=out)
     xp.negative(out, out=out)
     return clamped
