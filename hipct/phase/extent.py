@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-import scipy.fft
+import numpy as np
 
 from hipct.core.arrays import Array
 from hipct.core.errors import InputError
@@ -19,8 +19,11 @@ from hipct.core.errors import InputError
 Padding = Literal["mirror", "edge"]
 
 # Above this prime the transform falls back to slow passes: 2528 and 5056 columns, both common on
-# HiP-CT detectors, hold the factor 79 and take twice as long as 2700 and 5120.
+# HiP-CT detectors, hold the factor 79 and take twice as long as 2700 and 5120 on the host.
 _LARGEST_FAST_PRIME = 11
+LARGEST_DEVICE_PRIME = 7
+"""The same of cuFFT, from its manual."""
+
 _WORTHWHILE_GROWTH = 1.3
 
 
@@ -43,17 +46,18 @@ class Extent:
         return slice(self.before, self.before + self.size)
 
 
-def plan_extent(size: int, reach: int, padding: Padding, *, exact: bool) -> Extent:
+def plan_extent(size: int, reach: int, padding: Padding, *, exact: bool, xp: Any = np) -> Extent:
     """Choose the samples to add to an axis, and with them a fast length of the transform.
 
-    With ``exact`` a mirrored axis keeps its length even where that is slow.
+    With ``exact`` a mirrored axis keeps its length even where that is slow. Which lengths are
+    fast depends on the library that ``xp`` transforms with.
     """
     check_padding(padding)
     if padding == "edge":
-        total = scipy.fft.next_fast_len(size + 2 * reach, real=True)
+        total = _fast_length(size + 2 * reach, xp)
         return Extent(reach, size, total - size - reach)
-    longer = scipy.fft.next_fast_len(size + reach, real=True)
-    slow = _largest_prime(size) > _LARGEST_FAST_PRIME
+    longer = _fast_length(size + reach, xp)
+    slow = largest_prime(size) > _largest_fast_prime(xp)
     if slow and longer < _WORTHWHILE_GROWTH * size and not exact:
         return Extent(0, size, longer - size)
     return Extent(0, size, 0)
@@ -75,7 +79,8 @@ def check_padding(padding: str) -> None:
         )
 
 
-def _largest_prime(number: int) -> int:
+def largest_prime(number: int) -> int:
+    """Largest prime factor of a whole number above 0 (1 has none: 1)."""
     largest, factor = 1, 2
     while factor * factor <= number:
         if number % factor:
@@ -83,3 +88,19 @@ def _largest_prime(number: int) -> int:
         else:
             largest, number = factor, number // factor
     return max(largest, number)
+
+
+def _largest_fast_prime(xp: Any) -> int:
+    return _LARGEST_FAST_PRIME if xp is np else LARGEST_DEVICE_PRIME
+
+
+def _fast_length(at_least: int, xp: Any) -> int:
+    if xp is np:
+        import scipy.fft
+
+        return int(scipy.fft.next_fast_len(at_least, real=True))
+    # An odd length of real numbers costs cuFFT a transform of complex ones.
+    length = at_least + at_least % 2
+    while largest_prime(length) > LARGEST_DEVICE_PRIME:
+        length += 2
+    return length

@@ -13,11 +13,15 @@ from hipct.core.errors import InputError
 from hipct.core.threads import parallel_for, thread_count
 from hipct.phase.extent import Padding, check_padding, extend, plan_extent
 from hipct.phase.halo import exponential_reach, step_reach
-from hipct.phase.kernel import Method, axis_term, check_method, kernel_length_px
+from hipct.phase.kernel import Method, check_method, kernel_length_px
+from hipct.phase.paganin_cuda import filter_images, kernel_factors, work_bytes
+from hipct.phase.response import axis_factors, response_table
 from hipct.phase.unsharp import UnsharpMask
 
 # What lies beyond the padding may change the result by this much: less than float32 resolves.
 _PADDING_ERROR = 3e-8
+# CuPy's own DCT works through complex copies of all images.
+_DEVICE_COPIES = 8
 
 
 class PaganinFilter:
@@ -110,18 +114,21 @@ class PaganinFilter:
                 _padding_reach(size, length, method) + mask_reach,
                 padding,
                 exact=self.dtype == np.float64,
+                xp=xp,
             )
             for size in self.shape
         )
-        row_frequency = np.arange(self._rows.total) / (2 * self._rows.total)
-        column_frequency = np.arange(self._columns.total) / (2 * self._columns.total)
-        response = 1 / (
-            (1 + axis_term(row_frequency, length, method))[:, None]
-            + axis_term(column_frequency, length, method)
+        row_factors, column_factors = (
+            axis_factors(extent.total, length, method, unsharp)
+            for extent in (self._rows, self._columns)
         )
-        if unsharp:
-            response *= unsharp.response(row_frequency, column_frequency)
-        self._response = xp.asarray(response, dtype=self.dtype)
+        self._level = unsharp.level if unsharp else 1.0
+        self._by_kernels = xp is not np and self.dtype == np.float32
+        if self._by_kernels:
+            self._factors = kernel_factors(xp, row_factors, column_factors)
+        else:
+            table = response_table(row_factors, column_factors, unsharp)
+            self._response = xp.asarray(table, dtype=self.dtype)
 
     def apply(self, block: Array, out: Array | None = None) -> Array:
         """Retrieve a block of transmission images.
@@ -131,7 +138,8 @@ class PaganinFilter:
         block : ndarray, (angles, rows, columns)
             Transmission (flat-field corrected, not the logarithm), any real type, finite.
         out : ndarray, optional
-            Where the result goes, same shape, dtype of the filter; may be ``block`` itself.
+            Where the result goes, same shape, dtype of the filter; may be ``block`` itself. After
+            an error it holds nothing of use.
 
         Returns
         -------
@@ -159,7 +167,9 @@ class PaganinFilter:
             raise InputError(
                 f"out is {out.dtype} {out.shape}; it has to be {self.dtype} {block.shape}."
             )
-        if self._xp is not np:
+        if self._by_kernels:
+            self._filter_by_kernels(block, out)
+        elif self._xp is not np:
             self._filter(block, out, {})
         elif len(block) >= thread_count():
             parallel_for(partial(self._filter_range, block, out), len(block))
@@ -170,10 +180,25 @@ class PaganinFilter:
     def memory_bytes(self, angles: int) -> int:
         """Peak bytes of a call on ``angles`` images: filter, result, work space of each thread."""
         itemsize = self.dtype.itemsize
-        padded = self._rows.total * self._columns.total * itemsize
         result = angles * self.shape[0] * self.shape[1] * itemsize
-        at_a_time = min(angles, thread_count()) if self._xp is np else angles
-        return padded + result + 3 * padded * at_a_time
+        if self._by_kernels:
+            return result + work_bytes(self._rows.total, self._columns.total)
+        padded = self._rows.total * self._columns.total * itemsize
+        if self._xp is not np:
+            return padded + result + _DEVICE_COPIES * padded * angles
+        return padded + result + 3 * padded * min(angles, thread_count())
+
+    def _filter_by_kernels(self, block: Array, out: Array) -> None:
+        sums = filter_images(
+            block,
+            out,
+            self._factors,
+            self._level,
+            rows=self._rows,
+            columns=self._columns,
+            padding=self._padding,
+        )
+        _refuse(np.flatnonzero(~np.isfinite(sums)))
 
     def _filter_range(
         self, block: Array, out: Array, start: int, stop: int, workers: int = 1
@@ -193,12 +218,7 @@ class PaganinFilter:
             images, axes=(1, 2), overwrite_x=not self._xp.shares_memory(images, block), **options
         )
         # The zero frequency is the sum of an image: one value tells of any NaN in it.
-        bad = self._xp.flatnonzero(~self._xp.isfinite(spectrum[:, 0, 0]))
-        if bad.size:
-            raise InputError(
-                f"Image {first + int(bad[0])} of the block holds NaN or infinite values, which "
-                "would spread over all of it; repair bad pixels before phase retrieval."
-            )
+        _refuse(self._xp.flatnonzero(~self._xp.isfinite(spectrum[:, 0, 0])), first)
         spectrum *= self._response
         retrieved = fft.idctn(spectrum, axes=(1, 2), overwrite_x=True, **options)
         out[...] = retrieved[:, self._rows.inner, self._columns.inner]
@@ -264,6 +284,15 @@ def paganin(
         xp=xp,
     )
     return plan.apply(transmission, out)
+
+
+def _refuse(bad: Array, first: int = 0) -> None:
+    """Raise InputError if there are images, by their number, that are not finite."""
+    if bad.size:
+        raise InputError(
+            f"Image {first + int(bad[0])} of the block holds NaN or infinite values, which "
+            "would spread over all of it; repair bad pixels before phase retrieval."
+        )
 
 
 def _padding_reach(size: int, length_px: float, method: Method) -> int:

@@ -20,6 +20,8 @@ UnsharpMethod = Literal["gaussian", "log"]
 
 # A Gaussian is cut where it has fallen to 1e-7 of its peak: below float32's resolution.
 _REACH_SIGMAS = math.sqrt(2 * math.log(1e7))
+# Images that a device filters at a time: enough to keep it busy, few beside its memory.
+_DEVICE_BATCH_BYTES = 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,27 +80,29 @@ class UnsharpMask:
         curvature *= 2 / np.sum(x**2 * curvature)
         return gaussian, curvature
 
-    def response(
-        self, row_frequency: NDArray[np.float64], column_frequency: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Factor by which the mask multiplies each frequency (cycles per pixel).
+    @property
+    def level(self) -> float:
+        """What the products of :meth:`factors` are taken from."""
+        return 1 + self.strength if self.method == "gaussian" else 1.0
+
+    def factors(self, frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Factors p and q of an axis at some frequencies (cycles per pixel).
+
+        The mask multiplies the frequency (k, l) by ``level - p[k] q[l] - q[k] p[l]``, with p and
+        q of the rows at k and of the columns at l.
 
         Returns
         -------
-        ndarray of float64, (row frequencies, column frequencies)
-            Near ``1 + c (1 - exp(-2 pi^2 s^2 f^2))`` and
-            ``1 + c s^2 (2 pi f)^2 exp(-2 pi^2 s^2 f^2)``; exact for the sampled weights.
+        ndarray of float64, (2, frequencies)
+            The response is near ``1 + c (1 - exp(-2 pi^2 s^2 f^2))`` and
+            ``1 + c s^2 (2 pi f)^2 exp(-2 pi^2 s^2 f^2)``, exactly that of the sampled weights.
         """
         gaussian, curvature = self.weights()
         offsets = np.arange(-self.halo, self.halo + 1)
-        row_cosines = np.cos(2 * np.pi * np.outer(row_frequency, offsets))
-        column_cosines = np.cos(2 * np.pi * np.outer(column_frequency, offsets))
-        row_gauss, column_gauss = row_cosines @ gaussian, column_cosines @ gaussian
-        if self.method == "gaussian":
-            return 1 + self.strength * (1 - np.outer(row_gauss, column_gauss))
-        laplacian = np.outer(row_cosines @ curvature, column_gauss)
-        laplacian += np.outer(row_gauss, column_cosines @ curvature)
-        return 1 - self.strength * laplacian
+        cosines = np.cos(2 * np.pi * np.outer(frequency, offsets))
+        smooth = cosines @ gaussian
+        bent = smooth / 2 if self.method == "gaussian" else cosines @ curvature
+        return np.stack([self.strength * bent, smooth])
 
 
 def unsharp(
@@ -151,9 +155,11 @@ def unsharp(
     stack = images.reshape((-1, *images.shape[-2:])).astype(dtype, copy=False)
     result = xp.empty_like(stack)
     if xp is np:
-        parallel_for(partial(_sharpen, stack, result, mask), len(stack))
+        # One image at a time, so that its passes meet a warm cache.
+        parallel_for(partial(_sharpen, stack, result, mask, batch=1), len(stack))
     else:
-        _sharpen(stack, result, mask, 0, len(stack))
+        batch = max(1, _DEVICE_BATCH_BYTES // max(1, stack[:1].nbytes))
+        _sharpen(stack, result, mask, 0, len(stack), batch=batch)
     return result.reshape(images.shape)
 
 
@@ -170,23 +176,26 @@ def unsharp_halo_rows(sigma_px: float) -> int:
     return UnsharpMask(sigma_px=sigma_px, strength=1.0).halo
 
 
-def _sharpen(stack: Array, result: Array, mask: UnsharpMask, start: int, stop: int) -> None:
+def _sharpen(
+    stack: Array, result: Array, mask: UnsharpMask, start: int, stop: int, *, batch: int
+) -> None:
     xp = namespace(stack)
     gaussian, curvature = (xp.asarray(weights) for weights in mask.weights())
-    for index in range(start, stop):
-        image = stack[index]
+    for first in range(start, stop, batch):
+        part = slice(first, min(first + batch, stop))
+        images = stack[part]
         if mask.method == "gaussian":
-            blurred = _correlate(xp, _correlate(xp, image, gaussian, 0), gaussian, 1)
-            result[index] = (1 + mask.strength) * image - mask.strength * blurred
+            blurred = _correlate(xp, _correlate(xp, images, gaussian, 1), gaussian, 2)
+            result[part] = (1 + mask.strength) * images - mask.strength * blurred
         else:
-            laplacian = _correlate(xp, _correlate(xp, image, curvature, 0), gaussian, 1)
-            laplacian += _correlate(xp, _correlate(xp, image, gaussian, 0), curvature, 1)
-            result[index] = image - mask.strength * laplacian
+            laplacian = _correlate(xp, _correlate(xp, images, curvature, 1), gaussian, 2)
+            laplacian += _correlate(xp, _correlate(xp, images, gaussian, 1), curvature, 2)
+            result[part] = images - mask.strength * laplacian
 
 
-def _correlate(xp: ModuleType, image: Array, weights: Array, axis: int) -> Any:
+def _correlate(xp: ModuleType, images: Array, weights: Array, axis: int) -> Any:
     if xp is np:
         from scipy import ndimage
     else:
         from cupyx.scipy import ndimage
-    return ndimage.correlate1d(image, weights, axis=axis, mode="reflect")
+    return ndimage.correlate1d(images, weights, axis=axis, mode="reflect")
