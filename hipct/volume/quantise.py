@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from types import ModuleType
+from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for
+from hipct.volume.disc import WHOLE_PLANE, circle, columns_inside, squared_reach
 from hipct.volume.window import Window, window_from_samples
 
 __all__ = ["ClipCounts", "Window", "quantise", "window_from_samples"]
+
+
+_SMALLEST = 1 << 18
+"""Voxels that are worth a thread."""
 
 
 @dataclass
@@ -53,6 +59,7 @@ def quantise(
     *,
     out: Array | None = None,
     counts: ClipCounts | None = None,
+    radius_px: float | None = None,
 ) -> Array:
     """Grey values of a window: ``round((value - low) / scale)``, clipped to 0 .. 65535.
 
@@ -70,6 +77,9 @@ def quantise(
         Where to write.
     counts : ClipCounts, optional
         Voxels below and above the window and NaN are added here.
+    radius_px : float, optional
+        Radius of a disc about the middle of the last two axes. Voxels outside of it are taken for
+        NaN: stored as 0, and counted so.
 
     Returns
     -------
@@ -78,7 +88,8 @@ def quantise(
     Raises
     ------
     InputError
-        If the input is not floating, or ``out`` does not fit.
+        If the input is not floating, ``out`` does not fit, the radius is negative or not a number,
+        or there are no two axes for it.
     """
     xp = namespace(slices, out)
     values = xp.asarray(slices)
@@ -94,41 +105,82 @@ def quantise(
         raise InputError(
             f"out is {grey.dtype} {grey.shape}; it has to be C-contiguous uint16 {values.shape}."
         )
+    if radius_px is not None and values.ndim < 2:
+        raise InputError(
+            f"A disc was asked for in values of shape {values.shape}; give (..., rows, columns)."
+        )
+    reach = squared_reach(radius_px)
+    if not values.flags.c_contiguous:
+        values = xp.ascontiguousarray(values)
     if xp is np and has_numba():
-        below, above, nan = _quantise_numba(values, window, grey)
+        below, above, nan = _quantise_numba(values, window, reach, grey)
+    elif xp is not np:
+        from hipct.volume.quantise_cuda import quantise_images
+
+        tally = quantise_images(values, *_constants(values.dtype, window), reach, grey)
+        if counts is None:
+            return grey
+        below, above, nan = (int(number) for number in xp.asnumpy(tally))
     else:
-        below, above, nan = _quantise_array(xp, values, window, grey)
+        below, above, nan = _quantise_array(values, window, radius_px, grey)
     if counts is not None:
-        counts.add(voxels=int(values.size), below=below, above=above, nan=nan)
+        size = int(values.size)
+        counts.add(voxels=size, below=below, above=above, nan=nan + _outside(values.shape, reach))
     return grey
 
 
 def _quantise_array(
-    xp: ModuleType, values: Array, window: Window, grey: Array
+    values: NDArray[np.floating], window: Window, radius_px: float | None, grey: NDArray[np.uint16]
 ) -> tuple[int, int, int]:
     low, per_grey = _constants(values.dtype, window)
     steps = (values - low) * per_grey
-    nan = xp.isnan(steps)
+    if radius_px is not None:
+        rows, columns = values.shape[-2:]
+        steps[..., ~circle(rows, columns, radius_px)] = 0
+    nan = np.isnan(steps)
     below = steps < 0
     above = steps > 65535
     steps[nan] = 0
-    grey[...] = xp.rint(xp.clip(steps, 0, 65535)).astype(xp.uint16)
+    grey[...] = np.rint(np.clip(steps, 0, 65535)).astype(np.uint16)
     return int(below.sum()), int(above.sum()), int(nan.sum())
 
 
-def _quantise_numba(values: Array, window: Window, grey: Array) -> tuple[int, int, int]:
-    from hipct.volume.quantise_numba import quantise_range
+def _quantise_numba(
+    values: NDArray[np.floating], window: Window, reach: int, grey: NDArray[np.uint16]
+) -> tuple[int, int, int]:
+    from hipct.volume.quantise_numba import quantise_range, quantise_rows
 
     low, per_grey = _constants(values.dtype, window)
-    flat, out = np.ascontiguousarray(values).reshape(-1), grey.reshape(-1)
     tallies: list[tuple[int, int, int]] = []
+    if reach == WHOLE_PLANE:
+        flat, flat_grey = values.reshape(-1), grey.reshape(-1)
 
-    def task(start: int, stop: int) -> None:
-        tallies.append(quantise_range(flat[start:stop], low, per_grey, out[start:stop]))
+        def pixels(start: int, stop: int) -> None:
+            tallies.append(quantise_range(flat[start:stop], low, per_grey, flat_grey[start:stop]))
 
-    parallel_for(task, flat.size, smallest=1 << 18)
+        parallel_for(pixels, flat.size, smallest=_SMALLEST)
+    elif values.size:
+        rows, columns = values.shape[-2:]
+        inside = columns_inside(rows, columns, reach)
+        lines, grey_lines = values.reshape(-1, columns), grey.reshape(-1, columns)
+
+        def whole_rows(start: int, stop: int) -> None:
+            part = slice(start, stop)
+            tallies.append(
+                quantise_rows(lines[part], inside, start, low, per_grey, grey_lines[part])
+            )
+
+        parallel_for(whole_rows, len(lines), smallest=max(1, _SMALLEST // columns))
     below, above, nan = (sum(column) for column in zip((0, 0, 0), *tallies))
     return below, above, nan
+
+
+def _outside(shape: tuple[int, ...], reach: int) -> int:
+    """Voxels outside of the disc."""
+    if reach == WHOLE_PLANE:
+        return 0
+    *slices, rows, columns = shape
+    return prod(slices) * (rows * columns - int(columns_inside(rows, columns, reach).sum()))
 
 
 def _constants(dtype: np.dtype[Any], window: Window) -> tuple[Any, Any]:

@@ -61,9 +61,42 @@ def reduce_block(block: Array, *, out: Array | None = None) -> Array:
         raise InputError(f"out is {out.dtype} {out.shape}; it has to be {block.dtype} {shape}.")
     if xp is np and has_numba():
         _reduce_numba(block, out)
+    elif xp is not np:
+        from hipct.volume.reduce_cuda import reduce_planes
+
+        target = out if out.flags.c_contiguous else xp.empty(shape, block.dtype)
+        reduce_planes(xp.ascontiguousarray(block), target)
+        if target is not out:
+            out[...] = target
     else:
         out[...] = _reduce_array(block)
     return out
+
+
+def reduce_levels(block: Array, count: int) -> list[Array]:
+    """The next ``count`` coarser levels of a block, each from the rounded one below it.
+
+    Parameters
+    ----------
+    block : ndarray, uint8 or uint16, shape (z, y, x)
+        Starts at voxel indices of its level that ``2**count`` divides; NumPy or CuPy.
+    count : int
+        How many levels.
+
+    Returns
+    -------
+    list of ndarray, same dtype
+        Equal to :func:`reduce_block` repeated, each of :func:`reduced_shape` of the one before.
+
+    Raises
+    ------
+    InputError
+        If the block is not three-dimensional uint8 or uint16.
+    """
+    levels: list[Array] = []
+    for _ in range(count):
+        levels.append(reduce_block(levels[-1] if levels else block))
+    return levels
 
 
 def _reduce_array(block: Array) -> Array:

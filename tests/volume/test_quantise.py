@@ -61,7 +61,7 @@ def test_clipping_and_nan_are_counted() -> None:
 def test_array_code_equals_the_accelerator(values: np.ndarray, low: float, width: float) -> None:
     window = Window(low, low + width)
     plain = np.empty(values.shape, np.uint16)
-    numbers = module._quantise_array(np, values, window, plain)
+    numbers = module._quantise_array(values, window, None, plain)
     counts = ClipCounts()
     np.testing.assert_array_equal(quantise(values, window, counts=counts), plain)
     assert (counts.below, counts.above, counts.nan) == numbers
