@@ -83,6 +83,7 @@ def open_scan(
             f"entry={entry!r} was given, and {path} is {scan.info.format}; only NXtomo files hold "
             "several scans."
         )
+    scan.opened_by = open_scan, {"path": path.absolute(), "angles": angles, "entry": entry}
     return scan
 
 

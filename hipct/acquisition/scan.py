@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
@@ -254,6 +254,16 @@ class Scan(ABC):
     info: ScanInfo
     row_chunk: int = 1
     angle_chunk: int = 1
+    opened_by: tuple[Callable[..., Scan], dict[str, Any]] | None = None
+    """How to open it again in another process: a function and its arguments."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.opened_by is None:
+            raise InputError(
+                f"{self.info.where} lives in this process alone; several processes can only share "
+                "a scan that was opened from files (hipct.open_scan)."
+            )
+        return _open_again, (*self.opened_by, self.info)
 
     def read_projections(
         self, angles: slice, rows: slice, out: NDArray[Any] | None = None
@@ -334,6 +344,12 @@ class Scan(ABC):
         if out.size:
             self._read_into(kind, slice(first, last), slice(top, bottom), out)
         return out
+
+
+def _open_again(opener: Callable[..., Scan], arguments: dict[str, Any], info: ScanInfo) -> Scan:
+    scan = opener(**arguments)
+    scan.info = info
+    return scan
 
 
 def _range(name: str, wanted: slice, count: int) -> tuple[int, int]:

@@ -44,6 +44,24 @@ def open_source(path: str, angles: str | None, entry: str | None) -> Scan:
     return open_scan(path, angles=angles, entry=number)
 
 
+def compute_options(command: Function) -> Function:
+    """``--backend`` and ``--device-memory``: what computes."""
+    for option in (
+        click.option(
+            "--device-memory",
+            metavar="40GB",
+            help="Memory of each GPU that may be taken [80 % of what is free]",
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(["auto", "numpy", "cupy"]),
+            help="Where arrays live: on the CPU (numpy), on a GPU (cupy), or auto",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def settings(command: Function) -> Function:
     """``--config``, ``--set`` and ``--memory``."""
     for option in (
@@ -73,6 +91,7 @@ def read_settings(
     overrides: tuple[str, ...],
     memory: str | None = None,
     backend: str | None = None,
+    device_memory: str | None = None,
 ) -> Config:
     """Configuration of a command: the file, then ``--set``, then the options.
 
@@ -85,6 +104,10 @@ def read_settings(
     from hipct.pipeline.config_io import load_config, merge
 
     config = load_config(source) if source else Config()
-    options = {"compute.memory": memory, "compute.backend": backend}
+    options = {
+        "compute.memory": memory,
+        "compute.backend": backend,
+        "compute.device_memory": device_memory,
+    }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     return merge(config, [*overrides, *given])

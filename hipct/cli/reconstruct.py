@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hipct.cli.console import progress
-from hipct.cli.options import open_source, read_settings, settings, source_options
+from hipct.cli.options import compute_options, open_source, read_settings, settings, source_options
 
 
 @click.command(name="reconstruct")
@@ -15,11 +15,7 @@ from hipct.cli.options import open_source, read_settings, settings, source_optio
 @click.option("-o", "--out", required=True, metavar="OUT.ome.zarr", help="The volume to write")
 @settings
 @source_options
-@click.option(
-    "--backend",
-    type=click.Choice(["auto", "numpy", "cupy"]),
-    help="Where arrays live: on the CPU (numpy), on a GPU (cupy), or auto",
-)
+@compute_options
 @click.option("--overwrite", is_flag=True, help="Replace OUT once the new volume is whole")
 @click.option("--restart", is_flag=True, help="Throw away what an unfinished run into OUT has done")
 def command(
@@ -32,6 +28,7 @@ def command(
     angles: str | None,
     entry: str | None,
     backend: str | None,
+    device_memory: str | None,
     overwrite: bool,
     restart: bool,
 ) -> None:
@@ -48,7 +45,7 @@ def command(
       hipct reconstruct tooth.h5 -o tooth.ome.zarr --set phase.method=none
     """  # noqa: D301 - click wants the character
     # Wrong settings are told before the heavy imports.
-    config = read_settings(source, overrides, memory, backend)
+    config = read_settings(source, overrides, memory, backend, device_memory)
     from hipct.pipeline.run import reconstruct
 
     with open_source(scan, angles, entry) as opened, progress() as observer:

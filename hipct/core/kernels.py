@@ -180,14 +180,14 @@ def _load(
     parameters = signature(source, name, dict(constants))
     try:
         function = _module(xp, file, constants).get_function(name)
+    except MemoryError:
+        raise
     except Exception as error:
-        complaint = _first_complaint(error)
-        if complaint is None:
-            raise
         raise DeviceError(
-            f"The kernel {name} ({file}.cu) does not compile for this device: {complaint}; "
-            "install the CUDA libraries that belong to CuPy (pip install 'hipct[gpu]'), or run "
-            "on the CPU with --backend numpy."
+            f"The kernel {name} ({file}.cu) does not compile for this device "
+            f"({_first_complaint(error)}); install the CUDA libraries that belong to CuPy (pip "
+            "install 'hipct[gpu]'), or compute on the CPU with --backend numpy "
+            "(compute.backend=numpy)."
         ) from error
     return Kernel(f"{file}.cu", name, xp, parameters, dict(constants), function)
 
@@ -285,9 +285,8 @@ def _evaluate(term: str, known: Mapping[str, int]) -> int:
     return value(ast.parse(term, mode="eval").body)
 
 
-def _first_complaint(error: Exception) -> str | None:
-    """First error in a compiler's log; ``None`` if the exception is not from a compiler."""
-    if type(error).__name__ not in ("CompileException", "NVRTCError"):
-        return None
+def _first_complaint(error: Exception) -> str:
+    """First error in a compiler's log, or what else is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line), lines[0] if lines else "no reason")
+    first = lines[0] if lines else type(error).__name__
+    return next((line for line in lines if "error" in line), first)

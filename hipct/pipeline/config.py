@@ -271,6 +271,15 @@ class ComputeConfig(Section):
         null="80 % of what is free",
         allowed=ALLOWED_BYTES,
     )
+    device_memory: Bytes | None = setting(
+        None,
+        "Memory of each GPU that the run may take",
+        null="80 % of what is free",
+        allowed=ALLOWED_BYTES,
+    )
+    gpus: int | None = setting(
+        None, "GPUs that share the work", null="all that this process sees", ge=1, le=64
+    )
     threads: int | None = setting(
         None, "Compute threads", unit="threads", null="all cores of this process", ge=1, le=4096
     )

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
+from hipct.phase.paganin import PaganinFilter
 from hipct.pipeline.job import Job
+from hipct.preparation.rings import ring_memory_bytes
 from hipct.reconstruction.reconstructor import Reconstructor
 from hipct.volume.layout import PyramidSpec
 
 PROCESS_BYTES = 420_000_000
 """Resident memory of the process with all libraries loaded and kernels compiled (measured)."""
+
+CUDA_BYTES = 1_000_000_000
+"""What CUDA's libraries and context add to it: an allowance, until it is measured on a GPU."""
 
 BLOCKS = (128, 64, 32, 16, 8, 4, 2, 1)
 """Projections prepared at a time, before rounding to the chunks of the scan."""
@@ -59,6 +64,8 @@ class Cut:
         Rows of a write layer: the depth of the volume's chunks and shards.
     shard_plane : int
         Edge in y and x of the shards (files) of the volume.
+    tile_on_device : bool
+        Whether the line integrals of a tile stay on the GPU.
     """
 
     angle_block: int
@@ -69,6 +76,7 @@ class Cut:
     stage_layer: bool
     layer_rows: int
     shard_plane: int
+    tile_on_device: bool = False
 
     @property
     def files(self) -> Files:
@@ -82,7 +90,9 @@ class Cut:
         return tile + layer
 
 
-def cuts(job: Job, batch: int, angle_chunk: int, files: Files | None) -> Iterator[Cut]:
+def cuts(
+    job: Job, batch: int, angle_chunk: int, files: Files | None, *, on_gpu: bool = False
+) -> Iterator[Cut]:
     """Cuts from the fastest to the leanest.
 
     Parameters
@@ -95,29 +105,35 @@ def cuts(job: Job, batch: int, angle_chunk: int, files: Files | None) -> Iterato
         Projections in a chunk of the scan; blocks are multiples where they can be.
     files : Files, optional
         Shards of the volume, where an earlier run has begun it.
+    on_gpu : bool
+        Whether a GPU computes: tiles may then stay on it, and slabs of several batches keep its
+        copies and launches long enough to overlap.
     """
     chunk, projections = max(1, angle_chunk), job.info.projections
     blocks = {min(projections, chunk * max(1, size // chunk)) for size in BLOCKS}
-    slabs = sorted({max(1, batch >> k) for k in range(7)}, reverse=True)
+    most = 4 * batch if on_gpu else batch
+    slabs = sorted({max(1, most >> k) for k in range(9)}, reverse=True)
     staging = [(False, False), (False, True), (True, False), (True, True)]
     edge = job.config.volume.chunk
     # A thinner layer is the last resort: it makes more chunks and files, for good.
     shapes = product([rows for rows in LAYER_ROWS if rows <= edge], staging)
     planes = [plane for plane in SHARD_PLANES if plane >= edge]
     held = [(2, 2), (1, 2), (1, 1)]
-    for (rows, staged), plane, buffers in product(shapes, planes, held):
+    places = (True, False) if on_gpu else (False,)
+    for (rows, staged), plane, buffers, on_device in product(shapes, planes, held, places):
         if files is not None and files != Files(rows, plane):
             continue
+        if on_device and staged[0]:
+            continue
         for slab, block in product(slabs, sorted(blocks, reverse=True)):
-            yield Cut(block, slab, *buffers, *staged, rows, plane)
+            yield Cut(block, slab, *buffers, *staged, rows, plane, on_device)
 
 
 def memory_by_stage(
     job: Job, spec: PyramidSpec, cut: Cut, reconstructor: Reconstructor
 ) -> dict[str, int]:
-    """Bytes that each stage holds at its peak."""
-    info = job.info
-    frame = min(info.rows, job.tile_rows + 2 * job.halo) * info.columns
+    """Bytes that each stage holds at its peak, where the CPU computes."""
+    info, frame = job.info, frame_pixels(job)
     sinogram = info.projections * info.columns * 4
     rings = 2 * sinogram if job.config.rings.method != "none" else 0
     staged = sinogram if cut.stage_tile else 0
@@ -133,6 +149,63 @@ def memory_by_stage(
         "voxels of a layer": 0 if cut.stage_layer else cut.layer_buffers * layer_bytes(spec),
         "writing": _write_bytes(spec, cut),
     }
+
+
+def host_memory_by_stage(job: Job, spec: PyramidSpec, cut: Cut) -> dict[str, int]:
+    """Bytes that each stage holds at its peak in host memory, where a GPU computes."""
+    info, frame = job.info, frame_pixels(job)
+    slab = cut.slab_rows * info.projections * info.columns * 4
+    in_memory = not (cut.stage_tile or cut.tile_on_device)
+    return {
+        "process": PROCESS_BYTES + CUDA_BYTES,
+        "flats and darks": (info.flats + info.darks) * frame * info.dtype.itemsize,
+        "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
+        PREPARE: cut.angle_block * info.columns * 4,
+        "line integrals of a tile": cut.tile_buffers * tile_bytes(job) if in_memory else 0,
+        RECONSTRUCT: 2 * slab if cut.stage_tile else 0,
+        # The GPU halves the layers as well.
+        "voxels of a layer": cut.layer_buffers
+        * layer_bytes(spec)
+        * (1 if cut.stage_layer else 9)
+        // 8,
+        "writing": _write_bytes(spec, cut),
+    }
+
+
+def device_memory_by_stage(
+    job: Job, cut: Cut, reconstructor: Reconstructor, phase: PaganinFilter | None
+) -> dict[str, int]:
+    """Bytes that each stage holds at its peak in the memory of a GPU."""
+    info, frame = job.info, frame_pixels(job)
+    block = cut.angle_block * frame * 4
+    slab = cut.slab_rows * info.projections * info.columns * 4
+    tile = cut.tile_buffers * tile_bytes(job)
+    rings = 0
+    if job.config.rings.method != "none":
+        rings = slab + ring_memory_bytes(
+            cut.slab_rows,
+            info.projections,
+            info.columns,
+            method=job.config.rings.method,
+            on_device=True,
+        )
+    return {
+        # Raw frames, their float32 copies while a median is taken, and what stays of two tiles.
+        "flats and darks": (info.flats + info.darks) * frame * (info.dtype.itemsize + 16),
+        "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
+        PREPARE: 2 * block + (0 if phase is None else phase.memory_bytes(cut.angle_block)),
+        # On their way to the host where they do not stay; and three slabs on their way back.
+        "line integrals of a tile": tile if cut.tile_on_device else block + 3 * slab,
+        RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
+        + rings
+        # float32 slices, and 16-bit ones with their halves of the slabs before and after.
+        + cut.slab_rows * reconstructor.size**2 * (4 + 3 * 9 // 4),
+    }
+
+
+def frame_pixels(job: Job) -> int:
+    """Pixels of a frame of a phase tile with its halo."""
+    return min(job.info.rows, job.tile_rows + 2 * job.halo) * job.info.columns
 
 
 def peak_bytes(memory: dict[str, int], cut: Cut) -> int:

@@ -25,6 +25,7 @@ from hipct.simulation.scan import simulate_scan
 from hipct.simulation.truth import load_truth
 from hipct.volume.open import open_volume
 from hipct.volume.pictures import grey, panels, write_png
+from hipct.volume.window import circle
 
 MARK = "demo.json"
 EDGE_PX = 4
@@ -170,7 +171,9 @@ def _without_phase(store: Path, row: int, axis: float) -> NDArray[np.float32]:
         job = resolve(scan, Config(phase={"method": "none"}, **SETTINGS))
         lines = prepared_rows(scan, job, range(row, row + 1), StageClock())
         chain = SlabChain(job, make_reconstructor(job, axis), axis, StageClock())
-        plane: NDArray[np.float32] = np.nan_to_num(chain.slices(lines)[0])
+        plane: NDArray[np.float32] = chain.slices(lines)[0]
+        if chain.radius_px is not None:
+            plane *= circle(len(plane), len(plane), chain.radius_px)
     return plane
 
 

@@ -7,9 +7,10 @@ line integrals, the window from whole slices.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hipct.acquisition.scan import Scan
+from hipct.core.arrays import Array
+from hipct.core.device import HOST, Device
 from hipct.core.errors import InputError
 from hipct.core.progress import Observer
 from hipct.pipeline.job import Job
@@ -28,8 +29,10 @@ AXIS_BYTES = 400_000_000
 """Line integrals that the search for the axis looks at."""
 
 
-def estimate_axis(scan: Scan, job: Job, clock: StageClock, observer: Observer) -> AxisEstimate:
-    """Rotation axis of a scan, from sparse rows.
+def estimate_axis(
+    scan: Scan, job: Job, clock: StageClock, observer: Observer, *, device: Device = HOST
+) -> AxisEstimate:
+    """Rotation axis of a scan, from sparse rows prepared on a device.
 
     Raises
     ------
@@ -51,8 +54,8 @@ def estimate_axis(scan: Scan, job: Job, clock: StageClock, observer: Observer) -
     observer.start("axis", len(places))
     lines = np.empty((info.projections, depth * len(places), info.columns), np.float32)
     for k, row in enumerate(places):
-        part = prepared_rows(scan, retrieved, range(row, row + depth), clock)
-        lines[:, k * depth : (k + 1) * depth] = part.transpose(1, 0, 2)
+        part = prepared_rows(scan, retrieved, range(row, row + depth), clock, device=device)
+        lines[:, k * depth : (k + 1) * depth] = device.download(part).transpose(1, 0, 2)
         observer.advance("axis")
     with clock.stage("axis", lines.nbytes):
         estimate = find_axis(
@@ -68,9 +71,15 @@ def estimate_axis(scan: Scan, job: Job, clock: StageClock, observer: Observer) -
 
 
 def estimate_window(
-    scan: Scan, plan: Plan, chain: SlabChain, clock: StageClock, observer: Observer
+    scan: Scan,
+    plan: Plan,
+    chain: SlabChain,
+    clock: StageClock,
+    observer: Observer,
+    *,
+    device: Device = HOST,
 ) -> Window:
-    """The 16-bit window of a volume, from sparse slices.
+    """The 16-bit window of a volume, from sparse slices made on a device.
 
     Raises
     ------
@@ -83,20 +92,27 @@ def estimate_window(
     observer.start("window", len(rows))
     histogram = GreyHistogram()
     for row in rows:
-        slices = chain.slices(prepared_rows(scan, job, range(row, row + 1), clock))
-        with clock.stage("quantise"):
-            histogram.add(slices)
+        lines = prepared_rows(scan, job, range(row, row + 1), clock, device=device)
+        with device.lane("reconstruct"):
+            slices = chain.slices(lines)
+            with clock.stage("quantise"):
+                histogram.add(slices, radius_px=chain.radius_px)
         observer.advance("window")
     observer.finish("window")
     return window_from_histogram(histogram, settings.percentiles)
 
 
-def prepared_rows(scan: Scan, job: Job, rows: range, clock: StageClock) -> NDArray[np.float32]:
-    """Line integrals (rows, angles, columns) of a few detector rows."""
-    preparation = TilePreparation(scan, job, rows, clock, PixelCounts())
-    lines = np.empty((len(rows), job.info.projections, job.info.columns), np.float32)
-    for block in angle_blocks(job.info.projections, max(scan.angle_chunk, 64)):
-        preparation.line_integrals(preparation.read(block), block, lines[:, block])
+def prepared_rows(
+    scan: Scan, job: Job, rows: range, clock: StageClock, *, device: Device = HOST
+) -> Array:
+    """Line integrals (rows, angles, columns) of a few detector rows, on the device."""
+    with device.lane("prepare"):
+        preparation = TilePreparation(scan, job, rows, clock, PixelCounts(), device=device)
+        shape = len(rows), job.info.projections, job.info.columns
+        lines = device.xp.empty(shape, np.float32)
+        for block in angle_blocks(job.info.projections, max(scan.angle_chunk, 64)):
+            raw = preparation.read(block)
+            preparation.line_integrals(raw, block, lines, block.start)
     return lines
 
 

@@ -6,17 +6,33 @@ A job that cannot run inside its memory is refused here, with the stage that is 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
+from hipct.core.device import HOST, Device
 from hipct.core.errors import PlanError
 from hipct.core.memory import format_bytes
+from hipct.core.progress import Observer, Silent
+from hipct.pipeline.backend import run_device
 from hipct.pipeline.config import Config
-from hipct.pipeline.cut import Cut, Files, cuts, memory_by_stage, peak_bytes
+from hipct.pipeline.cut import (
+    Cut,
+    Files,
+    cuts,
+    device_memory_by_stage,
+    frame_pixels,
+    host_memory_by_stage,
+    memory_by_stage,
+    peak_bytes,
+)
 from hipct.pipeline.job import Job, resolve
+from hipct.pipeline.preparation import phase_filter, unsharp_mask
 from hipct.reconstruction.reconstructor import Reconstructor
 from hipct.volume.layout import PyramidSpec
 
@@ -42,6 +58,12 @@ class Plan:
     axis : float or None
         Rotation axis in detector columns; ``None`` if it is still to be found, in which case
         a half-acquisition is planned with the largest width that it can have.
+    device : str
+        What computes.
+    device_memory : dict
+        Peak bytes by stage in the memory of a GPU; empty on the CPU.
+    device_budget_bytes : int
+        What the run may use of it.
     """
 
     job: Job
@@ -52,6 +74,14 @@ class Plan:
     budget_bytes: int
     scratch_bytes: int
     axis: float | None
+    device: str = "CPU"
+    device_memory: dict[str, int] = field(default_factory=dict)
+    device_budget_bytes: int = 0
+
+    @property
+    def device_peak_bytes(self) -> int:
+        """Peak of the whole run in the memory of a GPU."""
+        return sum(self.device_memory.values())
 
     @property
     def read_rows(self) -> int:
@@ -80,6 +110,10 @@ class Plan:
             "budget_bytes": self.budget_bytes,
             "scratch_bytes": self.scratch_bytes,
             "output_bytes": self.spec.nbytes,
+            "device": self.device,
+            "device_memory_bytes": self.device_memory,
+            "device_peak_bytes": self.device_peak_bytes,
+            "device_budget_bytes": self.device_budget_bytes,
         }
 
     def text(self) -> str:
@@ -125,18 +159,37 @@ class Plan:
                 f"scratch  {format_bytes(self.scratch_bytes)} for the {' and the '.join(what)}, "
                 "which do not fit into memory; removed afterwards"
             )
-        lines += ["", f"{'memory by stage':<28}{'peak':>10}"]
-        lines += [f"  {name:<26}{format_bytes(size):>10}" for name, size in self.memory.items()]
         lines.append(
-            f"{'peak of the run':<28}{format_bytes(self.peak_bytes):>10} of "
-            f"{format_bytes(self.budget_bytes)}"
+            f"device   {self.device}"
+            + (", which keeps the line integrals of a tile" if cut.tile_on_device else "")
         )
+        lines += _table("memory by stage", self.memory, self.peak_bytes, self.budget_bytes)
+        if self.device_memory:
+            lines += _table(
+                "device memory by stage",
+                self.device_memory,
+                self.device_peak_bytes,
+                self.device_budget_bytes,
+            )
         lines += [f"note     {note}" for note in job.notes]
         return "\n".join(lines)
 
 
+def _table(title: str, memory: dict[str, int], peak: int, budget: int) -> list[str]:
+    return [
+        "",
+        f"{title:<28}{'peak':>10}",
+        *(f"  {name:<26}{format_bytes(size):>10}" for name, size in memory.items()),
+        f"{'peak of the run':<28}{format_bytes(peak):>10} of {format_bytes(budget)}",
+    ]
+
+
 def make_plan(
-    scan: Scan | str | Path, config: Config | None = None, *, axis: float | None = None
+    scan: Scan | str | Path,
+    config: Config | None = None,
+    *,
+    axis: float | None = None,
+    observer: Observer | None = None,
 ) -> Plan:
     """Plan a reconstruction without running it.
 
@@ -148,9 +201,13 @@ def make_plan(
         Configuration; the defaults otherwise.
     axis : float, optional
         Rotation axis in detector columns, where it is known better than by config and metadata.
+    observer : Observer, optional
+        Told why a run would take the CPU.
 
     Raises
     ------
+    DeviceError, MissingExtra
+        If a GPU is asked for and cannot be used.
     PlanError
         If the job cannot run inside the memory budget, naming the stage that is too large.
     MissingMetadata
@@ -158,11 +215,11 @@ def make_plan(
     """
     if not isinstance(scan, Scan):
         with open_scan(scan) as opened:
-            return make_plan(opened, config, axis=axis)
+            return make_plan(opened, config, axis=axis, observer=observer)
     job = resolve(scan, config or Config())
     if axis is None:
         axis = job.config.axis.value
-    return plan_job(job, axis, scan)
+    return plan_job(job, axis, scan, device=run_device(job.config, observer or Silent()))
 
 
 def plan_job(
@@ -172,48 +229,92 @@ def plan_job(
     *,
     files: Files | None = None,
     scratch_free: int | None = None,
+    device: Device = HOST,
+    processes: int = 1,
 ) -> Plan:
-    """Plan a resolved job (see :func:`make_plan`).
+    """Plan a resolved job (see :func:`make_plan`) for a device.
 
-    ``files`` is what an earlier run has begun the volume with; a cut whose scratch file is larger
-    than ``scratch_free`` bytes is not taken.
+    ``files`` is what an earlier run has begun the volume with; a cut whose scratch files are larger
+    than ``scratch_free`` bytes is not taken. So many ``processes`` share memory and scratch space.
     """
-    budget = job.config.memory_bytes()
-    reconstructor = make_reconstructor(job, widest_axis(job) if axis is None else axis)
-    best: tuple[int, Cut, PyramidSpec, dict[str, int]] | None = None
-    for cut in cuts(job, reconstructor.batch, scan.angle_chunk, files):
+    budget = job.config.memory_bytes() // processes
+    if scratch_free is not None:
+        scratch_free //= processes
+    axis_or_widest = widest_axis(job) if axis is None else axis
+    reconstructor = make_reconstructor(job, axis_or_widest, xp=device.xp)
+    phase = None
+    if device.on_gpu:
+        with device.lane("read"):
+            phase = phase_filter(
+                job, frame_pixels(job) // job.info.columns, unsharp_mask(job), device.xp
+            )
+    best: Plan | None = None
+    for cut in cuts(job, reconstructor.batch, scan.angle_chunk, files, on_gpu=device.on_gpu):
         spec = volume_spec(job, reconstructor.size, cut.files)
         if scratch_free is not None and cut.scratch_bytes(job, spec) > scratch_free:
             continue
-        memory = memory_by_stage(job, spec, cut, reconstructor)
-        peak = peak_bytes(memory, cut)
-        if best is None or peak < best[0]:
-            best = peak, cut, spec, memory
-        if peak <= budget:
+        on_device: dict[str, int] = {}
+        if device.on_gpu:
+            memory = host_memory_by_stage(job, spec, cut)
+            on_device = device_memory_by_stage(job, cut, reconstructor, phase)
+        else:
+            memory = memory_by_stage(job, spec, cut, reconstructor)
+        plan = Plan(
+            job=job,
+            spec=spec,
+            cut=cut,
+            memory=memory,
+            peak_bytes=peak_bytes(memory, cut),
+            budget_bytes=budget,
+            scratch_bytes=cut.scratch_bytes(job, spec),
+            axis=axis,
+            device=device.name,
+            device_memory=on_device,
+            device_budget_bytes=device.budget_bytes,
+        )
+        if best is None or _excess(plan) < _excess(best):
+            best = plan
+        if _excess(plan) == 0:
             break
     assert best is not None
-    peak, cut, spec, memory = best
-    if peak > budget:
-        worst = max((name for name in memory if name != "process"), key=memory.__getitem__)
-        raise PlanError(
-            f"The job needs {format_bytes(peak)} even when it is cut as finely as possible, and "
-            f"may use {format_bytes(budget)}; {format_bytes(memory['process'])} of it are the "
-            f"program itself, and the largest stage is '{worst}' with "
-            f"{format_bytes(memory[worst])}. Give more with --memory, or lower volume.chunk."
-        )
-    return Plan(
-        job=job,
-        spec=spec,
-        cut=cut,
-        memory=memory,
-        peak_bytes=peak,
-        budget_bytes=budget,
-        scratch_bytes=cut.scratch_bytes(job, spec),
-        axis=axis,
+    _refuse_too_large(best)
+    return best
+
+
+def _excess(plan: Plan) -> int:
+    """Bytes by which a plan exceeds its budgets."""
+    return max(0, plan.peak_bytes - plan.budget_bytes) + max(
+        0, plan.device_peak_bytes - plan.device_budget_bytes
     )
 
 
-def make_reconstructor(job: Job, axis: float, size: int | None = None) -> Reconstructor:
+def _refuse_too_large(plan: Plan) -> None:
+    words = "The job needs {} even when it is cut as finely as possible, and may use {}; "
+    if plan.peak_bytes > plan.budget_bytes:
+        memory = plan.memory
+        worst = max((name for name in memory if name != "process"), key=memory.__getitem__)
+        raise PlanError(
+            words.format(format_bytes(plan.peak_bytes), format_bytes(plan.budget_bytes))
+            + f"{format_bytes(memory['process'])} of it are the "
+            f"program itself, and the largest stage is '{worst}' with "
+            f"{format_bytes(memory[worst])}. Give more with --memory, or lower volume.chunk."
+        )
+    if plan.device_peak_bytes > plan.device_budget_bytes:
+        memory = plan.device_memory
+        worst = max(memory, key=memory.__getitem__)
+        raise PlanError(
+            words.format(
+                f"{format_bytes(plan.device_peak_bytes)} of {plan.device}'s memory",
+                format_bytes(plan.device_budget_bytes),
+            )
+            + f"the largest stage is '{worst}' with {format_bytes(memory[worst])}. Give more with "
+            "--device-memory, or compute on the CPU with --backend numpy."
+        )
+
+
+def make_reconstructor(
+    job: Job, axis: float, size: int | None = None, *, xp: ModuleType = np
+) -> Reconstructor:
     """The engine of a job for one rotation axis, with slices of ``size`` if it is given."""
     settings = job.config.reconstruction
     return Reconstructor(
@@ -226,6 +327,7 @@ def make_reconstructor(job: Job, axis: float, size: int | None = None) -> Recons
         acquisition=job.info.acquisition,
         padding=settings.padding,
         size=size,
+        xp=xp,
     )
 
 

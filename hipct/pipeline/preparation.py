@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from types import ModuleType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hipct.acquisition.scan import Scan
+from hipct.core.arrays import Array
+from hipct.core.device import HOST, Device
 from hipct.core.errors import InputError
-from hipct.core.threads import parallel_for
 from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import UnsharpMask, unsharp
 from hipct.pipeline.job import Job, uses_flats
@@ -17,7 +17,7 @@ from hipct.pipeline.report import StageClock
 from hipct.preparation.air import air_normalise
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.flat import FlatField
-from hipct.preparation.linearise import line_integral
+from hipct.preparation.linearise import sinograms
 from hipct.preparation.zingers import remove_zingers
 
 
@@ -39,6 +39,8 @@ class TilePreparation:
         Receives the times.
     counts : PixelCounts
         Receives the repaired pixels, of the wanted rows and their halo.
+    device : Device
+        Where it is computed.
     """
 
     def __init__(
@@ -50,80 +52,90 @@ class TilePreparation:
         counts: PixelCounts,
         *,
         tile: range | None = None,
+        device: Device = HOST,
     ) -> None:
         self._scan, self._job, self._clock, self._counts = scan, job, clock, counts
+        self._device = device
         tile = rows if tile is None else tile
         first = max(0, tile.start - job.halo)
         last = min(job.info.rows, tile.stop + job.halo)
         self._read_rows = slice(first, last)
         self._keep = slice(rows.start - first, rows.stop - first)
         self._flat = self._references()
-        self._mask = self._unsharp_mask()
-        self._phase = self._phase_filter(last - first)
+        self._mask = unsharp_mask(job)
+        self._phase = phase_filter(job, last - first, self._mask, device.xp)
 
-    def read(self, angles: slice) -> NDArray[np.generic]:
-        """Raw frames of the rows and their halo, (angles, rows, columns)."""
-        info = self._job.info
-        count = angles.stop - angles.start
+    def read(self, angles: slice) -> Array:
+        """Raw frames of the rows and their halo, (angles, rows, columns), on the device."""
+        info, device = self._job.info, self._device
         rows = self._read_rows.stop - self._read_rows.start
-        size = count * rows * info.columns * info.dtype.itemsize
-        with self._clock.stage("read", size):
-            return self._scan.read_projections(angles, self._read_rows)
+        raw = device.host_array((angles.stop - angles.start, rows, info.columns), info.dtype)
+        with self._clock.stage("read", raw.nbytes):
+            self._scan.read_projections(angles, self._read_rows, raw)
+        if not device.on_gpu:
+            return raw
+        with self._clock.stage("to device", raw.nbytes), device.lane("read"):
+            return device.upload(raw)
 
-    def line_integrals(
-        self, raw: NDArray[np.generic], angles: slice, out: NDArray[np.float32]
-    ) -> None:
-        """Fill ``out`` (rows, angles, columns) with the line integrals of the wanted rows."""
+    def line_integrals(self, raw: Array, angles: slice, out: Array, first: int = 0) -> None:
+        """Put the line integrals of the wanted rows into ``out`` (rows, angles, columns).
+
+        Parameters
+        ----------
+        raw : array, shape (angles, rows, columns)
+            What :meth:`read` gave for some angles, or a part of it.
+        angles : slice
+            Which projections of the scan these are.
+        out : array, shape (wanted rows, some angles, columns), float32
+        first : int
+            Index in ``out`` of the first of these angles.
+        """
+        counts = PixelCounts()
+        self._fill(raw, angles, out, first, counts)
+        # Only now: where memory runs out on the way, the same angles are done again.
+        self._counts.merge(counts)
+
+    def _fill(self, raw: Array, angles: slice, out: Array, first: int, counts: PixelCounts) -> None:
         job, clock = self._job, self._clock
         with clock.stage("flat", raw.nbytes):
-            transmission = self._transmission(raw, angles)
+            transmission = self._transmission(raw, angles, counts)
             if job.config.repair.zinger_threshold > 0:
                 transmission = remove_zingers(
                     transmission,
                     job.config.repair.zinger_threshold,
-                    counts=self._counts,
+                    counts=counts,
                     counted_rows=self._keep,
                 )
         if self._phase is not None or self._mask is not None:
             with clock.stage("phase", transmission.nbytes):
                 transmission = self._retrieved(transmission)
+        with clock.stage("log", transmission.nbytes):
+            sinograms(transmission, out, first, rows=self._keep, counts=counts)
 
-        def work(start: int, stop: int) -> None:
-            # Frame by frame: logarithm and transposition meet a warm cache.
-            for angle in range(start, stop):
-                frame = transmission[angle, self._keep]
-                out[:, angle] = line_integral(frame, counts=self._counts, out=frame)
-
-        with clock.stage("log", out.nbytes):
-            parallel_for(work, len(transmission))
-
-    def _retrieved(self, transmission: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _retrieved(self, transmission: Array) -> Array:
         """Phase retrieval, with the unsharp mask in the same pass, or that mask alone."""
         if self._phase is not None:
-            return cast(NDArray[np.float32], self._phase.apply(transmission, out=transmission))
+            return self._phase.apply(transmission, out=transmission)
         assert self._mask is not None
         mask = self._mask
-        sharpened = unsharp(
+        return unsharp(
             transmission, sigma_px=mask.sigma_px, strength=mask.strength, method=mask.method
         )
-        return cast(NDArray[np.float32], sharpened)
 
-    def _transmission(self, raw: NDArray[np.generic], angles: slice) -> NDArray[np.float32]:
-        info, config = self._job.info, self._job.config
-        frames = np.exp(-raw.astype(np.float32)) if info.kind == "line_integral" else raw
+    def _transmission(self, raw: Array, angles: slice, counts: PixelCounts) -> Array:
+        info, config, xp = self._job.info, self._job.config, self._device.xp
+        frames = xp.exp(-raw.astype(np.float32)) if info.kind == "line_integral" else raw
         transmission = self._flat.apply(
             frames,
             projection_index=info.projection_index[angles],
             current=None if self._job.current is None else self._job.current[angles],
-            counts=self._counts,
+            counts=counts,
             counted_rows=self._keep,
         )
         if config.flat.air_columns:
             columns = config.flat.air_columns
-            transmission = air_normalise(
-                transmission, left=columns, right=columns, counts=self._counts
-            )
-        return cast(NDArray[np.float32], transmission)
+            transmission = air_normalise(transmission, left=columns, right=columns, counts=counts)
+        return transmission
 
     def _references(self) -> FlatField:
         """References of the rows, or ones where the frames are normalised already."""
@@ -131,7 +143,7 @@ class TilePreparation:
         info = job.info
         if not uses_flats(info, job.config):
             return FlatField.without_flats(
-                self._read_rows.stop - self._read_rows.start, info.columns
+                self._read_rows.stop - self._read_rows.start, info.columns, xp=self._device.xp
             )
         if info.flats == 0:
             raise InputError(
@@ -143,37 +155,44 @@ class TilePreparation:
             darks = scan.read_darks(self._read_rows)
         with self._clock.stage("flat", flats.nbytes + darks.nbytes):
             return FlatField.from_frames(
-                flats,
-                darks,
+                self._device.upload(flats),
+                self._device.upload(darks),
                 flat_index=info.flat_index,
                 flat_current=job.flat_current,
                 dead_share=job.config.repair.dead_pixel_threshold,
             )
 
-    def _unsharp_mask(self) -> UnsharpMask | None:
-        settings = self._job.config.unsharp
-        if settings.method == "none":
-            return None
-        return UnsharpMask(
-            sigma_px=settings.sigma_px, strength=settings.strength, method=settings.method
-        )
 
-    def _phase_filter(self, rows: int) -> PaganinFilter | None:
-        job, settings = self._job, self._job.config.phase
-        if settings.method == "none":
-            return None
-        physics = job.physics()
-        return PaganinFilter(
-            rows,
-            job.info.columns,
-            method=settings.method,
-            padding=settings.padding,
-            unsharp=self._mask,
-            pixel_size_um=physics.pixel_size_um,
-            distance_m=physics.distance_m,
-            energy_kev=physics.energy_kev,
-            delta_beta=physics.delta_beta,
-        )
+def unsharp_mask(job: Job) -> UnsharpMask | None:
+    """The unsharp mask of a job, if it has one."""
+    settings = job.config.unsharp
+    if settings.method == "none":
+        return None
+    return UnsharpMask(
+        sigma_px=settings.sigma_px, strength=settings.strength, method=settings.method
+    )
+
+
+def phase_filter(
+    job: Job, rows: int, mask: UnsharpMask | None, xp: ModuleType
+) -> PaganinFilter | None:
+    """The phase filter of a job for tiles of some rows, if it has one."""
+    settings = job.config.phase
+    if settings.method == "none":
+        return None
+    physics = job.physics()
+    return PaganinFilter(
+        rows,
+        job.info.columns,
+        method=settings.method,
+        padding=settings.padding,
+        unsharp=mask,
+        pixel_size_um=physics.pixel_size_um,
+        distance_m=physics.distance_m,
+        energy_kev=physics.energy_kev,
+        delta_beta=physics.delta_beta,
+        xp=xp,
+    )
 
 
 def angle_blocks(projections: int, block: int) -> list[slice]:

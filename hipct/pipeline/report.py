@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import psutil
 
 STAGES = (
     "read",
+    "to device",
     "flat",
     "phase",
     "log",
@@ -20,9 +21,19 @@ STAGES = (
     "rings",
     "reconstruct",
     "quantise",
+    "from device",
     "write",
 )
 """Stages in the order of the data."""
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Busy seconds and bytes by stage, and the intervals (begin, end) in which a stage was busy."""
+
+    seconds: dict[str, float]
+    bytes: dict[str, int]
+    intervals: list[tuple[float, float]]
 
 
 class StageClock:
@@ -48,8 +59,23 @@ class StageClock:
                 self._bytes[name] = self._bytes.get(name, 0) + size
                 self._intervals.append((begin, end))
 
-    def report(self, *, voxels: int, peak_bytes: int) -> RunReport:
-        """Table of everything timed so far."""
+    def merge(self, other: Busy) -> None:
+        """Add the times of another process of this machine, whose clock is the same."""
+        with self._lock:
+            for name, seconds in other.seconds.items():
+                self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+                self._bytes[name] = self._bytes.get(name, 0) + other.bytes[name]
+            self._intervals += other.intervals
+
+    def busy(self) -> Busy:
+        """Everything timed so far, to be merged elsewhere."""
+        with self._lock:
+            return Busy(dict(self._seconds), dict(self._bytes), list(self._intervals))
+
+    def report(
+        self, *, voxels: int, peak_bytes: int, device: str = "CPU", device_peak_bytes: int = 0
+    ) -> RunReport:
+        """Table of everything timed so far, and the memory that it took."""
         wall = time.perf_counter() - self.started
         with self._lock:
             stages = {
@@ -58,7 +84,9 @@ class StageClock:
                 if name in self._seconds
             }
             idle = wall - _covered(self._intervals)
-        return RunReport(wall, max(idle, 0.0), stages, voxels, peak_bytes)
+        return RunReport(
+            wall, max(idle, 0.0), stages, voxels, peak_bytes, device, device_peak_bytes
+        )
 
 
 @dataclass(frozen=True)
@@ -85,6 +113,10 @@ class RunReport:
         Voxels of level 0 that this run reconstructed.
     peak_bytes : int
         Largest resident memory seen during the run.
+    device : str
+        What it was computed on.
+    device_peak_bytes : int
+        Most memory that arrays and work spaces took on a GPU; 0 on the CPU.
     """
 
     wall_s: float
@@ -92,6 +124,8 @@ class RunReport:
     stages: dict[str, StageTime]
     voxels: int
     peak_bytes: int
+    device: str = "CPU"
+    device_peak_bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -99,6 +133,8 @@ class RunReport:
             "wall_s": round(self.wall_s, 3),
             "other_s": round(self.other_s, 3),
             "peak_bytes": self.peak_bytes,
+            "device": self.device,
+            "device_peak_bytes": self.device_peak_bytes,
             "voxels": self.voxels,
             "voxels_per_s": round(self.voxels / self.wall_s) if self.wall_s else 0,
             "stages": {
@@ -125,11 +161,15 @@ class RunReport:
             f"peak memory {self.peak_bytes / 1e9:.2f} GB; stages overlap, "
             "so their sum may exceed the wall time"
         )
+        if self.device_peak_bytes:
+            lines.append(
+                f"{'device':<12}{self.device}, peak memory {self.device_peak_bytes / 1e9:.2f} GB"
+            )
         return "\n".join(lines)
 
 
 class MemoryWatch:
-    """Samples the resident memory of this process while it is entered."""
+    """Samples the resident memory of this process and its children while it is entered."""
 
     def __init__(self, interval_s: float = 0.02) -> None:
         self.peak_bytes = 0
@@ -148,9 +188,17 @@ class MemoryWatch:
     def _sample(self) -> None:
         process = psutil.Process()
         while True:
-            self.peak_bytes = max(self.peak_bytes, process.memory_info().rss)
+            self.peak_bytes = max(self.peak_bytes, _resident(process))
             if self._stop.wait(self._interval):
                 return
+
+
+def _resident(process: psutil.Process) -> int:
+    total = int(process.memory_info().rss)
+    for child in process.children(recursive=True):
+        with suppress(psutil.Error):  # it may have ended meanwhile
+            total += int(child.memory_info().rss)
+    return total
 
 
 def _covered(intervals: list[tuple[float, float]]) -> float:

@@ -9,14 +9,16 @@ from typing import Any
 
 from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
-from hipct.core.errors import InputError, OutputError
+from hipct.core.device import Device
+from hipct.core.errors import DeviceError, InputError, OutputError
 from hipct.core.files import free_bytes, write_json
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count, thread_count
-from hipct.pipeline.backend import check_backend
+from hipct.pipeline.backend import run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Files
 from hipct.pipeline.estimates import estimate_axis, estimate_window
+from hipct.pipeline.gpus import gpus_to_use, run_on_gpus
 from hipct.pipeline.job import Job, resolve
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.plan import Plan, make_reconstructor, plan_job
@@ -108,18 +110,20 @@ def reconstruct(
             )
     config = config or Config()
     out = Path(out)
-    check_backend(config.compute.backend)
+    observer = observer or Silent()
     refuse_other_than_volume(out, overwrite)
     job = resolve(scan, config)
+    device = run_device(config, observer)
     ledger = Ledger(out.with_name(out.name + ".run"))
     threads_before = thread_count()
     if config.compute.threads is not None:
         set_thread_count(config.compute.threads)
     try:
-        parameters = job.parameters(scan) | {"hipct": package_version("hipct")}
-        ledger.open(parameters, restart=restart)
+        # GPU and CPU round differently: one volume is made by one of them.
+        made_by = {"hipct": package_version("hipct"), "backend": device.xp.__name__}
+        ledger.open(job.parameters(scan) | made_by, restart=restart)
         with MemoryWatch() as memory:
-            run = _Run(scan, job, out, ledger, observer or Silent())
+            run = _Run(scan, job, out, ledger, observer, device=device)
             run.stream()
             return run.deliver(memory.peak_bytes, overwrite)
     except InputError:
@@ -127,6 +131,14 @@ def reconstruct(
         if not ledger.has_layers():
             ledger.remove()
         raise
+    except MemoryError as error:
+        if not device.on_gpu:
+            raise
+        raise DeviceError(
+            f"{device.name} ran out of memory ({error}); give the run less to plan with, by a "
+            "smaller --device-memory (compute.device_memory), and repeat the command: it goes on "
+            "where it stood."
+        ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -143,27 +155,39 @@ def reconstruct(
 class _Run:
     """One process's work on a run: estimates, then the stream, then delivery."""
 
-    def __init__(self, scan: Scan, job: Job, out: Path, ledger: Ledger, observer: Observer) -> None:
+    def __init__(
+        self,
+        scan: Scan,
+        job: Job,
+        out: Path,
+        ledger: Ledger,
+        observer: Observer,
+        *,
+        device: Device,
+    ) -> None:
         self._scan, self._job, self._out = scan, job, out
-        self._ledger, self._observer = ledger, observer
+        self._ledger, self._observer, self._device = ledger, observer, device
         self._clock = StageClock()
-        self._voxels = 0
+        self._voxels = self._gpu_peak = 0
         for note in job.notes:
             observer.say(note)
         self._axis = self._find_axis()
         self._scratch = Path(job.config.compute.scratch or ledger.scratch)
         begun = ledger.state().get("files")
+        self._gpus = gpus_to_use(device, job.config.compute.gpus, observer)
         plan = plan_job(
             job,
             self._axis["value"],
             scan,
             files=Files(*begun) if begun else None,
             scratch_free=free_bytes(self._scratch),
+            device=device,
+            processes=self._gpus,
         )
         ledger.remember(files=list(plan.cut.files))
-        self._chain = SlabChain(
-            job, make_reconstructor(job, self._axis["value"]), self._axis["value"], self._clock
-        )
+        axis = self._axis["value"]
+        engine = make_reconstructor(job, axis, xp=device.xp)
+        self._chain = SlabChain(job, engine, axis, self._clock)
         self._window = self._find_window(plan)
         self._plan = replace(
             plan, spec=replace(plan.spec, window=self._window, name=_stem(self._out))
@@ -175,6 +199,19 @@ class _Run:
         ledger, spec = self._ledger, self._plan.spec
         if not ledger.volume.exists():
             create_pyramid(ledger.volume, spec, self._provenance)
+        if self._gpus > 1:
+            # The workers need the memory that the estimates have taken on the first GPU.
+            self._device.give_back()
+            self._voxels, self._gpu_peak = run_on_gpus(
+                self._scan,
+                self._plan,
+                self._window,
+                ledger,
+                self._scratch,
+                gpus=self._gpus,
+                clock=self._clock,
+                observer=self._observer,
+            )
         stream = Stream(
             self._scan,
             self._plan,
@@ -183,15 +220,22 @@ class _Run:
             self._clock,
             self._observer,
             self._scratch,
+            self._device,
         )
-        self._voxels = stream.run()
+        self._voxels += stream.run()
         self._provenance |= {"counts": counts(ledger, self._plan)}
         write_metadata(ledger.volume, spec, self._provenance)
 
     def deliver(self, peak_bytes: int, overwrite: bool) -> RunResult:
         """Give the whole volume its name, with a picture and the report beside it."""
         out, stem = self._out, _stem(self._out)
-        report = self._clock.report(voxels=self._voxels, peak_bytes=peak_bytes)
+        device = self._device.name
+        report = self._clock.report(
+            voxels=self._voxels,
+            peak_bytes=peak_bytes,
+            device=device if self._gpus == 1 else f"{self._gpus} x {device}",
+            device_peak_bytes=max(self._device.peak_bytes, self._gpu_peak),
+        )
         preview = out.with_name(f"{stem}.preview.png")
         report_path = out.with_name(f"{stem}.report.json")
         # The volume gets its name last: what fails before can be done again.
@@ -218,7 +262,7 @@ class _Run:
         if known is None and job.config.axis.value is not None:
             known = {"value": job.config.axis.value, "method": "given", "confidence": 1.0}
         elif known is None:
-            estimate = estimate_axis(self._scan, job, self._clock, observer)
+            estimate = estimate_axis(self._scan, job, self._clock, observer, device=self._device)
             known = {
                 "value": float(estimate.value),
                 "method": estimate.method,
@@ -245,7 +289,9 @@ class _Run:
         given = self._job.config.volume.window or self._ledger.state().get("window")
         if given is not None:
             return Window(*given)
-        window = estimate_window(self._scan, plan, self._chain, self._clock, self._observer)
+        window = estimate_window(
+            self._scan, plan, self._chain, self._clock, self._observer, device=self._device
+        )
         self._ledger.remember(window=[window.low, window.high])
         self._observer.say(
             f"The 16-bit window is {window.low:.4g} to {window.high:.4g} {self._job.unit}."

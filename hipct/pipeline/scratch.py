@@ -1,4 +1,4 @@
-"""Buffers between two stages: in memory where they fit, else in a scratch file.
+"""Buffers between two stages: on the device or in memory where they fit, else in a scratch file.
 
 A file is written and read by ``pwrite`` and ``preadv``, never mapped: mapped pages would count
 as the process's own memory, which is exactly what staging is there to avoid.
@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from hipct.core.arrays import Array
+from hipct.core.device import HOST, Device
 from hipct.core.errors import OutputError
 
 
@@ -30,43 +32,67 @@ class Buffer:
         Type of its values.
     path : Path, optional
         Scratch file; without one the buffer lives in memory.
+    device : Device
+        Where the blocks that are written live, and the buffer itself if ``on_device``.
+    on_device : bool
+        Keep the buffer on the device.
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], dtype: DTypeLike, path: Path | None = None
+        self,
+        shape: tuple[int, int, int],
+        dtype: DTypeLike,
+        path: Path | None = None,
+        *,
+        device: Device = HOST,
+        on_device: bool = False,
     ) -> None:
         self.shape, self.dtype, self.path = shape, np.dtype(dtype), path
-        self._array: NDArray[Any] | None = None
+        self._device = device
+        self._array: Array | None = None
         self._file = -1
+        # Whether blocks can be written where they belong, without a copy.
+        self._open = path is None and (on_device or not device.on_gpu)
         if path is None:
-            self._array = np.empty(shape, dtype)
+            self._array = (
+                device.xp.empty(shape, dtype) if on_device else device.host_array(shape, dtype)
+            )
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         # Nobody else needs the name, and without it a kill leaves no file behind.
         path.unlink()
 
-    def write(self, first: int, block: NDArray[Any]) -> None:
+    def write(self, first: int, block: Array) -> None:
         """Write ``block`` from index ``first`` of the first axis on; it spans the other axes."""
         if self._array is not None:
-            self._array[first : first + len(block)] = block
+            self._device.download(block, self._array[first : first + len(block)])
         else:
-            block = np.ascontiguousarray(block, dtype=self.dtype)
+            block = np.ascontiguousarray(self._device.download(block), dtype=self.dtype)
             self._pwrite(self._offset(first, 0), block)
 
     @contextmanager
-    def filling(self, columns: slice) -> Iterator[NDArray[Any]]:
-        """An array for the range ``columns`` of the second axis, kept when the block ends."""
-        if self._array is not None:
-            yield self._array[:, columns]
-            return
-        block = np.empty((self.shape[0], columns.stop - columns.start, self.shape[2]), self.dtype)
-        yield block
-        for first, part in enumerate(block):
-            self._pwrite(self._offset(first, columns.start), part)
+    def filling(self, columns: slice) -> Iterator[tuple[Array, int]]:
+        """Where to put the range ``columns`` of the second axis, kept when the block ends.
 
-    def read(self, first: int, last: int) -> NDArray[Any]:
-        """Rows ``first .. last`` of the first axis (a view where the buffer is in memory)."""
+        Yields an array of the device and the index along its second axis where the range begins.
+        """
+        if self._open:
+            yield self._array, columns.start
+            return
+        count = columns.stop - columns.start
+        block = self._device.xp.empty((self.shape[0], count, self.shape[2]), self.dtype)
+        yield block, 0
+        for first in range(self.shape[0]):
+            if self._array is not None:
+                self._device.download(block[first], self._array[first, columns])
+            else:
+                self._pwrite(
+                    self._offset(first, columns.start), self._device.download(block[first])
+                )
+
+    def read(self, first: int, last: int) -> Array:
+        """Rows ``first .. last`` of the first axis (a view where the buffer is not a file)."""
         if self._array is not None:
             return self._array[first:last]
         block = np.empty((last - first, *self.shape[1:]), self.dtype)
@@ -76,7 +102,8 @@ class Buffer:
     def band(self, rows: slice) -> NDArray[Any]:
         """Range ``rows`` of the second axis, over the whole first and last axis."""
         if self._array is not None:
-            return self._array[:, rows]
+            part: NDArray[Any] = self._array[:, rows]
+            return part
         block = np.empty((self.shape[0], rows.stop - rows.start, self.shape[2]), self.dtype)
         for first in range(self.shape[0]):
             self._pread(self._offset(first, rows.start), block[first])

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-from numpy.typing import NDArray
-
+from hipct.core.arrays import Array
 from hipct.pipeline.job import Job
 from hipct.pipeline.report import StageClock
 from hipct.preparation.rings import remove_rings
@@ -41,57 +37,37 @@ class SlabChain:
     ) -> None:
         self._job, self._reconstructor, self._clock = job, reconstructor, clock
         self._axis, self._window = axis, window
-        self._radius_px = measured_radius(job, axis)
+        #: Radius of the disc outside of which voxels are stored as 0; None: nowhere.
+        self.radius_px = measured_radius(job, axis) if job.config.reconstruction.circle else None
 
     def with_window(self, window: Window) -> SlabChain:
         """The same chain, able to make 16-bit slices."""
         return SlabChain(self._job, self._reconstructor, self._axis, self._clock, window)
 
-    def slices(self, lines: NDArray[np.float32]) -> NDArray[np.float32]:
+    def slices(self, lines: Array) -> Array:
         """Slices (slices, n, n) of line integrals (slices, angles, columns)."""
         config = self._job.config
         if config.rings.method != "none":
             with self._clock.stage("rings", lines.nbytes):
                 lines = self._without_rings(lines)
         with self._clock.stage("reconstruct", lines.nbytes):
-            slices: NDArray[np.float32] = self._reconstructor.reconstruct(lines)
-            if config.reconstruction.circle:
-                mask_outside(slices, self._radius_px)
-        return slices
+            return self._reconstructor.reconstruct(lines)
 
-    def grey(self, lines: NDArray[np.float32], counts: ClipCounts) -> NDArray[np.uint16]:
-        """16-bit slices (slices, n, n) of line integrals (slices, angles, columns)."""
+    def grey(self, lines: Array, counts: ClipCounts, out: Array) -> None:
+        """Fill ``out`` (slices, n, n) with 16-bit slices of ``lines`` (slices, angles, columns)."""
         assert self._window is not None
         slices = self.slices(lines)
         with self._clock.stage("quantise", slices.nbytes):
-            grey: NDArray[np.uint16] = quantise(slices, self._window, counts=counts)
-            return grey
+            quantise(slices, self._window, out=out, counts=counts, radius_px=self.radius_px)
 
-    def _without_rings(self, lines: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _without_rings(self, lines: Array) -> Array:
         rings = self._job.config.rings
-        clean: NDArray[np.float32]
         if rings.method == "sorting":
-            clean = remove_rings(lines, method="sorting", size_px=rings.size_px)
-        else:
-            clean = remove_rings(lines, method="wavelet", levels=rings.levels, sigma=rings.sigma)
-        return clean
+            return remove_rings(lines, method="sorting", size_px=rings.size_px)
+        return remove_rings(lines, method="wavelet", levels=rings.levels, sigma=rings.sigma)
 
 
 def measured_radius(job: Job, axis: float) -> float:
     """Radius in pixels of the disc that every pair of opposite views has seen."""
     sides = axis, job.info.columns - 1 - axis
     return (max(sides) if job.half else min(sides)) + 0.5
-
-
-def mask_outside(slices: NDArray[np.float32], radius_px: float) -> None:
-    """Set voxels outside of a centred disc to NaN, which is stored as 0, in place."""
-    side = slices.shape[-1]
-    centre = (side - 1) / 2
-    for y in range(side):
-        reach = radius_px**2 - (y - centre) ** 2
-        if reach <= 0:
-            slices[:, y] = np.nan
-            continue
-        half = math.sqrt(reach)
-        slices[:, y, : max(0, math.ceil(centre - half))] = np.nan
-        slices[:, y, math.floor(centre + half) + 1 :] = np.nan

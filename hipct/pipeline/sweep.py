@@ -16,6 +16,7 @@ from hipct.core.errors import InputError, MissingMetadata, OutputError
 from hipct.core.files import free_bytes, refuse_existing
 from hipct.core.memory import format_bytes
 from hipct.core.progress import Observer, Silent
+from hipct.pipeline.backend import run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.estimates import SCOUT_HALO_ACCURACY, estimate_axis, prepared_rows
 from hipct.pipeline.job import Job, resolve
@@ -24,6 +25,7 @@ from hipct.pipeline.report import StageClock
 from hipct.pipeline.slabs import SlabChain
 from hipct.reconstruction.axis import AxisEstimate
 from hipct.volume.pictures import contact_sheet, write_png
+from hipct.volume.window import circle
 
 LARGEST_STACK = 4_000_000_000
 """ImageJ reads no larger plain TIFF."""
@@ -45,7 +47,8 @@ def find_scan_axis(
     """
     observer = observer or Silent()
     job = _resolve(scan, config or Config(), observer)
-    return estimate_axis(scan, job, StageClock(), observer)
+    device = run_device(job.config, observer)
+    return estimate_axis(scan, job, StageClock(), observer, device=device)
 
 
 @dataclass(frozen=True)
@@ -122,15 +125,20 @@ def sweep_axis(
             f"ImageJ cannot read; give at most {LARGEST_STACK // (4 * size * size)} axis values."
         )
     clock = StageClock()
-    lines = prepared_rows(scan, job.with_halo(SCOUT_HALO_ACCURACY), range(row, row + 1), clock)
+    device = run_device(job.config, observer)
+    scouting = job.with_halo(SCOUT_HALO_ACCURACY)
+    lines = prepared_rows(scan, scouting, range(row, row + 1), clock, device=device)
     small: list[NDArray[np.float32]] = []
     observer.start("sweep", len(values))
 
     def pages() -> Iterator[NDArray[np.float32]]:
         for value in values:
-            engine = make_reconstructor(job, value, size)
-            page = SlabChain(job, engine, value, clock).slices(lines)[0]
-            page = np.nan_to_num(page, copy=False)
+            engine = make_reconstructor(job, value, size, xp=device.xp)
+            chain = SlabChain(job, engine, value, clock)
+            with device.lane("reconstruct"):
+                page = device.download(chain.slices(lines)[0])
+            if chain.radius_px is not None:
+                page = page * circle(size, size, chain.radius_px)
             small.append(_thumbnail(page))
             observer.advance("sweep")
             yield page

@@ -14,8 +14,8 @@ def test_blocks_written_in_any_order_are_read_as_one(tmp_path, staged):
     whole = rng.normal(size=(7, 11, 5)).astype(np.float32)
     buffer = Buffer(whole.shape, np.float32, tmp_path / "s" / "b" if staged else None)
     for first, last in ((6, 11), (0, 4), (4, 6)):
-        with buffer.filling(slice(first, last)) as block:
-            block[...] = whole[:, first:last]
+        with buffer.filling(slice(first, last)) as (block, place):
+            block[:, place : place + last - first] = whole[:, first:last]
     np.testing.assert_array_equal(buffer.read(0, 7), whole)
     np.testing.assert_array_equal(buffer.read(2, 5), whole[2:5])
     np.testing.assert_array_equal(buffer.band(slice(3, 8)), whole[:, 3:8])
