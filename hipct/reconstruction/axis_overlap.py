@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Float = NDArray[np.float64]
 
@@ -135,6 +134,8 @@ def refine_axis(lines: Float, opposites: Float, start: float) -> tuple[float, fl
         few lengths of the noise's correlation wide (after phase retrieval), of which the columns
         alone cannot tell. Lines of one view should follow each other.
     """
+    from scipy import ndimage
+
     best = (start, np.inf)
     for sigma in _SMOOTHING_PX:
         smooth = [ndimage.gaussian_filter1d(stack, sigma, axis=1) for stack in (lines, opposites)]
@@ -147,6 +148,8 @@ def refine_axis(lines: Float, opposites: Float, start: float) -> tuple[float, fl
 def _gauss_newton(
     lines: Float, opposites: Float, value: float, sigma: float
 ) -> tuple[float, float]:
+    from scipy import ndimage
+
     columns = lines.shape[1]
     spline = ndimage.spline_filter1d(opposites, order=3, axis=1, mode="mirror")
     slope = (np.roll(lines, -1, axis=1) - np.roll(lines, 1, axis=1)) / 2
@@ -214,6 +217,8 @@ def _mirror(spline: Float, value: float, columns: NDArray[np.intp]) -> tuple[Flo
 
 def _evidence(first: Float, second: Float, noise: Float) -> Float:
     """Log-likelihood ratios summed along the antidiagonals i + j of all pairs of columns."""
+    from scipy import ndimage
+
     count, columns = first.shape
     one, two = (stack.astype(np.float32) for stack in (first, second))
     # Few lines tell the power of a column badly: its neighbours have about the same.
@@ -239,6 +244,8 @@ def _evidence(first: Float, second: Float, noise: Float) -> Float:
 
 
 def _band(lines: Float) -> Float:
+    from scipy import ndimage
+
     result: Float = ndimage.gaussian_filter1d(
         lines, _COARSE_SIGMA_PX, axis=1, order=1, truncate=_EDGE_SIGMAS
     )

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Float = NDArray[np.float64]
 
@@ -126,6 +125,8 @@ def static_stripes(projections: NDArray[Any]) -> Float:
 
     Over less than 360 degrees it holds fine parts of the object too.
     """
+    from scipy import ndimage
+
     mean = projections.mean(axis=0, dtype=np.float64)
     smooth = ndimage.gaussian_filter1d(mean, _STRIPE_SIGMA_PX, axis=-1, mode="nearest")
     fine: Float = mean - smooth

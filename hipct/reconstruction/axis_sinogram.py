@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from hipct.reconstruction.axis_pair import typical_step
@@ -131,6 +130,8 @@ def wedge_minimum(
     WedgeMinimum or None
         None if nothing lies outside of the wedge.
     """
+    import scipy.fft
+
     angles, columns = len(turn.share) // turn.bundle, projections.shape[2]
     reach = min(start, columns - 1 - start)
     distance = np.abs(np.arange(columns) - start) / max(reach, 1)
