@@ -14,7 +14,7 @@ from hipct.core.threads import parallel_for, thread_count
 from hipct.phase.extent import Padding, check_padding, extend, plan_extent
 from hipct.phase.halo import exponential_reach, step_reach
 from hipct.phase.kernel import Method, check_method, kernel_length_px
-from hipct.phase.paganin_cuda import filter_images, kernel_factors, work_bytes
+from hipct.phase.paganin_cuda import CosineProduct
 from hipct.phase.response import axis_factors, response_table
 from hipct.phase.unsharp import UnsharpMask
 
@@ -118,17 +118,17 @@ class PaganinFilter:
             )
             for size in self.shape
         )
-        row_factors, column_factors = (
-            axis_factors(extent.total, length, method, unsharp)
-            for extent in (self._rows, self._columns)
+        factors = (
+            axis_factors(self._rows.total, length, method, unsharp),
+            axis_factors(self._columns.total, length, method, unsharp),
         )
-        self._level = unsharp.level if unsharp else 1.0
-        self._by_kernels = xp is not np and self.dtype == np.float32
-        if self._by_kernels:
-            self._factors = kernel_factors(xp, row_factors, column_factors)
+        self._product: CosineProduct | None = None
+        if xp is not np and self.dtype == np.float32:
+            level = unsharp.level if unsharp else 1.0
+            extents = self._rows, self._columns
+            self._product = CosineProduct(xp, extents, factors, level=level, padding=padding)
         else:
-            table = response_table(row_factors, column_factors, unsharp)
-            self._response = xp.asarray(table, dtype=self.dtype)
+            self._response = xp.asarray(response_table(*factors, unsharp), dtype=self.dtype)
 
     def apply(self, block: Array, out: Array | None = None) -> Array:
         """Retrieve a block of transmission images.
@@ -167,8 +167,8 @@ class PaganinFilter:
             raise InputError(
                 f"out is {out.dtype} {out.shape}; it has to be {self.dtype} {block.shape}."
             )
-        if self._by_kernels:
-            self._filter_by_kernels(block, out)
+        if self._product:
+            _refuse(np.flatnonzero(~np.isfinite(self._product.apply(block, out))))
         elif self._xp is not np:
             self._filter(block, out, {})
         elif len(block) >= thread_count():
@@ -181,24 +181,12 @@ class PaganinFilter:
         """Peak bytes of a call on ``angles`` images: filter, result, work space of each thread."""
         itemsize = self.dtype.itemsize
         result = angles * self.shape[0] * self.shape[1] * itemsize
-        if self._by_kernels:
-            return result + work_bytes(self._rows.total, self._columns.total)
+        if self._product:
+            return result + self._product.work_bytes()
         padded = self._rows.total * self._columns.total * itemsize
         if self._xp is not np:
             return padded + result + _DEVICE_COPIES * padded * angles
         return padded + result + 3 * padded * min(angles, thread_count())
-
-    def _filter_by_kernels(self, block: Array, out: Array) -> None:
-        sums = filter_images(
-            block,
-            out,
-            self._factors,
-            self._level,
-            rows=self._rows,
-            columns=self._columns,
-            padding=self._padding,
-        )
-        _refuse(np.flatnonzero(~np.isfinite(sums)))
 
     def _filter_range(
         self, block: Array, out: Array, start: int, stop: int, workers: int = 1
