@@ -12,9 +12,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from hipct.core.errors import InputError
 from hipct.core.threads import set_thread_count
+from hipct.volume import disc
 from hipct.volume import quantise as module
 from hipct.volume.quantise import ClipCounts, Window, quantise, window_from_samples
-from hipct.volume.window import GreyHistogram, circle, window_from_histogram
+from hipct.volume.window import GreyHistogram, _edges, circle, window_from_histogram
 
 
 def test_every_grey_value_comes_back() -> None:
@@ -65,6 +66,84 @@ def test_array_code_equals_the_accelerator(values: np.ndarray, low: float, width
     counts = ClipCounts()
     np.testing.assert_array_equal(quantise(values, window, counts=counts), plain)
     assert (counts.below, counts.above, counts.nan) == numbers
+
+
+SHAPES = [(1, 1, 1), (3, 5, 7), (2, 16, 17), (2, 1, 4, 9), (1, 3, 2500), (2, 1, 4097), (0, 3, 3)]
+RADII = [None, 0.0, 0.5, 2.0, 7.3, 1e9]
+
+
+def noise(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    """Values inside and outside of a window, with some that are no numbers."""
+    rng = np.random.default_rng()
+    values = rng.normal(size=shape)
+    special = rng.random(shape) < 0.1
+    values[special] = rng.choice([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, -1e30], special.sum())
+    return values.astype(dtype)
+
+
+def within(shape: tuple[int, ...], radius: float | None) -> np.ndarray:
+    """Pixels of the last two axes no farther from their middle than a radius."""
+    y = np.arange(shape[-2])[:, np.newaxis] - (shape[-2] - 1) / 2
+    x = np.arange(shape[-1]) - (shape[-1] - 1) / 2
+    return np.broadcast_to(np.hypot(y, x) <= (np.inf if radius is None else radius), shape)
+
+
+@pytest.mark.parametrize("radius", RADII)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_grey_values_and_counts_are_the_same_everywhere(xp, fetch, dtype, shape, radius):
+    values, window = noise(shape, dtype), Window(-1.25, 1.5)
+    inside = within(shape, radius)
+    step = (values - dtype(window.low)) * dtype(1 / window.scale)
+    nan = ~inside | np.isnan(step)
+    grey = np.where(nan, 0, np.rint(np.clip(step, 0, 65535))).astype(np.uint16)
+    expected = {
+        "voxels": values.size,
+        "below": int((inside & (step < 0)).sum()),
+        "above": int((inside & (step > 65535)).sum()),
+        "nan": int(nan.sum()),
+    }
+    counts = ClipCounts()
+    out = xp.full(shape, 7, xp.uint16)
+    device_values = xp.asarray(values)
+    result = quantise(device_values, window, out=out, counts=counts, radius_px=radius)
+    assert result is out
+    np.testing.assert_array_equal(fetch(out), grey)
+    assert counts.as_dict() == expected
+    np.testing.assert_array_equal(fetch(device_values), values)
+
+
+@pytest.mark.parametrize("radius", RADII)
+def test_the_disc_without_numba(monkeypatch: pytest.MonkeyPatch, radius: float | None) -> None:
+    values, window = noise((3, 12, 13)), Window(-1.25, 1.5)
+    fast, plain = ClipCounts(), ClipCounts()
+    grey = quantise(values, window, counts=fast, radius_px=radius)
+    monkeypatch.setattr(module, "has_numba", lambda: False)
+    np.testing.assert_array_equal(quantise(values, window, counts=plain, radius_px=radius), grey)
+    assert fast == plain
+
+
+def test_many_values_of_any_shape(monkeypatch: pytest.MonkeyPatch, xp, fetch) -> None:
+    """Without a disc a device cuts an array into lines, whatever its shape."""
+    monkeypatch.setattr(disc, "_LINE", 4096)
+    window = Window(-1.25, 1.5)
+    for shape in ((3 * 4096 + 5,), (2 * 4096,), (7, 1000, 2), (), (4, 0)):
+        values = noise(shape)
+        result = quantise(xp.asarray(values), window)
+        assert result.shape == shape
+        np.testing.assert_array_equal(fetch(result), quantise(values, window))
+    views = xp.asarray(noise((6, 7, 8)))[::2, :, 1::3]
+    expected = quantise(np.ascontiguousarray(fetch(views)), window, radius_px=3)
+    np.testing.assert_array_equal(fetch(quantise(views, window, radius_px=3)), expected)
+
+
+def test_a_disc_needs_an_image_and_a_radius() -> None:
+    with pytest.raises(InputError, match=r"shape \(3,\); give \(..., rows, columns\)"):
+        quantise(np.zeros(3, np.float32), Window(-1.0, 1.0), radius_px=1)
+    with pytest.raises(InputError, match="radius of the disc is -1"):
+        quantise(np.zeros((3, 3), np.float32), Window(-1.0, 1.0), radius_px=-1)
+    with pytest.raises(InputError, match="A disc was asked for"):
+        GreyHistogram().add(np.zeros(3), radius_px=1)
 
 
 @settings(max_examples=100, deadline=None)
@@ -136,6 +215,49 @@ def test_histograms_merge_exactly_in_any_order() -> None:
     for part in parts[::-1]:
         merged.merge(part)
     np.testing.assert_array_equal(merged.counts, whole.counts)
+
+
+@pytest.mark.parametrize("radius", RADII)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_histogram_is_the_same_everywhere(xp, fetch, shape, radius):
+    values = noise(shape)
+    values[..., ::2] = np.random.default_rng().choice([0.0, 0.25, -3.0])
+    counted = values[within(shape, radius) & np.isfinite(values)]
+    # A bin is all the values whose bits are equal but for the last ten.
+    expected = np.unique(counted.view(np.uint32) >> 10, return_counts=True)
+    histogram = GreyHistogram()
+    for part in (values, values[:0]):
+        histogram.add(xp.asarray(part), radius_px=radius)
+    assert histogram.total == counted.size
+    filled = np.flatnonzero(histogram.counts)
+    nearest = [min(_edges(int(place)), key=abs) for place in filled]
+    found = np.array(nearest, np.float32).view(np.uint32) >> 10
+    order = np.argsort(found)
+    np.testing.assert_array_equal(found[order], expected[0])
+    np.testing.assert_array_equal(histogram.counts[filled][order], expected[1])
+
+
+def test_a_histogram_goes_on_after_it_was_read(xp):
+    first, second = noise((2, 40, 41)), np.zeros((1, 70, 5000), np.float32)
+    whole, parts, other = GreyHistogram(), GreyHistogram(), GreyHistogram()
+    for values in (first, second):
+        whole.add(values)
+    parts.add(xp.asarray(first))
+    assert parts.total == np.isfinite(first).sum()
+    parts.add(xp.asarray(second), radius_px=None)
+    np.testing.assert_array_equal(parts.counts, whole.counts)
+    other.add(xp.asarray(first))
+    other.merge(parts)
+    assert other.total == parts.total + np.isfinite(first).sum()
+    assert parts.total == whole.total
+
+
+def test_a_window_from_slices_is_the_same_everywhere(xp):
+    slices = noise((3, 31, 31))
+    for values in (slices, slices[0]):
+        for radius in (None, 4.0):
+            window = window_from_samples(xp.asarray(values), radius_px=radius)
+            assert window == window_from_samples(values, radius_px=radius)
 
 
 def test_the_window_comes_from_inside_the_circle() -> None:

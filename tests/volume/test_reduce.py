@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from hipct.core.errors import InputError
-from hipct.volume.reduce import _reduce_array, reduce_block
+from hipct.volume.reduce import _reduce_array, reduce_block, reduce_levels
 
 
 def oracle(block: np.ndarray) -> np.ndarray:
@@ -47,6 +47,44 @@ def test_array_code_equals_the_accelerator(block: np.ndarray) -> None:
     plain = _reduce_array(block)
     assert plain.dtype == block.dtype
     np.testing.assert_array_equal(plain, reduce_block(block))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 1), (1, 2, 1), (2, 2, 2), (3, 5, 7), (6, 1, 9), (1, 3, 2050), (2, 1, 4099)],
+)
+def test_equals_integer_arithmetic_everywhere(xp, fetch, shape, dtype) -> None:
+    # Few values make many ties.
+    for top in (4, np.iinfo(dtype).max):
+        block = np.random.default_rng().integers(top // 2, top, shape, dtype, endpoint=True)
+        np.testing.assert_array_equal(fetch(reduce_block(xp.asarray(block))), oracle(block))
+
+
+def test_views_on_either_side(xp, fetch) -> None:
+    noise = np.random.default_rng().integers(0, 65536, (6, 8, 20), np.uint16)
+    block, out = xp.asarray(noise), xp.zeros((3, 9, 10), xp.uint16)
+    result = reduce_block(block, out=out[:, 2:6])
+    assert result.shape == (3, 4, 10)
+    np.testing.assert_array_equal(fetch(out)[:, 2:6], oracle(noise))
+    assert not fetch(out)[:, 6:].any()
+    for part in (block[:, :, 1::2], block[1:, ::3]):
+        np.testing.assert_array_equal(fetch(reduce_block(part)), oracle(fetch(part)))
+
+
+def test_levels_of_a_slab_are_those_of_the_volume(xp, fetch) -> None:
+    """Each level comes from the rounded one below it, in slabs as in the whole."""
+    volume = np.random.default_rng().integers(0, 200, (21, 19, 17), np.uint16)
+    expected = [volume]
+    for _ in range(3):
+        expected.append(oracle(expected[-1]))
+    levels = reduce_levels(xp.asarray(volume), 3)
+    for level, exact in zip(levels, expected[1:], strict=True):
+        np.testing.assert_array_equal(fetch(level), exact)
+    slabs = [reduce_levels(xp.asarray(volume[z : z + 8]), 3) for z in range(0, 21, 8)]
+    for parts, exact in zip(zip(*slabs), expected[1:]):
+        np.testing.assert_array_equal(np.concatenate([fetch(part) for part in parts]), exact)
+    assert reduce_levels(xp.asarray(volume), 0) == []
 
 
 def test_the_mean_does_not_drift() -> None:
