@@ -1,12 +1,31 @@
-"""Fixtures that every room shares."""
+"""Fixtures that every room shares.
+
+``xp`` and ``device`` run a test on what computes: NumPy, the kernels on the host (a strict stand-in
+for CuPy, see ``standin/``), and CuPy where a device answers. Needs NumPy and pytest alone.
+"""
 
 from __future__ import annotations
 
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+STANDIN = REPOSITORY / "tests" / "standin"
+DEVICES = ("host-run kernels", "cupy")
+PARTS = ("cupy", "cupyx", "cupyx.scipy.fft", "cupyx.scipy.ndimage", "cupyx.scipy.sparse")
+
+# The stand-in is no package of hipct's, and importing it twice would make two of it.
+collect_ignore = ["standin/cupy", "standin/cupyx"]
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +35,79 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real scans: the folder ../shared/data is not beside this checkout")
     return folder
+
+
+@pytest.fixture(params=("numpy", *DEVICES))
+def xp(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The array namespace: NumPy, the stand-in for CuPy, CuPy."""
+    if request.param == "numpy":
+        yield np
+    else:
+        yield from _device(request.param)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The array namespace of a device: the stand-in for CuPy, CuPy."""
+    yield from _device(request.param)
+
+
+@pytest.fixture
+def standin() -> Iterator[ModuleType]:
+    """The stand-in for CuPy, under CuPy's name while the test runs."""
+    yield from _device("host-run kernels")
+
+
+@pytest.fixture
+def fetch() -> Any:
+    """Brings an array of any namespace to the host: ``fetch(array)``."""
+    return lambda array: array if isinstance(array, (np.ndarray, np.generic)) else array.get()
+
+
+def _device(name: str) -> Iterator[ModuleType]:
+    if name == "cupy":
+        yield _real_cupy()
+        return
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("no C++ compiler to run kernels on the host with: install g++")
+    modules = _standin()
+    kept = _remove()
+    sys.modules.update(modules)
+    modules["cupy"]._transfers.reset()
+    try:
+        yield modules["cupy"]
+    finally:
+        _remove()
+        sys.modules.update(kept)
+
+
+def _remove() -> dict[str, ModuleType]:
+    """Take every module of CuPy's names out of the interpreter's list."""
+    names = [name for name in sys.modules if name.partition(".")[0] in ("cupy", "cupyx")]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+@cache
+def _standin() -> dict[str, ModuleType]:
+    """The modules of the stand-in, imported once for the process."""
+    kept = _remove()
+    sys.path.insert(0, str(STANDIN))
+    try:
+        for part in PARTS:
+            importlib.import_module(part)
+        return _remove()
+    finally:
+        sys.path.remove(str(STANDIN))
+        sys.modules.update(kept)
+
+
+def _real_cupy() -> ModuleType:
+    try:
+        import cupy
+
+        cupy.cuda.runtime.getDeviceCount()
+    except ImportError:
+        pytest.skip("no CUDA device answers: cupy is not installed")
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        pytest.skip(f"no CUDA device answers: {error}")
+    return cupy

@@ -1,0 +1,3 @@
+"""The cache of plans; transforms are those of ``cupyx.scipy.fft``."""
+
+from cupy.fft import config

@@ -1,0 +1,1 @@
+"""Parts of SciPy for arrays of the device."""
