@@ -61,41 +61,53 @@ def air_normalise(
         )
     xp = namespace(projections)
     out = output(out, projections.shape, projections.dtype, projections)
-    lost: list[int] = []
+    lost: list[Array] = []
 
     def work(start: int, stop: int) -> None:
         for angle in range(start, stop):
-            level = _level(projections[angle], left, right)
-            usable = (level > 0).all(axis=1, keepdims=True)
-            frame = xp.where(usable, projections[angle], 1)
-            xp.divide(frame, xp.where(usable, level, 1), out=out[angle])
-            lost.append(int((~usable).sum()))
+            lost.append(_normalise(projections[angle], left, right, out[angle]))
 
-    parallel_for(work, len(projections))
+    if xp is np:
+        parallel_for(work, len(projections))
+    elif projections.dtype == np.float32:
+        from hipct.preparation.air_cuda import normalise_lines
+
+        lost.append(normalise_lines(projections, left, right, out))
+    else:
+        lost.append(_normalise(projections, left, right, out))
     if counts is not None:
-        counts.add(empty_row=sum(lost) * columns)
+        counts.add(empty_row=sum(int(number) for number in lost) * columns)
     return out
 
 
-def _level(frame: Array, left: int, right: int) -> Array:
-    """Air level of each pixel of a frame, NaN where it is unknown."""
-    xp = namespace(frame)
-    columns = frame.shape[1]
-    column = xp.arange(columns, dtype=frame.dtype)
+def _normalise(frames: Array, left: int, right: int, out: Array) -> Array:
+    """Any number of rows by their air level; returns how many have none, an array of one number."""
+    xp = namespace(frames)
+    level = _level(frames, left, right)
+    usable = (level > 0).all(axis=-1, keepdims=True)
+    xp.divide(xp.where(usable, frames, 1), xp.where(usable, level, 1), out=out)
+    return (~usable).sum()
+
+
+def _level(frames: Array, left: int, right: int) -> Array:
+    """Air level of each pixel, NaN where it is unknown."""
+    xp = namespace(frames)
+    columns = frames.shape[-1]
+    column = xp.arange(columns, dtype=frames.dtype)
     if not right:
-        return xp.broadcast_to(_mean(frame[:, :left]), frame.shape)
+        return xp.broadcast_to(_mean(frames[..., :left]), frames.shape)
     if not left:
-        return xp.broadcast_to(_mean(frame[:, columns - right :]), frame.shape)
+        return xp.broadcast_to(_mean(frames[..., columns - right :]), frames.shape)
     first, last = (left - 1) / 2, columns - 1 - (right - 1) / 2
-    share = ((column - first) / (last - first)).astype(frame.dtype)
-    on_left, on_right = _mean(frame[:, :left]), _mean(frame[:, columns - right :])
+    share = ((column - first) / (last - first)).astype(frames.dtype)
+    on_left, on_right = _mean(frames[..., :left]), _mean(frames[..., columns - right :])
     return on_left + (on_right - on_left) * share
 
 
 def _mean(values: Array) -> Array:
     xp = namespace(values)
     finite = xp.isfinite(values)
-    number = finite.sum(axis=1, keepdims=True)
-    total = xp.where(finite, values, 0).sum(axis=1, keepdims=True, dtype=np.float64)
+    number = finite.sum(axis=-1, keepdims=True)
+    total = xp.where(finite, values, 0).sum(axis=-1, keepdims=True, dtype=np.float64)
     mean = xp.where(number > 0, total / xp.maximum(number, 1), np.nan)
     return mean.astype(values.dtype)

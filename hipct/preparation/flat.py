@@ -9,6 +9,7 @@ SPIE 3336 (1998) for the flat field itself).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -18,12 +19,12 @@ from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for
-from hipct.preparation.checks import output, per_frame, three_axes
+from hipct.preparation.checks import output, per_frame, real_numbers, three_axes
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.current import repair_current
 from hipct.preparation.flat_times import InTime, place_in_time, usable_currents
 from hipct.preparation.reduction import reduce_frames
-from hipct.preparation.references import dark_frame, groups_in_time, mark_dead, run_of
+from hipct.preparation.references import dark_frame, frames_of, groups_in_time, mark_dead
 from hipct.preparation.repair import mend_rows
 
 DEAD_SHARE = 0.02
@@ -103,7 +104,8 @@ class FlatField:
             raise InputError(f"reduction is {reduction!r}; it has to be 'median' or 'mean'.")
         if not 0 <= dead_share < 1:
             raise InputError(f"dead_share is {dead_share}; it has to be in [0, 1).")
-        if np.ndim(flats) == 3 and len(flats) == 0:
+        flats = real_numbers(flats, "flats")
+        if flats.ndim == 3 and len(flats) == 0:
             raise InputError(
                 "The scan has no flats, so counts cannot become transmission; give flats "
                 "(or a reference scan), or set the kind of the scan to transmission if the "
@@ -124,15 +126,25 @@ class FlatField:
         references = xp.empty((len(groups), *flats.shape[1:]), np.float32)
         for place, members in enumerate(groups):
             scale = None if current is None else 1 / current[members]
-            frames = flats[run_of(members)]
+            frames = frames_of(members, flats)
             references[place] = reduce_frames(frames, reduction, dark=dark, scale=scale)
         mark_dead(references, dead_share)
         times = np.array([index[members].mean() for members in groups])
         return cls(dark, references, times, current is not None)
 
     @classmethod
-    def without_flats(cls, rows: int, columns: int, darks: Array | None = None) -> FlatField:
+    def without_flats(
+        cls, rows: int, columns: int, darks: Array | None = None, *, xp: ModuleType = np
+    ) -> FlatField:
         """References of 1: only darks are subtracted and unusable pixels mended.
+
+        Parameters
+        ----------
+        rows, columns : int
+            Size of the detector's part.
+        darks : array, shape (darks, rows, columns), optional
+        xp : module
+            Array namespace of the projections, ``numpy`` or ``cupy``.
 
         Raises
         ------
@@ -141,7 +153,7 @@ class FlatField:
         """
         if rows < 1 or columns < 1:
             raise InputError(f"rows is {rows} and columns is {columns}; both have to be 1 or more.")
-        ones = np.ones((1, rows, columns), np.float32)
+        ones = xp.ones((1, rows, columns), np.float32)
         return cls(dark_frame(darks, ones), ones, np.zeros(1), False)
 
     @property
@@ -215,11 +227,17 @@ class FlatField:
         keep = nonpositive == "keep"
         if xp is np and has_numba():
             found = self._fused(projections, in_time, keep, out)
+        elif xp is not np:
+            from hipct.preparation.flat_cuda import flat_field_rows
+
+            found = flat_field_rows(
+                projections, self.dark, self.references, in_time, keep=keep, out=out
+            )
         else:
             found = self._plain(projections, in_time, keep, out)
         if counts is not None:
             rows = slice(None) if counted_rows is None else counted_rows
-            dead, nan, dark, empty = (int(n) for n in found[rows].sum(axis=0))
+            dead, nan, dark, empty = found[rows].sum(axis=0).tolist()
             values = len(found[rows]) * projections.shape[0] * projections.shape[2]
             counts.add(values=values, dead=dead, nan=nan, nonpositive=dark, empty_row=empty)
         return out

@@ -11,6 +11,9 @@ from hipct.core.arrays import Array, namespace
 from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for
 
+PART = 2**22
+"""Values that the array code reduces at a time."""
+
 
 def reduce_frames(
     frames: Array,
@@ -51,14 +54,35 @@ def reduce_frames(
 
         parallel_for(work, rows)
         unsettled = np.flatnonzero(~np.isfinite(out).all(axis=1))
+        parts: list[slice | NDArray[np.intp]] = [
+            unsettled[k : k + 1] for k in range(unsettled.size)
+        ]
     else:
-        unsettled = np.arange(rows)
-    for row in unsettled:
-        values = (frames[:, row].astype(np.float32) - dark[row]) * factors[:, None]
-        values = xp.where(xp.isfinite(values), values, np.nan)
-        known = ~xp.isnan(values).all(axis=0)
-        # NumPy warns about columns of nothing but NaN; they stay NaN without being asked.
-        out[row] = np.nan
-        reduced = (xp.nanmedian if median else xp.nanmean)(values[:, known], axis=0)
-        out[row, known] = reduced
+        step = max(1, PART // (len(frames) * columns))
+        parts = [slice(first, first + step) for first in range(0, rows, step)]
+    for part in parts:
+        values = (frames[:, part].astype(np.float32) - dark[part]) * factors[:, None, None]
+        out[part] = (_median if median else _mean)(xp.where(xp.isfinite(values), values, np.nan))
     return out
+
+
+def _median(values: Array) -> Array:
+    """Median over the first axis without NaN; NaN where there is nothing else.
+
+    NumPy's own would warn of such places, and CuPy's has to be told of them by a transfer.
+    """
+    xp = namespace(values)
+    known = (~xp.isnan(values)).sum(axis=0, keepdims=True)
+    in_order = xp.sort(values, axis=0)  # NaN last
+    below = xp.take_along_axis(in_order, xp.maximum(known - 1, 0) // 2, axis=0)
+    above = xp.take_along_axis(in_order, known // 2, axis=0)
+    return ((below + above) * np.float32(0.5))[0]
+
+
+def _mean(values: Array) -> Array:
+    """Mean over the first axis without NaN; NaN where there is nothing else."""
+    xp = namespace(values)
+    known = ~xp.isnan(values)
+    number = known.sum(axis=0)
+    total = xp.where(known, values, 0).sum(axis=0)
+    return xp.where(number > 0, total / xp.maximum(number, 1), np.nan)

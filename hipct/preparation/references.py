@@ -7,14 +7,16 @@ from numpy.typing import NDArray
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
-from hipct.preparation.checks import three_axes
+from hipct.preparation.checks import real_numbers, three_axes
 from hipct.preparation.reduction import reduce_frames
 
 
 def dark_frame(darks: Array | None, like: Array) -> Array:
     """Median of the darks, 0 where there are none; ``like`` has the same rows and columns."""
     rows_columns = like.shape[1:]
-    if darks is None or (np.ndim(darks) == 3 and len(darks) == 0):
+    if darks is not None:
+        darks = real_numbers(darks, "darks")
+    if darks is None or (darks.ndim == 3 and len(darks) == 0):
         return namespace(like).zeros(rows_columns, np.float32)
     darks = three_axes(darks, "darks", "darks, rows, columns")
     if darks.shape[1:] != rows_columns:
@@ -32,11 +34,11 @@ def groups_in_time(index: NDArray[np.float64]) -> list[NDArray[np.intp]]:
     return np.split(order, gaps + 1)
 
 
-def run_of(members: NDArray[np.intp]) -> slice | NDArray[np.intp]:
-    """The members as a slice where they lie together, which spares a copy of the flats."""
+def frames_of(members: NDArray[np.intp], frames: Array) -> Array:
+    """The members among the frames; where they lie together a view, which spares a copy."""
     if (np.diff(members) == 1).all():
-        return slice(int(members[0]), int(members[-1]) + 1)
-    return members
+        return frames[int(members[0]) : int(members[-1]) + 1]
+    return frames[namespace(frames).asarray(members)]
 
 
 def mark_dead(references: Array, share: float) -> None:
@@ -45,4 +47,4 @@ def mark_dead(references: Array, share: float) -> None:
     level = xp.median(xp.where(xp.isfinite(references), references, 0), axis=2, keepdims=True)
     with np.errstate(invalid="ignore"):
         alive = xp.isfinite(references) & (references > 0) & (references > share * level)
-    references[xp.broadcast_to(~alive.all(axis=0), references.shape)] = np.nan
+    references[...] = xp.where(alive.all(axis=0), references, np.nan)

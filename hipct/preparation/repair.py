@@ -5,6 +5,8 @@ Rows never look at each other here, so that slabs of any height give the same nu
 
 from __future__ import annotations
 
+import numpy as np
+
 from hipct.core.arrays import Array, namespace
 from hipct.preparation.counts import PixelCounts
 
@@ -39,8 +41,8 @@ def mend_rows(values: Array, usable: Array) -> Array:
     columns = values.shape[-1]
     values = xp.where(usable, values, 0)
     column = xp.broadcast_to(xp.arange(columns), values.shape)
-    left = xp.maximum.accumulate(xp.where(usable, column, -1), axis=-1)
-    right = xp.minimum.accumulate(xp.where(usable, column, columns)[..., ::-1], axis=-1)[..., ::-1]
+    left = _largest_so_far(xp.where(usable, column, -1))
+    right = -_largest_so_far(xp.where(usable, -column, -columns)[..., ::-1])[..., ::-1]
     from_left = xp.take_along_axis(values, xp.maximum(left, 0), axis=-1)
     from_right = xp.take_along_axis(values, xp.minimum(right, columns - 1), axis=-1)
     span = xp.maximum(right - left, 1)
@@ -51,3 +53,20 @@ def mend_rows(values: Array, usable: Array) -> Array:
     mended = xp.where(right >= columns, from_left, mended)
     mended = xp.where((left < 0) & (right >= columns), 1, mended)
     return xp.where(usable, values, mended).astype(values.dtype)
+
+
+def _largest_so_far(values: Array) -> Array:
+    """Running maximum along the last axis, in as many steps as the length has binary digits.
+
+    CuPy has no ``maximum.accumulate``.
+    """
+    xp = namespace(values)
+    if xp is np:
+        return np.maximum.accumulate(values, axis=-1)
+    step = 1
+    while step < values.shape[-1]:
+        reached = values[..., :step]
+        later = xp.maximum(values[..., step:], values[..., :-step])
+        values = xp.concatenate([reached, later], axis=-1)
+        step *= 2
+    return values

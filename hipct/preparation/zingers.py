@@ -67,10 +67,14 @@ def remove_zingers(
         raise InputError(f"threshold is {threshold}; it has to be a transmission above 0.")
     xp = namespace(transmission)
     out = output(out, transmission.shape, transmission.dtype, transmission)
-    if xp is np and np.may_share_memory(out, transmission):
+    if xp.may_share_memory(out, transmission):
         raise InputError("out shares memory with the transmission; give another array.")
     if xp is np and has_numba() and transmission.dtype == np.float32:
         found = _fused(np.ascontiguousarray(transmission), threshold, out)
+    elif xp is not np and transmission.dtype == np.float32:
+        from hipct.preparation.zingers_cuda import replace_bright
+
+        found = replace_bright(transmission, threshold, out)
     else:
         found = _plain(transmission, threshold, out)
     if counts is not None:
