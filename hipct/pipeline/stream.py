@@ -338,8 +338,8 @@ class Stream:
                 (depth, *spec.shape[1:]), np.uint16, path, device=self.device
             )
             if piece.layer in self._halved:
-                half = reduced_shape((depth, *spec.shape[1:]))
-                self._half_buffers[piece.layer] = Buffer(half, np.uint16, device=self.device)
+                z, y, x = reduced_shape((depth, *spec.shape[1:]))
+                self._half_buffers[piece.layer] = Buffer((z, y, x), np.uint16, device=self.device)
         first = self.plan.job.rows.start + piece.layer * spec.layer
         self._layer_buffers[piece.layer].write(piece.rows.start - first, grey)
         self.observer.advance("reconstruct", len(piece.rows))
