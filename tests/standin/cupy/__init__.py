@@ -12,87 +12,39 @@ would refuse, and refuse some things that it would let pass:
   arguments, with nothing converted; whoever writes beyond an array is found out;
 * copies that do not block are finished only when their stream is waited for.
 
-The environment says what the device is: ``HIPCT_STANDIN_DEVICES`` (number), ``HIPCT_STANDIN_DRIVER``
-(e.g. 11080; 0 for none), ``HIPCT_STANDIN_MEMORY`` (bytes), ``HIPCT_STANDIN_ORDER`` (of threads:
-natural, reversed, shuffled) and ``HIPCT_STANDIN_SEED`` (of the first launch).
+The environment says what the device is: ``HIPCT_STANDIN_DEVICES`` (number),
+``HIPCT_STANDIN_DRIVER`` (e.g. 11080; 0 for none), ``HIPCT_STANDIN_MEMORY`` (bytes),
+``HIPCT_STANDIN_ORDER`` (of threads: natural, reversed, shuffled), ``HIPCT_STANDIN_SEED`` (of the
+first launch) and ``HIPCT_HOST_FLAGS`` (more options of g++). What begins with an underscore is the
+stand-in's own: ``_transfers``, and ``get_default_memory_pool()._peak``, the most bytes in use.
 """
 
 from __future__ import annotations
 
 import numpy as _numpy
-from numpy import (
-    bool_,
-    can_cast,
-    complex64,
-    complex128,
-    dtype,
-    e,
-    float16,
-    float32,
-    float64,
-    floating,
-    generic,
-    inexact,
-    inf,
-    int8,
-    int16,
-    int32,
-    int64,
-    integer,
-    intp,
-    isscalar,
-    issubdtype,
-    nan,
-    newaxis,
-    number,
-    pi,
-    promote_types,
-    uint8,
-    uint16,
-    uint32,
-    uint64,
-)
 
-from cupy._array import ndarray
-from cupy._array import transfers as _transfers
-from cupy._functions import (
-    FUNCTIONS as _functions,
-)
-from cupy._functions import (
-    arange,
-    array,
-    asarray,
-    ascontiguousarray,
-    asnumpy,
-    atleast_1d,
-    empty,
-    empty_like,
-    eye,
-    full,
-    full_like,
-    get_array_module,
-    iscomplexobj,
-    linspace,
-    may_share_memory,
-    meshgrid,
-    ndim,
-    ones,
-    ones_like,
-    result_type,
-    shape,
-    shares_memory,
-    zeros,
-    zeros_like,
-)
-from cupy._memory import pool as _pool
-from cupy._raw import RawKernel, RawModule
-from cupy._ufuncs import FUNCTIONS as _ufuncs
-from cupy import cuda, fft, lib
+from cupy import _array as _arrays
+from cupy import _creation, _functions, _raw, _ufuncs, cuda
+from cupy import fft as fft
+from cupy import lib as lib
 
-globals().update(_functions)
-globals().update(_ufuncs)
-__version__ = "14.2.0"
-ndarray.__module__ = "cupy"
-is_available = cuda.is_available
+_OF_NUMPY = """
+    bool_ can_cast complex64 complex128 complexfloating dtype e finfo float16 float32 float64
+    floating generic iinfo inexact inf int8 int16 int32 int64 integer intp isscalar issubdtype nan
+    number pi promote_types signedinteger uint8 uint16 uint32 uint64 unsignedinteger
+"""
+
+globals().update({name: getattr(_numpy, name) for name in _OF_NUMPY.split()})
+globals().update(_functions.FUNCTIONS)
+globals().update(_ufuncs.FUNCTIONS)
+globals().update(_creation.FUNCTIONS)
+
+RawKernel, RawModule = _raw.RawKernel, _raw.RawModule
 get_default_memory_pool = cuda.memory.get_default_memory_pool
 get_default_pinned_memory_pool = cuda.memory.get_default_pinned_memory_pool
+is_available = cuda.is_available
+ndarray = _arrays.ndarray
+ndarray.__module__ = "cupy"
+_transfers = _arrays.transfers
+newaxis = None
+__version__ = "14.2.0"

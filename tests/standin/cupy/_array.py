@@ -111,7 +111,13 @@ def _wrap(values: np.ndarray, block: Block) -> ndarray:
     return array
 
 
-class ndarray:  # noqa: N801, PLR0904
+def _reshape_in_place(array: ndarray, shape: Any) -> None:
+    view = array._host.view()
+    view.shape = shape
+    array._host = view
+
+
+class ndarray:  # noqa: N801
     """An array on the device; see :mod:`cupy`."""
 
     __slots__ = ("__weakref__", "_block", "_host")
@@ -135,7 +141,7 @@ class ndarray:  # noqa: N801, PLR0904
 
     # What the host may know without waiting for the device.
 
-    shape = property(lambda self: self._host.shape, lambda self, to: _reshape_in_place(self, to))
+    shape = property(lambda self: self._host.shape, _reshape_in_place)
     dtype = property(lambda self: self._host.dtype)
     ndim = property(lambda self: self._host.ndim)
     size = property(lambda self: self._host.size)
@@ -171,10 +177,6 @@ class ndarray:  # noqa: N801, PLR0904
     @property
     def data(self) -> Any:
         return _Pointer(self._host.ctypes.data)
-
-    @property
-    def base(self) -> Any:
-        return None if self._host.nbytes == self._block._taken else self
 
     def __len__(self) -> int:
         return len(self._host)
@@ -243,6 +245,10 @@ class ndarray:  # noqa: N801, PLR0904
             raise TypeError(f"Unsupported type {type(value)}")
         if _counts_elements(index) and np.ndim(host(value)):
             transfers._wait()
+        if np.ndim(host(value)) and _has_integer_arrays(index):
+            places = np.arange(self.size).reshape(self.shape)[_index(index)]
+            if np.unique(places).size < places.size:
+                raise IndexError("an element is written twice: on a device, either value may stay")
         self._host[_index(index)] = host(value)
 
     # Shape and type.
@@ -254,7 +260,7 @@ class ndarray:  # noqa: N801, PLR0904
     def transpose(self, *axes: Any) -> ndarray:
         return device(self._host.transpose(*axes), self)
 
-    def view(self, dtype: Any = None, type: Any = None) -> ndarray:  # noqa: A002
+    def view(self, dtype: Any = None, type: Any = None) -> ndarray:
         dtype = self.dtype if dtype is None else dtype
         return device(self._host.view(check_dtype(np.dtype(dtype))), self)
 
@@ -284,12 +290,6 @@ class _Pointer:
         self.ptr = ptr
 
 
-def _reshape_in_place(array: ndarray, shape: Any) -> None:
-    view = array._host.view()
-    view.shape = shape
-    array._host = view
-
-
 def _index(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple(_index(part) for part in index)
@@ -306,7 +306,12 @@ def _index(index: Any) -> Any:
 def _counts_elements(index: Any) -> bool:
     """Whether the size of what is indexed depends on values, so that the host has to wait."""
     parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, ndarray) and part.dtype == bool and part.ndim for part in parts)
+    return any(isinstance(part, ndarray) and part.dtype == bool for part in parts)
+
+
+def _has_integer_arrays(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, (ndarray, list)) and not _counts_elements(part) for part in parts)
 
 
 __all__ = ["allocate", "device", "garbage", "host", "ndarray", "transfers", "upload"]

@@ -32,7 +32,7 @@ _local = _Local()
 
 def driver_version() -> int:
     """As ``HIPCT_STANDIN_DRIVER`` says, e.g. 12080; 0 where no driver is installed."""
-    return int(os.environ.get("HIPCT_STANDIN_DRIVER", RUNTIME))
+    return int(os.environ.get("HIPCT_STANDIN_DRIVER", str(RUNTIME)))
 
 
 def device_count() -> int:
@@ -47,7 +47,7 @@ def device_count() -> int:
 
 def device_bytes() -> int:
     """Memory of each device, free before anything is allocated (``HIPCT_STANDIN_MEMORY``)."""
-    return int(os.environ.get("HIPCT_STANDIN_MEMORY", 8 << 30))
+    return int(os.environ.get("HIPCT_STANDIN_MEMORY", str(8 << 30)))
 
 
 def current_device() -> int:

@@ -7,12 +7,14 @@ the same name and parameters nothing else is needed; the others are written out 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from cupy._array import allocate, device, host, ndarray, transfers, upload
+from cupy._array import device, host, ndarray, transfers
 
 SAME = """
 all(a, axis=None, out=None, keepdims=False)
@@ -120,7 +122,7 @@ WAITING = """
 argwhere(a)
 flatnonzero(a)
 nonzero(a)
-unique(ar, return_index=False, return_inverse=False, return_counts=False, axis=None, *, equal_nan=True)
+unique(ar, return_index=False, return_inverse=False, return_counts=False, axis=None)
 """
 
 
@@ -149,7 +151,7 @@ def checked(text: str, compute: Callable[..., Any], *, waits: bool = False) -> C
                 positional.append(host(value))
             elif value is not None or parameter.default is not None:
                 named[key] = host(value)
-        with np.errstate(all="ignore"):
+        with quiet():
             result = compute(*positional, **named)
         return device(result, *given)
 
@@ -157,6 +159,14 @@ def checked(text: str, compute: Callable[..., Any], *, waits: bool = False) -> C
     function.__signature__ = declared  # type: ignore[attr-defined]
     function.__module__ = "cupy"
     return function
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """A device warns of nothing, be it infinite or empty."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 def _holds_array(value: Any) -> bool:
@@ -183,8 +193,18 @@ def _install() -> None:
         FUNCTIONS[line.partition("(")[0]] = checked(line, compute)
     for line, compute in _OTHER_METHODS.items():
         setattr(ndarray, line.partition("(")[0], checked(line, compute))
-    ndarray.__matmul__ = lambda self, other: FUNCTIONS["matmul"](self, other)
-    ndarray.__rmatmul__ = lambda self, other: FUNCTIONS["matmul"](other, self)
+    ndarray.__matmul__ = _product
+    ndarray.__rmatmul__ = lambda self, other: _product(other, self)
+
+
+def _product(a: Any, b: Any) -> Any:
+    return FUNCTIONS["matmul"](a, b)
+
+
+def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
+    if mode == "median":
+        raise ValueError("mode 'median' is not supported")
+    return np.pad(array, pad_width, mode, **kwargs)
 
 
 def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
@@ -192,6 +212,13 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
         transfers._wait()
         return np.where(condition)
     return np.where(condition, x, y)
+
+
+def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
+    ordered = np.sort(indices, axis)
+    if np.ndim(values) and (np.diff(ordered, axis=axis) == 0).any():
+        raise IndexError("an element is written twice: on a device, either value may stay")
+    np.put_along_axis(arr, indices, values, axis)
 
 
 def _sort_in_place(a: Any, axis: Any = -1, kind: Any = None) -> None:
@@ -218,9 +245,9 @@ _OTHERS: dict[str, Callable[..., Any]] = {
     "histogram(x, bins=10, range=None, density=False, weights=None)": np.histogram,
     "matmul(*args, axes=None, axis=None, keepdims=False, casting='same_kind', dtype=None, "
     "signature=None, order='K', out=None)": np.matmul,
-    "pad(array, pad_width, mode='constant', **kwargs)": np.pad,
+    "pad(array, pad_width, mode='constant', **kwargs)": _pad,
     "put(a, ind, v, mode='wrap')": np.put,
-    "put_along_axis(arr, indices, values, axis)": np.put_along_axis,
+    "put_along_axis(arr, indices, values, axis)": _put_along_axis,
     "reshape(a, newshape, order='C', *, copy=None)": np.reshape,
     "sort(a, axis=-1, kind=None)": _sort,
     "where(condition, x=None, y=None)": _where,
@@ -234,175 +261,3 @@ _OTHER_METHODS: dict[str, Callable[..., Any]] = {
     "sort(self, axis=-1, kind=None)": _sort_in_place,
 }
 _install()
-
-
-def array(
-    obj: Any,
-    dtype: Any = None,
-    copy: bool = True,
-    order: str = "K",
-    subok: bool = False,
-    ndmin: int = 0,
-    *,
-    blocking: bool = False,
-) -> ndarray:
-    """A new array: of numbers, of a host array (the one way up), or of an array of the device."""
-    if isinstance(obj, ndarray):
-        made = np.array(host(obj), dtype, copy=copy or None, order=order, ndmin=ndmin)
-        return device(made, obj)
-    if isinstance(obj, (list, tuple)) and any(isinstance(part, ndarray) for part in obj):
-        obj = [part.get() if isinstance(part, ndarray) else part for part in obj]
-    values = np.array(obj, dtype, ndmin=ndmin)
-    turned = order == "F" or (order in "KA" and values.ndim > 1 and values.flags.fnc)
-    return upload(values, "F" if turned else "C")
-
-
-def asarray(
-    a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False
-) -> ndarray:
-    """The array itself where it fits; a host array is sent to the device."""
-    if isinstance(a, ndarray):
-        return device(np.array(host(a), dtype, copy=copy, order=order), a)
-    return array(a, dtype, order=order or "K")
-
-
-def asnumpy(
-    a: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True
-) -> np.ndarray:
-    """A copy on the host."""
-    if isinstance(a, ndarray):
-        return a.get(stream, order, out, blocking)
-    return np.asarray(a, order=order)
-
-
-def ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
-    """The array itself if it is one run of memory, else a copy that is."""
-    return asarray(a, dtype, "C")
-
-
-def empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
-    """New memory, with garbage in it."""
-    return allocate(shape, dtype, order)
-
-
-def _filled(shape: Any, value: Any, dtype: Any, order: str) -> ndarray:
-    out = allocate(shape, dtype, order)
-    out._host[...] = value
-    return out
-
-
-def zeros(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
-    return _filled(shape, 0, dtype, order)
-
-
-def ones(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
-    return _filled(shape, 1, dtype, order)
-
-
-def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C") -> ndarray:
-    value = host(fill_value)
-    return _filled(shape, value, np.asarray(value).dtype if dtype is None else dtype, order)
-
-
-def _like(a: Any, dtype: Any, shape: Any) -> tuple[Any, Any]:
-    like = host(a) if isinstance(a, ndarray) else None
-    if like is None:
-        raise TypeError(f"Unsupported type {type(a)}")
-    return (like.shape if shape is None else shape), (like.dtype if dtype is None else dtype)
-
-
-def empty_like(
-    prototype: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
-) -> ndarray:
-    return empty(*_like(prototype, dtype, shape))
-
-
-def zeros_like(
-    a: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
-) -> ndarray:
-    return zeros(*_like(a, dtype, shape))
-
-
-def ones_like(
-    a: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
-) -> ndarray:
-    return ones(*_like(a, dtype, shape))
-
-
-def full_like(
-    a: Any,
-    fill_value: Any,
-    dtype: Any = None,
-    order: str = "K",
-    subok: Any = None,
-    shape: Any = None,
-) -> ndarray:
-    shape, dtype = _like(a, dtype, shape)
-    return full(shape, fill_value, dtype)
-
-
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> ndarray:
-    bounds = (0, start) if stop is None else (start, stop)
-    return _made(np.arange(*bounds, step, dtype=dtype))
-
-
-def linspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    retstep: bool = False,
-    dtype: Any = None,
-    axis: int = 0,
-) -> Any:
-    made = np.linspace(host(start), host(stop), num, endpoint, retstep, dtype, axis)
-    return (_made(made[0]), made[1]) if retstep else _made(made)
-
-
-def eye(N: int, M: Any = None, k: int = 0, dtype: Any = float, order: str = "C") -> ndarray:  # noqa: N803
-    return _made(np.eye(N, M, k, dtype, order))
-
-
-def meshgrid(*xi: Any, **kwargs: Any) -> Any:
-    return [device(part, *xi) for part in np.meshgrid(*map(host, xi), **kwargs)]
-
-
-def result_type(*arrays_and_dtypes: Any) -> np.dtype:
-    return np.result_type(*map(host, arrays_and_dtypes))
-
-
-def ndim(a: Any) -> int:
-    return np.ndim(host(a))
-
-
-def shape(a: Any) -> tuple[int, ...]:
-    return np.shape(host(a))
-
-
-def may_share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
-    return np.may_share_memory(host(a), host(b))
-
-
-def shares_memory(a: Any, b: Any, max_work: Any = None) -> bool:
-    return np.shares_memory(host(a), host(b))
-
-
-def iscomplexobj(x: Any) -> bool:
-    return np.iscomplexobj(host(x))
-
-
-def get_array_module(*args: Any) -> Any:
-    import cupy
-
-    return cupy if any(isinstance(a, ndarray) for a in args) else np
-
-
-def atleast_1d(*arys: Any) -> Any:
-    made = [device(np.atleast_1d(host(a)), a) for a in arys]
-    return made[0] if len(made) == 1 else made
-
-
-def _made(values: np.ndarray) -> ndarray:
-    out = allocate(values.shape, values.dtype)
-    out._host[...] = values
-    return out

@@ -1,4 +1,4 @@
-"""Kernels compiled by g++ through ``host.h``, kept on disk, and launched on the memory of arrays."""
+"""Kernels: compiled by g++ through ``host.h``, kept on disk, launched on the memory of arrays."""
 
 from __future__ import annotations
 
@@ -70,6 +70,8 @@ def library(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
     key = _key(unit, flags, folders, program)
     folder = Path(tempfile.gettempdir()) / f"hipct-host-kernels-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise CompileError(f"error: {folder} belongs to somebody else")
     built, log = folder / f"{key}.so", folder / f"{key}.log"
     if not built.exists():
         _build(program, unit, flags, built, log)
@@ -78,7 +80,7 @@ def library(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
     return ctypes.CDLL(str(built))
 
 
-def launch(
+def launch(  # noqa: PLR0917
     code: ctypes.CDLL,
     name: str,
     grid: tuple[int, ...],

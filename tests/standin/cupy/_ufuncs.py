@@ -16,7 +16,7 @@ NAMES = """
     logical_and logical_not logical_or logical_xor maximum minimum modf multiply negative nextafter
     not_equal positive power rad2deg radians reciprocal remainder right_shift rint sign signbit sin
     sinh sqrt square subtract tan tanh true_divide trunc
-""".split()
+"""
 
 SYNONYMS = {"abs": "absolute", "conj": "conjugate", "mod": "remainder", "bitwise_not": "invert"}
 
@@ -71,13 +71,15 @@ class ufunc:  # noqa: N801
     def at(self, a: Any, indices: Any, b: Any = None) -> None:
         if self._numpy.__name__ not in _SCATTERS:
             raise NotImplementedError(f"`{self.name}.at` is not supported yet")
+        if a.dtype.char not in "iILQefdFD":
+            raise TypeError(f"{a.dtype} cannot be scattered to")
         self._numpy.at(host(a), host(indices), host(b))
 
     def outer(self, A: Any, B: Any, **kwargs: Any) -> Any:  # noqa: N803
         return device(self._numpy.outer(host(A), host(B), **kwargs))
 
 
-FUNCTIONS = {name: ufunc(name) for name in NAMES}
+FUNCTIONS = {name: ufunc(name) for name in NAMES.split()}
 FUNCTIONS |= {name: FUNCTIONS[other] for name, other in SYNONYMS.items()}
 
 _BINARY = {
@@ -108,7 +110,10 @@ _UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "in
 
 def _install() -> None:
     def forward(function: ufunc) -> Any:
-        return lambda self, other: function(self, other)
+        def operate(self: ndarray, other: Any) -> Any:
+            return function(self, other)
+
+        return operate
 
     def backward(function: ufunc) -> Any:
         return lambda self, other: function(other, self)
@@ -117,7 +122,10 @@ def _install() -> None:
         return lambda self, other: function(self, other, out=self)
 
     def alone(function: ufunc) -> Any:
-        return lambda self: function(self)
+        def operate(self: ndarray) -> Any:
+            return function(self)
+
+        return operate
 
     for name, of in (_BINARY | _COMPARISONS).items():
         setattr(ndarray, f"__{name}__", forward(FUNCTIONS[of]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from cupy._memory import garbage
 from cupy.cuda.pinned_memory import alloc_pinned_memory
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cupy.cuda import compiler, memory, pinned_memory, runtime, stream
+from cupy.cuda import compiler, device, memory, pinned_memory, runtime, stream
 from cupy.cuda.device import Device
 from cupy.cuda.memory import MemoryPool
 from cupy.cuda.pinned_memory import PinnedMemoryPool, alloc_pinned_memory
@@ -23,3 +23,10 @@ def is_available() -> bool:
         if error.status not in (35, 100):
             raise
         return False
+
+
+__all__ = [
+    "Device", "Event", "ExternalStream", "MemoryPool", "PinnedMemoryPool", "Stream",
+    "alloc_pinned_memory", "compiler", "device", "get_current_stream", "get_elapsed_time",
+    "is_available", "memory", "pinned_memory", "runtime", "stream",
+]  # fmt: skip

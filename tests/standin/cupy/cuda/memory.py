@@ -6,6 +6,8 @@ from cupy._memory import MemoryPool, OutOfMemoryError, pool
 from cupy.cuda.pinned_memory import PinnedMemoryPool
 from cupy.cuda.pinned_memory import pool as _pinned
 
+__all__ = ["MemoryPool", "OutOfMemoryError"]
+
 
 def get_default_memory_pool() -> MemoryPool:
     """The pool that all arrays come from."""

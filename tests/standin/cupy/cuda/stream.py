@@ -205,6 +205,11 @@ def send(array: ndarray, values: Any, stream: Any) -> None:
     stream = get_current_stream() if stream is None else stream
     transfers._device(values.nbytes)
     array._host[...] = values
+    watch(values, stream)
+
+
+def watch(values: np.ndarray, stream: Any = None) -> None:
+    """Hold who writes to pinned memory before the copy from it is known to have ended."""
     if is_pinned(values):
         kept = values.copy()
 
@@ -212,7 +217,7 @@ def send(array: ndarray, values: Any, stream: Any) -> None:
             if kept.tobytes() != values.tobytes():
                 raise RuntimeError("pinned memory was written to before its copy up had ended")
 
-        stream._pending.append(check)
+        (stream or get_current_stream())._pending.append(check)
 
 
 Stream.null = _Base()

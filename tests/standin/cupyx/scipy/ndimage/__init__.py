@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from cupy._functions import checked
 
 
-def _correlate1d(input: np.ndarray, weights: np.ndarray, **named: Any) -> Any:  # noqa: A002
+def _correlate1d(input: np.ndarray, weights: np.ndarray, **named: Any) -> Any:
     import scipy.ndimage
 
     return scipy.ndimage.correlate1d(input, weights, **named)
