@@ -12,6 +12,8 @@ Lines are handled in blocks whose spectra stay in the cache and out of the memor
 second transform starts by columns and keeps only the rows of the slice, so that its second half
 has less to do.
 
+On a device the same steps are taken with slices first (:mod:`hipct.reconstruction.fourier_cuda`).
+
 Accuracy: float32 throughout, phases and places in float64; 1.6e-4 rms of the object against the
 exact band-limited back-projection. Every slice is computed by itself: it does not depend, in any
 bit, on which slices travel with it, on the number of threads or on the order of the projections.
@@ -21,6 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,34 +51,61 @@ SHARES = 32
 
 @dataclass(frozen=True, eq=False)
 class FourierEngine:
-    """Plan of one geometry; :meth:`reconstruct` may be called from several threads."""
+    """Plan of one geometry; :meth:`reconstruct` may be called from several threads.
+
+    ``xp`` is the namespace of the arrays that it takes, and where it computes; on a device it
+    takes any number of slices at a time.
+    """
 
     geometry: Geometry
     accelerated: bool = field(default_factory=has_numba)
+    xp: Any = np
     plan: GridPlan = field(init=False, repr=False)
     _known: dict[tuple[int, int], list[_Work]] = field(default_factory=dict, repr=False)
+    _on_devices: Any = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "plan", GridPlan.create(self.geometry))
+        if self.xp is not np:
+            from hipct.reconstruction.fourier_cuda import OnDevices
+
+            object.__setattr__(self, "_on_devices", OnDevices(self.plan))
+
+    @property
+    def batch(self) -> int:
+        """Slices that travel together."""
+        if self.xp is np:
+            return LANES
+        from hipct.reconstruction import gridding_cuda
+
+        return gridding_cuda.LANES
 
     def reconstruct(self, sinograms: Array, out: Array) -> None:
         """Fill ``out`` (slices, size, size) from sinograms (slices, angles, columns), float32."""
         xp = namespace(sinograms, out)
+        if xp is not np:
+            from hipct.reconstruction import fourier_cuda
+
+            fourier_cuda.reconstruct(self._on_devices, sinograms, out)
+            return
         slices = sinograms.shape[0]
-        accelerated = self.accelerated and xp is np
-        if accelerated:
+        if self.accelerated:
             padded = _aligned_zeros((*self.plan.shape, _lanes(slices)))
             self._spread_fast(padded, sinograms)
             grid = padded[:, :, :slices]
         else:
-            grid = xp.zeros((*self.plan.shape, slices), xp.complex64)
+            grid = np.zeros((*self.plan.shape, slices), np.complex64)
             self._spread_plain(grid, sinograms)
         fold_margins(grid, self.plan)
-        _columns_to_rows(grid, self.plan, accelerated)
-        _rows_to_slices(grid, self.plan, out, accelerated)
+        _columns_to_rows(grid, self.plan, self.accelerated)
+        _rows_to_slices(grid, self.plan, out, self.accelerated)
 
     def memory_bytes(self, slices: int) -> int:
         """Peak bytes that a call takes beside sinograms and slices."""
+        if self.xp is not np:
+            from hipct.reconstruction import fourier_cuda
+
+            return fourier_cuda.memory_bytes(self.plan)
         plan, size = self.plan, self.plan.grid
         lanes = _lanes(slices) if self.accelerated else slices
         rows, columns = plan.shape
@@ -119,8 +149,7 @@ class FourierEngine:
 
         plan, geometry = self.plan, self.geometry
         slices, lanes = sinograms.shape[0], grid.shape[2]
-        response = geometry.response / geometry.length
-        response[[0, -1]] *= 0.5
+        response = plan.sample_response()
         table = kernel_table().ravel()
         chunk = self._chunk_lines(slices)
         tile = _tile_side(lanes)

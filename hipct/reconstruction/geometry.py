@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from hipct.core.arrays import Array, fft_module, namespace
 from hipct.core.errors import InputError
 from hipct.reconstruction.filters import Filter, filter_response
 from hipct.reconstruction.half import extended_width, lateral_weights, overlap_width
+from hipct.reconstruction.lengths import fast_length
 from hipct.reconstruction.weights import angular_weights, check_angles, largest_gap
 
 Acquisition = Literal["full", "half"]
@@ -140,10 +141,15 @@ def check_finite(spectra: Array) -> None:
     """Raise if a row held NaN or infinity; its sum, the element of frequency 0, tells."""
     xp = namespace(spectra)
     if not bool(xp.isfinite(spectra[:, 0]).all()):
-        raise InputError(
-            "The sinograms hold values that are not finite, or too large for float32; repair them "
-            "before the reconstruction (hipct.preparation does so before the logarithm)."
-        )
+        refuse_not_finite()
+
+
+def refuse_not_finite() -> NoReturn:
+    """Raise what :func:`check_finite` does, for those that have found out otherwise."""
+    raise InputError(
+        "The sinograms hold values that are not finite, or too large for float32; repair them "
+        "before the reconstruction (hipct.preparation does so before the logarithm)."
+    )
 
 
 def inside_reach(geometry: Geometry, rows: slice = slice(None)) -> NDArray[np.bool_]:
@@ -180,9 +186,7 @@ def _check_axis(axis: float, columns: int, acquisition: str) -> None:
 
 def _padded_length(at_least: int) -> int:
     """Smallest even length of small prime factors."""
-    import scipy.fft
-
-    return 2 * int(scipy.fft.next_fast_len((at_least + 1) // 2, real=True))
+    return 2 * fast_length((at_least + 1) // 2)
 
 
 def _padded_row(

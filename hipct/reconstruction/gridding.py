@@ -15,14 +15,14 @@ The margins let every sample write its four taps in each direction without looki
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hipct.core.arrays import Array, namespace
+from hipct.core.arrays import Array
 from hipct.reconstruction.geometry import Geometry
 from hipct.reconstruction.kernel import OVERSAMPLING, WIDTH, kernel_transform, kernel_values
+from hipct.reconstruction.lengths import fast_length
 
 BEFORE = WIDTH // 2 - 1
 AFTER = WIDTH // 2
@@ -90,20 +90,24 @@ class GridPlan:
         """Samples of a line: frequencies 0 to 1/2 of the padded row."""
         return self.geometry.length // 2 + 1
 
-    def factors(self, lines: slice) -> NDArray[np.complex128]:
-        """Filter, angular weight and phase ramp of some lines: (lines, samples).
+    def sample_response(self) -> NDArray[np.float64]:
+        """Filter at each sample of a line, with the scale of the transforms: (samples,).
 
         The real part of the sum over half the plane counts every frequency but the first and the
         last of a line twice; those two get half the weight here, and the transform doubles all.
         """
+        response = self.geometry.response / self.geometry.length
+        response[[0, -1]] *= 0.5
+        return response
+
+    def factors(self, lines: slice) -> NDArray[np.complex128]:
+        """Filter, angular weight and phase ramp of some lines: (lines, samples)."""
         geometry = self.geometry
         frequency = np.arange(self.samples) / geometry.length
-        response = geometry.response / geometry.length
-        response[[0, -1]] *= 0.5
         phase = 2 * np.pi * self.shift[lines, None] * frequency
         weight = geometry.weight[self.order[lines], None]
         ramp: NDArray[np.complex128] = np.exp(1j * phase)
-        return weight * response * ramp
+        return weight * self.sample_response() * ramp
 
 
 def spread(grid: Array, spectra: Array, plan: GridPlan, lines: slice) -> None:
@@ -119,7 +123,8 @@ def spread(grid: Array, spectra: Array, plan: GridPlan, lines: slice) -> None:
     lines : slice
         Which lines of the plan ``spectra`` holds.
     """
-    xp = namespace(grid, spectra)
+    import scipy.sparse
+
     m = np.arange(plan.samples)
     u, du = _cells(plan.step_u[lines, None] * m)
     v, dv = _cells(plan.step_v[lines, None] * m)
@@ -132,14 +137,10 @@ def spread(grid: Array, spectra: Array, plan: GridPlan, lines: slice) -> None:
     cell = (row[:, :, None] * columns + column[:, None, :]).ravel()
     weight = (weight_v[:, :, None] * weight_u[:, None, :]).astype(np.float32).ravel()
     sample = np.repeat(np.arange(u.size), WIDTH * WIDTH)
-    sparse = _sparse_module(xp)
-    matrix = sparse.csr_matrix(
-        (xp.asarray(weight), (xp.asarray(cell), xp.asarray(sample))),
-        shape=(rows * columns, u.size),
-    )
+    matrix = scipy.sparse.csr_matrix((weight, (cell, sample)), shape=(rows * columns, u.size))
     lanes = 2 * grid.shape[2]
-    values = xp.ascontiguousarray(spectra).view(xp.float32).reshape(-1, lanes)
-    grid.view(xp.float32).reshape(-1, lanes)[...] += matrix @ values
+    values = np.ascontiguousarray(spectra).view(np.float32).reshape(-1, lanes)
+    grid.view(np.float32).reshape(-1, lanes)[...] += matrix @ values
 
 
 def fold_margins(grid: Array, plan: GridPlan) -> None:
@@ -148,36 +149,23 @@ def fold_margins(grid: Array, plan: GridPlan) -> None:
     v is periodic in ``plan.grid``; a cell at negative u, or beyond grid/2, is the complex conjugate
     of the cell mirrored at the origin.
     """
-    xp = namespace(grid)
     size = plan.grid
     grid[size : size + BEFORE] += grid[:BEFORE]
     grid[BEFORE : BEFORE + AFTER + 1] += grid[size + BEFORE :]
     inner = grid[BEFORE : BEFORE + size]
     mirror = (-np.arange(size)) % size
     for k in range(1, BEFORE + 1):
-        inner[:, BEFORE + k] += xp.conj(inner[mirror, BEFORE - k])
+        inner[:, BEFORE + k] += np.conj(inner[mirror, BEFORE - k])
     last = size // 2 + BEFORE
     for k in range(1, AFTER + 1):
-        inner[:, last - k] += xp.conj(inner[mirror, last + k])
+        inner[:, last - k] += np.conj(inner[mirror, last + k])
 
 
 def _grid_size(size: int) -> int:
-    import scipy.fft
-
     cells = int(np.ceil(max(OVERSAMPLING * size, 16) / 2))
-    return 2 * int(scipy.fft.next_fast_len(cells, real=True))
+    return 2 * fast_length(cells)
 
 
 def _cells(position: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     cell = np.floor(position)
     return cell.astype(np.intp), position - cell
-
-
-def _sparse_module(xp: ModuleType) -> ModuleType:
-    if xp is np:
-        import scipy.sparse
-
-        return scipy.sparse  # type: ignore[no-any-return]
-    import cupyx.scipy.sparse
-
-    return cupyx.scipy.sparse  # type: ignore[no-any-return]

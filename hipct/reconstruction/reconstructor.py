@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
-from hipct.reconstruction import direct, fourier
+from hipct.reconstruction.direct import DirectEngine
 from hipct.reconstruction.filters import Filter
+from hipct.reconstruction.fourier import FourierEngine
 from hipct.reconstruction.geometry import Acquisition, Geometry, Padding
 
 Engine = Literal["fourier", "direct"]
@@ -32,6 +33,8 @@ class Reconstructor:
         Width of the detector.
     axis, pixel_size_um, engine, filter, acquisition, padding, size
         As in :func:`fbp`.
+    xp : module, optional
+        ``numpy`` (default) or ``cupy``: where arrays live and where it computes.
 
     Raises
     ------
@@ -61,6 +64,7 @@ class Reconstructor:
         acquisition: Acquisition = "full",
         padding: Padding = "edge",
         size: int | None = None,
+        xp: Any = np,
     ) -> None:
         if engine not in ENGINES:
             raise InputError(f"The engine is {engine!r}; it has to be one of {', '.join(ENGINES)}.")
@@ -74,13 +78,9 @@ class Reconstructor:
             pixel_size_um=pixel_size_um,
             size=size,
         )
-        self._engine: fourier.FourierEngine | direct.DirectEngine
-        if engine == "fourier":
-            self._engine = fourier.FourierEngine(self.geometry)
-            self._batch = fourier.LANES
-        else:
-            self._engine = direct.DirectEngine(self.geometry)
-            self._batch = direct.LANES
+        self._xp = xp
+        kind = FourierEngine if engine == "fourier" else DirectEngine
+        self._engine: FourierEngine | DirectEngine = kind(self.geometry, xp=xp)
 
     @property
     def size(self) -> int:
@@ -90,7 +90,7 @@ class Reconstructor:
     @property
     def batch(self) -> int:
         """Slices that travel together; a call with a multiple of it is the fastest."""
-        return self._batch
+        return self._engine.batch
 
     @property
     def unmeasured_radius_px(self) -> float:
@@ -104,11 +104,12 @@ class Reconstructor:
     def memory_bytes(self, slices: int) -> int:
         """Peak bytes that :meth:`reconstruct` takes beside the sinograms and the slices.
 
-        For float32 sinograms; others are converted first, which takes another 4 bytes a sample.
+        In the memory of the host, or of the device with ``xp=cupy``. For float32 sinograms; others
+        are converted first, which takes another 4 bytes a sample.
         """
         if slices < 1:
             raise InputError(f"The number of slices is {slices}; give 1 or more.")
-        return self._engine.memory_bytes(_batches(slices, self.batch)[0].stop)
+        return self._engine.memory_bytes(self._parts(slices)[0].stop)
 
     def reconstruct(self, sinograms: Array, out: Array | None = None) -> Array:
         """Reconstruct slices.
@@ -128,9 +129,15 @@ class Reconstructor:
         Raises
         ------
         InputError
-            If a shape or a dtype is wrong, or a value is not finite.
+            If a shape or a dtype is wrong, a value is not finite, or the arrays live elsewhere
+            than the plan.
         """
         xp = namespace(sinograms, out)
+        if xp is not self._xp:
+            raise InputError(
+                f"The sinograms are an array of {xp.__name__} and the plan is made for "
+                f"{self._xp.__name__}; make it with xp={xp.__name__}."
+            )
         sinograms = self._checked(xp.asarray(sinograms))
         shape = (sinograms.shape[0], self.size, self.size)
         if out is None:
@@ -142,9 +149,13 @@ class Reconstructor:
             )
         elif xp is np and not out.flags.writeable:
             raise InputError("The array for the result is read-only; give one to write to.")
-        for part in _batches(shape[0], self.batch):
+        for part in self._parts(shape[0]):
             self._engine.reconstruct(sinograms[part], out[part])
         return out
+
+    def _parts(self, slices: int) -> list[slice]:
+        """Slices that the engine takes in one call: on a device it groups them itself."""
+        return _batches(slices, self.batch) if self._xp is np else [slice(0, slices)]
 
     def _checked(self, sinograms: Array) -> Array:
         expected = (self.geometry.angles.size, self.geometry.columns)
@@ -185,7 +196,8 @@ def fbp(
     Parameters
     ----------
     sinograms : array, shape (slices, angles, columns)
-        Line integrals, float32 (other real dtypes are converted).
+        Line integrals, float32 (other real dtypes are converted); of NumPy or of CuPy, which
+        decides where slices are computed.
     angles : array_like, shape (angles,)
         Radians, in any order, repeated or beyond a turn. Weights come from the gaps between them;
         where a wedge is missing the level stays right, and the wedge's streaks remain.
@@ -240,6 +252,7 @@ def fbp(
         acquisition=acquisition,
         padding=padding,
         size=size,
+        xp=xp,
     )
     return plan.reconstruct(sinograms)
 

@@ -1,0 +1,38 @@
+// The half of the frequency plane that slices are gridded onto: (LANES, cells, cells / 2 + 1).
+//
+// Row v mod cells and column u hold the cell (u, v), u = 0 .. cells / 2: the order and the shape
+// that the inverse transform takes, so that nothing has to be moved before it. Taps also reach
+// cells beyond its edges, the rim, which fold_grid adds where they belong afterwards:
+//
+//     rim_rows     (LANES, 4, cells / 2 + 4)  v = -cells/2 - 1, then cells/2 .. cells/2 + 2;
+//                                             u = -1 .. cells/2 + 2
+//     rim_columns  (LANES, cells, 3)          u = -1, then cells/2 + 1, cells/2 + 2; v mod cells
+//
+// A place on the grid with its rim is given as row = v + cells/2 + 1 and column = u + 1, both
+// counted from 0, as in hipct.reconstruction.gridding.
+
+#pragma once
+
+#ifndef LANES
+#define LANES 8
+#endif
+#define TILE 16
+
+// Where a cell lies in memory; row and column on the grid with its rim.
+__device__ __forceinline__ float2* cell_at(
+    float2* grid, float2* rim_rows, float2* rim_columns, int cells, int lane, int row, int column)
+{
+    const int half = cells / 2;
+    const int v = row - 1 - half, u = column - 1;
+    if (v < -half || v >= half)
+        return rim_rows + ((size_t)lane * 4 + (v < 0 ? 0 : v - half + 1)) * (half + 4) + column;
+    const size_t line = (size_t)lane * cells + (v < 0 ? v + cells : v);
+    if (u < 0 || u > half) return rim_columns + line * 3 + (u < 0 ? 0 : u - half);
+    return grid + line * (half + 1) + u;
+}
+
+__device__ __forceinline__ float2 sum(float2 a, float2 b) {
+    return make_float2(a.x + b.x, a.y + b.y);
+}
+
+__device__ __forceinline__ float2 conjugate(float2 a) { return make_float2(a.x, -a.y); }
