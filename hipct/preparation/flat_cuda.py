@@ -8,13 +8,14 @@ from hipct.core.arrays import Array, namespace
 from hipct.core.kernels import C_NAMES, Constant, load
 from hipct.preparation.flat_times import InTime
 
-_RAW = {
+RAW = {
     np.dtype(kind): C_NAMES[np.dtype(kind)]
     for kind in (np.uint8, np.uint16, np.uint32, np.int32, np.float32)
 }
+"""Types of raw counts that the kernels read, and their names there."""
 
 VARIANTS: tuple[tuple[str, dict[str, Constant]], ...] = tuple(
-    ("flat_field", {"RAW": name}) for name in _RAW.values()
+    ("flat_field", {"RAW": name}) for name in RAW.values()
 )
 
 WARPS = 8
@@ -54,7 +55,7 @@ def flat_field_rows(
     """
     xp = namespace(projections, dark, references, out)
     raw = projections
-    if raw.dtype not in _RAW:
+    if raw.dtype not in RAW:
         raw = raw.astype(np.float32)
     raw = xp.ascontiguousarray(raw)
     if xp.may_share_memory(raw, out):
@@ -64,7 +65,7 @@ def flat_field_rows(
     target = out if out.flags.c_contiguous else xp.empty(out.shape, np.float32)
     angles, rows, columns = raw.shape
     found = xp.zeros((rows, 4), np.uint64)
-    load(xp, "flat_field", RAW=_RAW[raw.dtype])(
+    load(xp, "flat_field", RAW=RAW[raw.dtype])(
         (-(-columns // COLUMNS), -(-rows // WARPS), -(-angles // ANGLES)),
         (32, WARPS),
         projections=raw,

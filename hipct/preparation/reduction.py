@@ -44,7 +44,12 @@ def reduce_frames(
     factors = xp.ones(len(frames), np.float32) if scale is None else xp.asarray(scale, np.float32)
     out = xp.empty((rows, columns), np.float32)
     median = reduction == "median" and len(frames) > 2
-    if median and xp is np and has_numba():
+    if median and xp is not np:
+        from hipct.preparation import reduction_cuda
+
+        reduction_cuda.median_rows(frames, dark, factors, out)
+        return out
+    if median and has_numba():
         from hipct.preparation.reduction_numba import median_rows
 
         native = frames.astype(frames.dtype.newbyteorder("="), copy=False)
@@ -69,13 +74,12 @@ def reduce_frames(
 def _median(values: Array) -> Array:
     """Median over the first axis without NaN; NaN where there is nothing else.
 
-    NumPy's own would warn of such places, and CuPy's has to be told of them by a transfer.
+    NumPy's own warns of such places.
     """
-    xp = namespace(values)
-    known = (~xp.isnan(values)).sum(axis=0, keepdims=True)
-    in_order = xp.sort(values, axis=0)  # NaN last
-    below = xp.take_along_axis(in_order, xp.maximum(known - 1, 0) // 2, axis=0)
-    above = xp.take_along_axis(in_order, known // 2, axis=0)
+    known = (~np.isnan(values)).sum(axis=0, keepdims=True)
+    in_order = np.sort(values, axis=0)  # NaN last
+    below = np.take_along_axis(in_order, np.maximum(known - 1, 0) // 2, axis=0)
+    above = np.take_along_axis(in_order, known // 2, axis=0)
     return ((below + above) * np.float32(0.5))[0]
 
 
