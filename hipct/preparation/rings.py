@@ -6,8 +6,14 @@ from typing import Literal
 
 from hipct.core.arrays import Array
 from hipct.core.errors import InputError
-from hipct.preparation.rings_sorting import SIZE_PX, remove_rings_sorting
-from hipct.preparation.rings_wavelet import LEVELS, ORDER, SIGMA, remove_rings_wavelet
+from hipct.preparation.rings_sorting import SIZE_PX, remove_rings_sorting, sorting_memory_bytes
+from hipct.preparation.rings_wavelet import (
+    LEVELS,
+    ORDER,
+    SIGMA,
+    remove_rings_wavelet,
+    wavelet_memory_bytes,
+)
 
 
 def remove_rings(
@@ -63,3 +69,23 @@ def remove_rings(
     if method == "wavelet":
         return remove_rings_wavelet(sinograms, levels=levels, sigma=sigma, order=order, out=out)
     raise InputError(f"The ring method is {method!r}; it has to be 'sorting' or 'wavelet'.")
+
+
+def ring_memory_bytes(
+    slices: int,
+    angles: int,
+    columns: int,
+    *,
+    method: Literal["sorting", "wavelet"] = "sorting",
+    size_px: int = SIZE_PX,
+    levels: int = LEVELS,
+    sigma: float = SIGMA,
+    on_device: bool = False,
+) -> int:
+    """Bytes that :func:`remove_rings` takes at most beside input and output, float32.
+
+    On the host the work spaces of all threads are in it; on a device both arrays are C-contiguous.
+    """
+    if method == "sorting":
+        return sorting_memory_bytes(slices, angles, columns, size_px, on_device=on_device)
+    return wavelet_memory_bytes(slices, angles, columns, levels, sigma, on_device=on_device)

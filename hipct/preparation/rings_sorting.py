@@ -29,8 +29,8 @@ def remove_rings_sorting(
 ) -> Array:
     """Remove rings from sinograms by sorting.
 
-    Beyond input and output a thread needs ``angles * (12 size_px + 700)`` bytes, whatever the
-    number of slices and columns (float32 with numba); the plain code needs eight sinograms.
+    Beyond input and output it needs what :func:`sorting_memory_bytes` says. On a device float32
+    goes through kernels; float64 through the plain code, a slice at a time.
 
     Parameters
     ----------
@@ -61,6 +61,8 @@ def remove_rings_sorting(
     out = output(out, sinograms.shape, sinograms.dtype, sinograms)
     if xp is np and has_numba() and sinograms.dtype == np.float32:
         finite = _streamed(sinograms, size_px, out)
+    elif xp is not np and sinograms.dtype == np.float32:
+        finite = _on_device(sinograms, size_px, out)
     else:
         finite = bool(xp.isfinite(sinograms).all())
         for place in range(len(sinograms) if finite else 0):
@@ -71,6 +73,25 @@ def remove_rings_sorting(
             "first (FlatField.apply and line_integral leave only finite values)."
         )
     return out
+
+
+def sorting_memory_bytes(
+    slices: int, angles: int, columns: int, size_px: int = SIZE_PX, *, on_device: bool = False
+) -> int:
+    """Bytes that :func:`remove_rings_sorting` takes beside input and output, float32.
+
+    On the host that is ``angles * (12 size_px + 700)`` for each thread, whatever the number of
+    slices and columns (eight sinograms without numba). On a device it is 6 bytes a value (12 above
+    7168 angles) of as many slices as fit :data:`hipct.preparation.rings_sorting_cuda.WORK_BYTES`,
+    one at least; twice the slices more if they are not C-contiguous.
+    """
+    if on_device:
+        from hipct.preparation.rings_sorting_cuda import work_bytes
+
+        return work_bytes(slices, angles, columns)
+    if has_numba():
+        return thread_count() * angles * (12 * size_px + 700)
+    return 8 * 4 * angles * columns
 
 
 def _streamed(sinograms: NDArray[np.float32], size: int, out: NDArray[np.float32]) -> bool:
@@ -93,6 +114,17 @@ def _streamed(sinograms: NDArray[np.float32], size: int, out: NDArray[np.float32
 
     parallel_for(work, slices * bands)
     return all(finite)
+
+
+def _on_device(sinograms: Array, size: int, out: Array) -> bool:
+    from hipct.preparation.rings_sorting_cuda import smooth_ranks
+
+    xp = namespace(sinograms)
+    target = out if out.flags.c_contiguous else xp.empty(out.shape, out.dtype)
+    finite = smooth_ranks(xp.ascontiguousarray(sinograms), size, target)
+    if target is not out:
+        out[...] = target
+    return finite
 
 
 def _plain(sinogram: Array, size: int) -> Array:

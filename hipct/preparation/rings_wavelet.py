@@ -26,7 +26,14 @@ from hipct.core.errors import InputError
 from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for
 from hipct.preparation.checks import floating, output, three_axes
-from hipct.preparation.wavelets import HIGHEST_ORDER, analysis, coefficients, synthesis
+from hipct.preparation.wavelets import (
+    HIGHEST_ORDER,
+    analysis,
+    analysis_adjoint,
+    coefficients,
+    synthesis,
+    synthesis_filter,
+)
 
 LEVELS = 5
 SIGMA = 1.0
@@ -49,8 +56,8 @@ def remove_rings_wavelet(
     edges, along the angle by the mean of each column, so that an object that differs between the
     first and the last angle leaves no frequencies of its own.
 
-    Beyond input and output it needs ``levels (12 sigma + 1)`` rows of a sinogram for every slice
-    and as many columns once; the plain code one sinogram more.
+    Beyond input and output it needs what :func:`wavelet_memory_bytes` says. On a device float32
+    goes through kernels, many slices at a time; float64 through the plain code.
 
     Parameters
     ----------
@@ -86,9 +93,11 @@ def remove_rings_wavelet(
     xp = namespace(sinograms)
     out = output(out, sinograms.shape, sinograms.dtype, sinograms)
     _, angles, columns = sinograms.shape
-    plan = _plan((angles, columns), levels, float(sigma), order, sinograms.dtype.name)
+    plan = wavelet_plan((angles, columns), levels, float(sigma), order, sinograms.dtype.name)
     if xp is np and has_numba() and sinograms.dtype == np.float32:
         finite = _threaded(sinograms, plan, out)
+    elif xp is not np and sinograms.dtype == np.float32:
+        finite = _on_device(sinograms, plan, out)
     else:
         finite = _plain(sinograms, plan, out)
     if not finite:
@@ -99,21 +108,20 @@ def remove_rings_wavelet(
     return out
 
 
-def _plain(sinograms: Array, plan: _Plan, out: Array) -> bool:
+def _plain(sinograms: Array, plan: WaveletPlan, out: Array) -> bool:
     xp = namespace(sinograms)
+    finite = bool(xp.isfinite(sinograms).all())
     project, restore = xp.asarray(plan.project), xp.asarray(plan.restore)
-    for sinogram, target in zip(sinograms, out):
-        with np.errstate(invalid="ignore"):
-            found = xp.matmul(project, sinogram)
-        if not xp.isfinite(found).all():
-            return False
-        xp.subtract(sinogram, xp.matmul(restore, _across(found, plan, xp)), out=target)
-    return True
+    for sinogram, target in zip(sinograms if finite else (), out):
+        kept = _across(xp.matmul(project, sinogram), plan)
+        xp.subtract(sinogram, xp.matmul(restore, kept), out=target)
+    return finite
 
 
-def _threaded(sinograms: NDArray[np.float32], plan: _Plan, out: NDArray[np.float32]) -> bool:
+def _threaded(sinograms: NDArray[np.float32], plan: WaveletPlan, out: NDArray[np.float32]) -> bool:
     from hipct.preparation.rings_wavelet_numba import (
         BLOCK,
+        keep_detail,
         project_columns,
         subtract_stripes,
     )
@@ -121,6 +129,7 @@ def _threaded(sinograms: NDArray[np.float32], plan: _Plan, out: NDArray[np.float
     slices, _, columns = sinograms.shape
     vectors = np.ascontiguousarray(plan.project.T)
     found = np.empty((slices, vectors.shape[1], columns), np.float32)
+    widths, filters = np.array(plan.widths), plan.filters
     blocks = -(-columns // BLOCK)
     finite: list[bool] = []
 
@@ -136,8 +145,8 @@ def _threaded(sinograms: NDArray[np.float32], plan: _Plan, out: NDArray[np.float
     def across(start: int, stop: int) -> None:
         for place in range(start, stop):
             finite.append(bool(np.isfinite(found[place]).all()))
-            if finite[-1]:
-                found[place] = _across(found[place], plan, np)
+            for level, part in enumerate(plan.parts if finite[-1] else ()):
+                keep_detail(found[place, part], level, widths, plan.padding, *filters)
 
     def subtract(start: int, stop: int) -> None:
         for unit in range(start, stop):
@@ -151,93 +160,140 @@ def _threaded(sinograms: NDArray[np.float32], plan: _Plan, out: NDArray[np.float
     return all(finite)
 
 
+def _on_device(sinograms: Array, plan: WaveletPlan, out: Array) -> bool:
+    from hipct.preparation.rings_wavelet_cuda import subtract_stripes
+
+    xp = namespace(sinograms)
+    target = out if out.flags.c_contiguous else xp.empty(out.shape, out.dtype)
+    finite = subtract_stripes(xp.ascontiguousarray(sinograms), plan, target)
+    if target is not out:
+        out[...] = target
+    return finite
+
+
 @dataclass(frozen=True)
-class _Plan:
+class WaveletPlan:
     """Geometry of one size of sinogram.
 
     ``project`` (vectors, angles) takes the damped frequencies of all bands out of a sinogram,
-    ``restore`` (angles, vectors) puts them back to angles; ``parts`` says which vectors belong to
-    a level, and ``chains`` the sparse matrices that lead its rows across the columns and back.
+    ``restore`` (angles, vectors) puts them back to angles. ``parts`` says which vectors belong to
+    a level, ``widths`` how long a row is on its way across the columns, from the sinogram's with
+    its padding down to the deepest band.
     """
 
     project: NDArray[Any]
     restore: NDArray[Any]
     parts: tuple[slice, ...]
-    chains: tuple[tuple[Any, ...], ...]
+    widths: tuple[int, ...]
     padding: int
+    order: int
+
+    @property
+    def filters(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Filters of the synthesis, low-pass and high-pass, for the inner loops."""
+        low, high = (synthesis_filter(self.order, high=high) for high in (False, True))
+        return low.astype(np.float32), high.astype(np.float32)
 
 
-def _across(found: Array, plan: _Plan, xp: Any) -> Array:
+def _across(found: Array, plan: WaveletPlan) -> Array:
     """Keep of the rows of each level what its high-pass band across columns holds."""
+    xp = namespace(found)
     columns = found.shape[1]
     kept = xp.empty_like(found)
     pad = plan.padding
-    for part, chain in zip(plan.parts, plan.chains):
-        band = xp.pad(found[part], ((0, 0), (pad, pad)), mode="edge").T
-        for matrix in chain:
-            band = _sparse(matrix, xp) @ band
-        kept[part] = band[pad : pad + columns].T
+    for level, part in enumerate(plan.parts):
+        band = xp.pad(found[part], ((0, 0), (pad, pad)), mode="edge")
+        for _ in range(level):
+            band = analysis(band, plan.order, high=False)
+        detail = analysis(band, plan.order, high=True)
+        band = synthesis(detail, plan.widths[level], plan.order, high=True)
+        for width in reversed(plan.widths[:level]):
+            band = synthesis(band, width, plan.order, high=False)
+        kept[part] = band[:, pad : pad + columns]
     return kept
 
 
-def _sparse(matrix: Any, xp: Any) -> Any:
-    if xp is np:
-        return matrix
-    import cupyx.scipy.sparse
+def most_vectors(levels: int, sigma: float) -> int:
+    """Rows of a sinogram that the damped frequencies take at most, float32."""
+    return levels * (2 * _highest_frequency(sigma, float(np.finfo(np.float32).eps)) + 1)
 
-    return cupyx.scipy.sparse.csr_matrix(matrix)
+
+def wavelet_memory_bytes(
+    slices: int,
+    angles: int,
+    columns: int,
+    levels: int = LEVELS,
+    sigma: float = SIGMA,
+    *,
+    on_device: bool = False,
+) -> int:
+    """Bytes that :func:`remove_rings_wavelet` takes beside input and output, float32.
+
+    On the host two times ``levels (12 sigma + 1)`` rows of a sinogram for every slice (one
+    sinogram more without numba); on a device the same for each block of 512 angles, and three
+    times more for the transform, of as many slices as fit
+    :data:`hipct.preparation.rings_wavelet_cuda.WORK_BYTES`, one at least; and as many columns of a
+    sinogram twice, once for all. On a device twice the slices more if they are not C-contiguous.
+    """
+    vectors = most_vectors(levels, sigma)
+    shared = 2 * 4 * vectors * angles
+    if on_device:
+        from hipct.preparation.rings_wavelet_cuda import work_bytes
+
+        return shared + work_bytes(slices, angles, columns, vectors)
+    return (
+        shared + 2 * 4 * slices * vectors * columns + (0 if has_numba() else 4 * angles * columns)
+    )
 
 
 @lru_cache(maxsize=4)
-def _plan(shape: tuple[int, int], levels: int, sigma: float, order: int, dtype: str) -> _Plan:
+def wavelet_plan(
+    shape: tuple[int, int], levels: int, sigma: float, order: int, dtype: str
+) -> WaveletPlan:
+    """Plan for sinograms of a shape (angles, columns)."""
     angles, columns = shape
     padding = min(LARGEST_PADDING, min(angles, columns) // 10)
     heights, widths = [angles + 2 * padding], [columns + 2 * padding]
     deepest = int(np.log2(max(min(heights[0], widths[0]) / SMALLEST_BAND, 2)))
     smallest_weight = float(np.finfo(dtype).eps)
-    lows: list[tuple[Any, Any]] = []
     along_in: list[NDArray[Any]] = []
     along_out: list[NDArray[Any]] = []
     parts: list[slice] = []
-    chains: list[tuple[Any, ...]] = []
     vectors = 0
-    steps_in: list[Any] = []
-    steps_out: list[Any] = []
     for _ in range(min(levels, deepest)):
-        height, width = heights[-1], widths[-1]
-        lows.append((analysis(height, order, high=False), synthesis(height, order, high=False)))
-        heights.append(coefficients(height, order))
-        widths.append(coefficients(width, order))
+        heights.append(coefficients(heights[-1], order))
+        widths.append(coefficients(widths[-1], order))
         waves, weights = _damped_waves(heights[-1], sigma, smallest_weight)
-        project, restore = waves, waves * weights
-        for forward, backward in reversed(lows):
-            project = forward.T @ project
-            restore = backward @ restore
-        inner = project[padding : padding + angles]
-        outer = project.sum(axis=0) - inner.sum(axis=0)
-        along_in.append((inner + outer / angles).T)
-        along_out.append(restore[padding : padding + angles])
-        parts.append(slice(vectors, vectors + waves.shape[1]))
-        vectors += waves.shape[1]
-        high = (analysis(width, order, high=True), synthesis(width, order, high=True))
-        chain = (*steps_in, *high, *reversed(steps_out))
-        chains.append(tuple(matrix.astype(dtype) for matrix in chain))
-        steps_in.append(analysis(width, order, high=False))
-        steps_out.append(synthesis(width, order, high=False))
-    return _Plan(
+        project, restore = waves, waves * weights[:, None]
+        for height in reversed(heights[:-1]):
+            project = analysis_adjoint(project, height, order)
+            restore = synthesis(restore, height, order, high=False)
+        inner = project[:, padding : padding + angles]
+        outer = project.sum(axis=1) - inner.sum(axis=1)
+        along_in.append(inner + outer[:, None] / angles)
+        along_out.append(restore[:, padding : padding + angles])
+        parts.append(slice(vectors, vectors + len(waves)))
+        vectors += len(waves)
+    return WaveletPlan(
         np.ascontiguousarray(np.concatenate(along_in), dtype),
-        np.ascontiguousarray(np.concatenate(along_out, axis=1), dtype),
+        np.ascontiguousarray(np.concatenate(along_out).T, dtype),
         tuple(parts),
-        tuple(chains),
+        tuple(widths),
         padding,
+        order,
     )
+
+
+def _highest_frequency(sigma: float, smallest: float) -> int:
+    """First frequency whose weight is below ``smallest``."""
+    return int(sigma * np.sqrt(-2 * np.log(smallest))) + 1
 
 
 def _damped_waves(
     samples: int, sigma: float, smallest: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Orthonormal Fourier vectors (samples, vectors) and the share of each that is taken away."""
-    highest = min(int(sigma * np.sqrt(-2 * np.log(smallest))) + 1, samples // 2)
+    """Orthonormal Fourier vectors (vectors, samples) and the share of each that is taken away."""
+    highest = min(_highest_frequency(sigma, smallest), samples // 2)
     angle = 2 * np.pi / samples * np.arange(samples)
     waves, frequencies = [np.full(samples, 1 / np.sqrt(samples))], [0]
     for k in range(1, highest + 1):
@@ -250,4 +306,4 @@ def _damped_waves(
             waves[-1] *= np.sqrt(2 / samples)
             frequencies += [k, k]
     weights = np.exp(-(np.array(frequencies) ** 2) / (2 * sigma**2))
-    return np.stack(waves, axis=1), weights
+    return np.stack(waves), weights

@@ -1,9 +1,10 @@
-"""Inner loops of the Fourier-wavelet ring removal: two products with thin matrices.
+"""Inner loops of the Fourier-wavelet ring removal: two products with thin matrices, and wavelets.
 
 A library's product would do, but brings its own threads, which stand in each other's way when
 several slabs are in work; and it needs one more sinogram for the stripes. Here a block of columns
 stays in the first cache, and the first product takes four rows at a time, so that its sums are
-loaded and stored once for four products.
+loaded and stored once for four products. The wavelet transform goes tap by tap over even and odd
+samples, each one contiguous run.
 """
 # mypy: disallow-untyped-decorators=False
 
@@ -64,6 +65,82 @@ def subtract_stripes(
             for v in range(count):
                 _subtract(row, stripes[v], vectors[angle, v])
             out[angle, left : left + width] = row[:width]
+
+
+@njit(cache=True, nogil=True)
+def keep_detail(
+    found: Any, level: int, widths: Any, padding: int, low: Any, high: Any
+) -> None:  # pragma: no cover - compiled
+    """Keep of rows (vectors, columns) what the high-pass band of a level holds, in place.
+
+    ``widths`` are the lengths of a row from level to level, ``low`` and ``high`` the filters of
+    the synthesis.
+    """
+    columns = found.shape[1]
+    taps = len(low)
+    half = widths.max() + taps
+    row = np.empty(2 * half, np.float32)
+    even, odd = np.empty(half, np.float32), np.empty(half, np.float32)
+    band = np.empty(half, np.float32)
+    for k in range(len(found)):
+        for i in range(widths[0]):
+            row[i] = found[k, min(max(i - padding, 0), columns - 1)]
+        for step in range(level + 1):
+            _analyse(row, widths[step], high if step == level else low, even, odd, band)
+            row[: widths[step + 1]] = band[: widths[step + 1]]
+        for step in range(level, -1, -1):
+            count = widths[step + 1]
+            band[:count] = row[:count]
+            _synthesise(band, count, high if step == level else low, even, odd)
+            first = taps // 2 - 1
+            for i in range((widths[step] + 1) // 2):
+                row[2 * i] = even[first + i]
+                row[2 * i + 1] = odd[first + i]
+        found[k] = row[padding : padding + columns]
+
+
+@njit(cache=True, nogil=True)
+def _analyse(
+    row: Any, samples: int, taps: Any, even: Any, odd: Any, band: Any
+) -> None:  # pragma: no cover - compiled
+    """Coefficients of a row, continued by half-sample symmetry, into ``band``."""
+    count = (samples + len(taps) - 1) // 2
+    for i in range(count + len(taps) // 2 - 1):
+        place = (2 * i + 2 - len(taps)) % (2 * samples)
+        even[i] = row[place if place < samples else 2 * samples - 1 - place]
+        place = (place + 1) % (2 * samples)
+        odd[i] = row[place if place < samples else 2 * samples - 1 - place]
+    band[:count] = np.float32(0)
+    for j in range(0, len(taps), 2):
+        _add_two(band, even, odd, count, j // 2, taps[j], taps[j + 1])
+
+
+@njit(cache=True, nogil=True)
+def _synthesise(
+    band: Any, count: int, taps: Any, even: Any, odd: Any
+) -> None:  # pragma: no cover - compiled
+    """Even and odd samples that a band spreads to, the first ``len(taps) - 2`` before the row."""
+    even[: count + len(taps) // 2] = np.float32(0)
+    odd[: count + len(taps) // 2] = np.float32(0)
+    for j in range(0, len(taps), 2):
+        _spread_two(band, even, odd, count, j // 2, taps[j], taps[j + 1])
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _add_two(
+    band: Any, even: Any, odd: Any, count: int, start: int, a: Any, b: Any
+) -> None:  # pragma: no cover - compiled
+    for i in range(count):
+        band[i] += a * even[start + i] + b * odd[start + i]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _spread_two(
+    band: Any, even: Any, odd: Any, count: int, start: int, a: Any, b: Any
+) -> None:  # pragma: no cover - compiled
+    for i in range(count):
+        even[start + i] += a * band[i]
+        odd[start + i] += b * band[i]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

@@ -1,9 +1,7 @@
-"""Daubechies wavelets and their transform as sparse matrices.
+"""Daubechies wavelets and one level of their transform, along the last axis of an array.
 
-The transform of a signal with half-sample symmetric extension is linear, so one level is two
-matrices, low-pass and high-pass, each with as many entries a row as the filter has taps.
-Conventions (phase, lengths) are those of most wavelet libraries: n samples become
-``(n + taps - 1) // 2`` coefficients.
+Signals are continued by half-sample symmetry. Conventions (phase, lengths) are those of most
+wavelet libraries: n samples become ``(n + taps - 1) // 2`` coefficients.
 """
 
 from __future__ import annotations
@@ -13,9 +11,9 @@ from math import comb
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
+from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 
 HIGHEST_ORDER = 15
@@ -64,43 +62,102 @@ def coefficients(samples: int, order: int) -> int:
     return (samples + 2 * order - 1) // 2
 
 
-def analysis(samples: int, order: int, *, high: bool) -> Any:
-    """One level of the transform: sparse matrix (coefficients, samples).
+def synthesis_filter(order: int, *, high: bool) -> NDArray[np.float64]:
+    """Filter that :func:`synthesis` spreads with; :func:`analysis` takes it backwards.
 
-    Row i holds ``sum_j f_j x[2 i + 1 - j]`` with f the reversed scaling filter (low-pass) or the
-    alternating one (high-pass), and x continued by half-sample symmetry.
+    The scaling filter (low-pass), or it backwards with alternating signs (high-pass).
     """
-    taps = 2 * order
-    rows = coefficients(samples, order)
-    tap = np.arange(taps)
-    place = 2 * np.arange(rows)[:, None] + 1 - tap
-    place = np.mod(place, 2 * samples)
-    place = np.where(place < samples, place, 2 * samples - 1 - place)
-    filter_ = _filter(order, high)[::-1]
-    values = np.broadcast_to(filter_, place.shape)
-    row = np.broadcast_to(np.arange(rows)[:, None], place.shape)
-    entries = (values.ravel(), (row.ravel(), place.ravel()))
-    return scipy.sparse.csr_array(entries, shape=(rows, samples))
-
-
-def synthesis(samples: int, order: int, *, high: bool) -> Any:
-    """One level of the inverse: sparse matrix (samples, coefficients).
-
-    ``x = synthesis(low) @ c_low + synthesis(high) @ c_high`` gives the samples back.
-    """
-    taps = 2 * order
-    columns = coefficients(samples, order)
-    tap = np.arange(taps)
-    place = tap + 2 * np.arange(columns)[:, None] - (taps - 2)
-    values = np.broadcast_to(_filter(order, high), place.shape)
-    column = np.broadcast_to(np.arange(columns)[:, None], place.shape)
-    inside = (place >= 0) & (place < samples)
-    entries = (values[inside], (place[inside], column[inside]))
-    return scipy.sparse.csr_array(entries, shape=(samples, columns))
-
-
-def _filter(order: int, high: bool) -> NDArray[np.float64]:
     scaling = daubechies(order)
     if not high:
         return scaling
-    return scaling[::-1] * (-1.0) ** np.arange(2 * order)
+    return np.asarray(scaling[::-1] * (-1.0) ** np.arange(2 * order))
+
+
+def analysis(signal: Array, order: int, *, high: bool) -> Array:
+    """One level of the transform.
+
+    Coefficient i is ``sum_j f_j x[2 i + 1 - j]``, f being the synthesis filter backwards and x
+    the signal, continued by half-sample symmetry.
+
+    Parameters
+    ----------
+    signal : array, shape (..., samples), float32 or float64
+    order : int
+        Vanishing moments, 1 to 15.
+    high : bool
+        Detail instead of approximation.
+
+    Returns
+    -------
+    array, shape (..., coefficients(samples, order)), dtype of the signal
+    """
+    xp = namespace(signal)
+    samples = signal.shape[-1]
+    rows = coefficients(samples, order)
+    extended = signal[..., xp.asarray(_continuation(samples, order))]
+    taps = [float(tap) for tap in synthesis_filter(order, high=high)]
+    # The filter backwards on a signal that runs backwards: both run forwards.
+    found = taps[0] * extended[..., 0 : 2 * rows : 2]
+    for j in range(1, 2 * order):
+        found += taps[j] * extended[..., j : j + 2 * rows : 2]
+    return found
+
+
+def synthesis(bands: Array, samples: int, order: int, *, high: bool) -> Array:
+    """One level of the inverse: what a band contributes to the samples.
+
+    The contributions of the low-pass and of the high-pass band add up to the signal.
+
+    Parameters
+    ----------
+    bands : array, shape (..., coefficients(samples, order)), float32 or float64
+    samples : int
+        Length of the signal.
+    order : int
+        Vanishing moments, 1 to 15.
+    high : bool
+        Whether the band is the detail.
+
+    Returns
+    -------
+    array, shape (..., samples), dtype of the bands
+    """
+    spread = _spread(bands, synthesis_filter(order, high=high))
+    return spread[..., 2 * order - 2 : 2 * order - 2 + samples]
+
+
+def analysis_adjoint(bands: NDArray[Any], samples: int, order: int) -> NDArray[Any]:
+    """Adjoint of the low-pass :func:`analysis`: ``<analysis(x), y> = <x, adjoint(y)>``.
+
+    Parameters
+    ----------
+    bands : ndarray, shape (..., coefficients(samples, order))
+    samples : int
+        Length of the signals that were analysed.
+    order : int
+        Vanishing moments, 1 to 15.
+
+    Returns
+    -------
+    ndarray, shape (..., samples), dtype of the bands
+    """
+    spread = _spread(bands, synthesis_filter(order, high=False))
+    folded = np.zeros((samples, *bands.shape[:-1]), bands.dtype)
+    np.add.at(folded, _continuation(samples, order), np.moveaxis(spread, -1, 0))
+    return np.moveaxis(folded, 0, -1)
+
+
+def _continuation(samples: int, order: int) -> NDArray[np.intp]:
+    """Sample at each place that the filter reaches, from ``2 - taps`` on."""
+    place = np.arange(2 - 2 * order, 2 * coefficients(samples, order)) % (2 * samples)
+    return np.where(place < samples, place, 2 * samples - 1 - place)
+
+
+def _spread(bands: Array, filter_: NDArray[np.float64]) -> Array:
+    """Bands with a zero between any two, convolved with a filter."""
+    xp = namespace(bands)
+    columns, taps = bands.shape[-1], len(filter_)
+    out = xp.zeros((*bands.shape[:-1], 2 * (columns - 1) + taps), bands.dtype)
+    for j in range(taps):
+        out[..., j : j + 2 * columns - 1 : 2] += float(filter_[j]) * bands
+    return out

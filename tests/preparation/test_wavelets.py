@@ -7,7 +7,14 @@ import pytest
 import pywt
 
 from hipct.core.errors import InputError
-from hipct.preparation.wavelets import HIGHEST_ORDER, analysis, coefficients, daubechies, synthesis
+from hipct.preparation.wavelets import (
+    HIGHEST_ORDER,
+    analysis,
+    analysis_adjoint,
+    coefficients,
+    daubechies,
+    synthesis,
+)
 
 orders = pytest.mark.parametrize("order", range(1, HIGHEST_ORDER + 1))
 
@@ -33,13 +40,26 @@ def test_filters_equal_pywavelets(order):
 @pytest.mark.parametrize("samples", [1, 7, 36, 101])
 def test_transform_equals_pywavelets_and_inverts(order, samples):
     signal = np.random.default_rng(samples).standard_normal(samples)
-    low, high = (analysis(samples, order, high=high) @ signal for high in (False, True))
+    low, high = (analysis(signal, order, high=high) for high in (False, True))
     approximation, detail = pywt.dwt(signal, f"db{order}", mode="symmetric")
     assert len(low) == len(high) == coefficients(samples, order)
     np.testing.assert_allclose(low, approximation, atol=1e-11)
     np.testing.assert_allclose(abs(high), abs(detail), atol=1e-11)
-    back = synthesis(samples, order, high=False) @ low + synthesis(samples, order, high=True) @ high
+    back = synthesis(low, samples, order, high=False)
+    back += synthesis(high, samples, order, high=True)
     np.testing.assert_allclose(back, signal, atol=1e-11)
+
+
+@orders
+@pytest.mark.parametrize("samples", [1, 7, 36, 101])
+def test_adjoint_has_the_same_scalar_products(order, samples):
+    rng = np.random.default_rng(samples)
+    signal = rng.standard_normal((2, samples))
+    bands = rng.standard_normal((2, coefficients(samples, order)))
+    back = analysis_adjoint(bands, samples, order)
+    assert back.shape == signal.shape
+    ahead = analysis(signal, order, high=False)
+    np.testing.assert_allclose((ahead * bands).sum(-1), (signal * back).sum(-1), atol=1e-11)
 
 
 def test_unknown_orders_are_refused():
