@@ -6,7 +6,7 @@ for CuPy, see ``standin/``), and CuPy where a device answers. Needs NumPy and py
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -24,8 +24,8 @@ STANDIN = REPOSITORY / "tests" / "standin"
 DEVICES = ("host-run kernels", "cupy")
 PARTS = ("cupy", "cupyx", "cupyx.scipy.fft", "cupyx.scipy.ndimage", "cupyx.scipy.sparse")
 
-# The stand-in is no package of hipct's, and importing it twice would make two of it.
-collect_ignore = ["standin/cupy", "standin/cupyx"]
+# Importing the stand-in a second time, for its doctests, would make two of it.
+collect_ignore = ["standin"]
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +56,19 @@ def device(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
 def standin() -> Iterator[ModuleType]:
     """The stand-in for CuPy, under CuPy's name while the test runs."""
     yield from _device("host-run kernels")
+
+
+@pytest.fixture(scope="session")
+def sanitised() -> ModuleType:
+    """Runs tests again with their kernels under AddressSanitizer: ``sanitised.run_tests(path)``."""
+    specification = importlib.util.spec_from_file_location("sanitised", STANDIN / "sanitised.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    if module.library() is None:
+        pytest.skip("no AddressSanitizer to watch kernels with: install g++ and libasan")
+    return module
 
 
 @pytest.fixture

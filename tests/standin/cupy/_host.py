@@ -46,7 +46,7 @@ class CompileError(Exception):
     """g++ does not take the source: its log."""
 
 
-class LaunchError(Exception):
+class LaunchError(RuntimeError):
     """A kernel did what no kernel may; thread, block and line are named."""
 
 
@@ -117,7 +117,10 @@ def _build(program: str, unit: str, flags: list[str], built: Path, log: Path) ->
     # Another process may build the same: each writes its own files and renames them.
     own = built.with_suffix(f".{os.getpid()}.{threading.get_ident()}.tmp")
     command = [program, "-x", "c++", "-I", str(HERE), *flags, "-", "-o", str(own)]
-    result = subprocess.run(command, input=unit, capture_output=True, text=True, check=False)
+    plain = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
+    result = subprocess.run(
+        command, input=unit, capture_output=True, text=True, check=False, env=plain
+    )
     if result.returncode:
         own.unlink(missing_ok=True)
         raise CompileError(result.stderr)
