@@ -281,7 +281,7 @@ def _open_gpu(index: int) -> Device:
     device = Device(cupy, index)
     with cupy.cuda.Device(index):
         # A compiler that is missing, or too old for this device, is told before anything is read.
-        kernels.load(cupy, "reduce", TYPE="unsigned short")
+        kernels.load(cupy, "reduce", VOXEL="unsigned short")
     return device
 
 

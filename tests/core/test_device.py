@@ -1,0 +1,203 @@
+"""The device of a run: found, or refused in one sentence; its streams, its memory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import hipct.core.kernels
+from hipct.core.device import HOST, Device, device_budget, gpu_count, open_device
+from hipct.core.errors import DeviceError, MissingExtra
+
+
+@pytest.fixture(autouse=True)
+def one_build_of_cupy(monkeypatch):
+    """Whatever this environment has installed, one build of CuPy is listed."""
+    install(monkeypatch, "cupy-cuda12x")
+
+
+def install(monkeypatch, *names):
+    listed = [SimpleNamespace(metadata={"Name": name}) for name in ("numpy", *names)]
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: listed)
+
+
+def refused(error=DeviceError):
+    """The sentence with which cupy is refused; auto takes the CPU for the same reason."""
+    with pytest.raises(error) as caught:
+        open_device("cupy")
+    device, reason = open_device("auto")
+    assert device is HOST
+    assert reason.startswith("Computing on the CPU. ")
+    assert "--backend numpy" not in reason
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_a_gpu_that_answers_is_taken(standin):
+    for backend in ("auto", "cupy"):
+        device, reason = open_device(backend)
+        assert reason is None
+        assert (device.on_gpu, device.xp, device.index) == (True, standin, 0)
+    assert open_device("numpy") == (HOST, None)
+    assert HOST.name == "CPU"
+    assert gpu_count() == 1
+
+
+@pytest.mark.usefixtures("standin")
+def test_no_driver(monkeypatch):
+    monkeypatch.setenv("HIPCT_STANDIN_DRIVER", "0")
+    assert "No NVIDIA driver answers" in refused()
+
+
+@pytest.mark.usefixtures("standin")
+def test_a_driver_older_than_the_runtime(monkeypatch):
+    monkeypatch.setenv("HIPCT_STANDIN_DRIVER", "11040")
+    sentence = refused()
+    assert "supports CUDA 11.4, and CuPy was built for CUDA 12.9" in sentence
+    assert "update the driver" in sentence
+    assert "cupy-cuda11x" in sentence
+
+
+@pytest.mark.usefixtures("standin")
+def test_a_driver_that_shows_no_gpu(monkeypatch):
+    monkeypatch.setenv("HIPCT_STANDIN_DEVICES", "0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    sentence = refused()
+    assert "shows no GPU" in sentence
+    assert "CUDA_VISIBLE_DEVICES is ''" in sentence
+
+
+@pytest.mark.usefixtures("standin")
+def test_a_gpu_number_that_is_not_there():
+    with pytest.raises(DeviceError, match="GPU 1 was asked for; this process sees 1"):
+        open_device("cupy", 1)
+
+
+def test_cupy_missing(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cupy"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    install(monkeypatch)
+    assert "pip install 'hipct[gpu]'" in refused(MissingExtra)
+
+
+@pytest.mark.usefixtures("standin")
+def test_two_builds_of_cupy(monkeypatch):
+    install(monkeypatch, "cupy-cuda12x", "cupy-cuda13x", "cupyx-unrelated")
+    sentence = refused()
+    assert "2 builds of CuPy are installed (cupy-cuda12x, cupy-cuda13x)" in sentence
+    assert "pip uninstall cupy-cuda12x cupy-cuda13x" in sentence
+
+
+def test_a_compiler_that_fails(monkeypatch, standin):
+    class Broken:
+        def __init__(self, **_):
+            pass
+
+        def get_function(self, name):
+            raise RuntimeError("CuPy failed to load libnvrtc.so.12: OSError: no such file")
+
+    monkeypatch.setattr(standin, "RawModule", Broken)
+    hipct.core.kernels._load.cache_clear()
+    hipct.core.kernels._module.cache_clear()
+    try:
+        sentence = refused()
+    finally:
+        hipct.core.kernels._load.cache_clear()
+        hipct.core.kernels._module.cache_clear()
+    assert "does not compile for this device (CuPy failed to load libnvrtc" in sentence
+
+
+def test_the_budget_is_a_share_of_what_is_free_and_holds(monkeypatch, standin):
+    monkeypatch.setenv("HIPCT_STANDIN_MEMORY", str(10_000_000))
+    device, _ = open_device("cupy")
+    free = device.free_bytes()
+    assert device_budget(device, None) == int(0.8 * free)
+    with pytest.raises(DeviceError, match=r"is 20\.0 MB, and .* has .* free"):
+        device_budget(device, 20_000_000)
+    device.set_budget(1_000_000)
+    try:
+        with device.lane("read"):
+            kept = device.xp.zeros(200_000, np.float32)
+            with pytest.raises(MemoryError):
+                device.xp.zeros(200_000, np.float32)
+        assert kept.nbytes <= device.peak_bytes <= 1_000_000
+    finally:
+        standin.get_default_memory_pool().set_limit(size=0)
+
+
+def test_what_goes_up_comes_down(device):
+    gpu = Device(device)
+    array = np.arange(60, dtype=np.uint16).reshape(3, 4, 5)
+    with gpu.lane("read"):
+        there = gpu.upload(array[:, ::2])
+        np.testing.assert_array_equal(gpu.download(there), array[:, ::2])
+        back = gpu.host_array((2, 5), np.uint16)
+        assert gpu.download(there[1], back) is back
+    np.testing.assert_array_equal(back, array[1, ::2])
+
+
+def test_on_the_cpu_nothing_is_copied():
+    array = np.arange(6)
+    with HOST.lane("read"):
+        assert HOST.upload(array) is array
+        assert HOST.download(array) is array
+
+
+def test_every_lane_has_a_stream_of_its_own_and_keeps_it(device):
+    gpu = Device(device)
+    seen = []
+
+    def work(lane):
+        with gpu.lane(lane):
+            seen.append((lane, device.cuda.get_current_stream().ptr))
+
+    for lane in ("read", "prepare", "read"):
+        thread = threading.Thread(target=work, args=(lane,))
+        thread.start()
+        thread.join()
+    streams = dict(seen)
+    assert len(seen) == 3
+    assert len(set(streams.values())) == 2
+    assert seen[0] == seen[2]
+
+
+def test_work_is_halved_until_it_fits(device):
+    gpu = Device(device)
+    done, tried = [], []
+
+    def work(part):
+        tried.append(part.stop - part.start)
+        if part.stop - part.start > 3:
+            raise device.cuda.memory.OutOfMemoryError(1, 2, 3)
+        done.extend(range(part.start, part.stop))
+
+    most, note = gpu.halving(work, slice(5, 19), 14, "slices")
+    assert done == list(range(5, 19))
+    assert tried[:2] == [14, 7]
+    assert most == 3
+    assert "with 14 slices at a time; the run goes on with 3." in note
+    assert gpu.halving(work, slice(0, 3), most, "slices") == (3, None)
+
+
+def test_one_item_that_does_not_fit_is_an_error(device):
+    def work(part):
+        raise device.cuda.memory.OutOfMemoryError(1, 2, 3)
+
+    with pytest.raises(DeviceError, match="one of the slices alone; give the run more"):
+        Device(device).halving(work, slice(0, 4), 4, "slices")
+
+
+def test_the_cpu_halves_nothing():
+    def work(part):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        HOST.halving(work, slice(0, 4), 4, "slices")
