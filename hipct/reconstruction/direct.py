@@ -7,8 +7,10 @@ browsing, and it is an independent check of the Fourier engine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for
 from hipct.reconstruction.chunks import chunk_length, in_flight, ranges
 from hipct.reconstruction.geometry import Geometry
+from hipct.reconstruction.planes import Plane, Span, back_project_plane, groups
 
 LANES = 16
 """Slices that travel together: 64 bytes a sample."""
@@ -32,10 +35,24 @@ TILE = 16
 
 @dataclass(frozen=True, eq=False)
 class DirectEngine:
-    """Direct back-projection of one geometry; may be called from several threads."""
+    """Direct back-projection of one geometry; may be called from several threads.
+
+    ``xp`` is the namespace of the arrays that it takes, and where it computes; on a device it
+    takes any number of slices at a time.
+    """
 
     geometry: Geometry
     accelerated: bool = field(default_factory=has_numba)
+    xp: Any = np
+
+    @property
+    def batch(self) -> int:
+        """Slices that travel together."""
+        if self.xp is np:
+            return LANES
+        from hipct.reconstruction import gridding_cuda
+
+        return gridding_cuda.LANES
 
     def reconstruct(
         self, sinograms: Array, out: Array, rows: slice = slice(None), columns: slice = slice(None)
@@ -52,10 +69,12 @@ class DirectEngine:
         Raises
         ------
         InputError
-            If ``out`` does not have the shape of the window.
+            If ``out`` does not have the shape of the window, the window leaves pixels out, or a
+            value of the sinograms is not finite.
         """
-        xp = namespace(sinograms, out)
         geometry = self.geometry
+        if any(window.step not in (None, 1) for window in (rows, columns)):
+            raise InputError(f"The window {rows}, {columns} leaves pixels out; give steps of 1.")
         y, x = (self._positions(window) for window in (rows, columns))
         shape = (sinograms.shape[0], y.size, x.size)
         if out.shape != shape:
@@ -63,7 +82,12 @@ class DirectEngine:
                 f"The array for the result has the shape {out.shape}; this window of these slices "
                 f"needs {shape}."
             )
-        sums = xp.zeros((y.size, x.size, self._lanes(shape[0])), xp.float32)
+        if namespace(sinograms, out) is not np:
+            from hipct.reconstruction import direct_cuda
+
+            direct_cuda.reconstruct(geometry, sinograms, out, rows, columns)
+            return
+        sums = np.zeros((y.size, x.size, self._lanes(shape[0])), np.float32)
         for lines in self._blocks(shape[0]):
             self._add(sums, sinograms, lines, y, x)
         chunk = chunk_length(x.size * shape[0] * 4)
@@ -71,13 +95,83 @@ class DirectEngine:
         def finish(start: int, stop: int) -> None:
             for part in ranges(stop, chunk, start):
                 seen = y[part, None] ** 2 + x**2 <= geometry.reach**2
-                kept = sums[part, :, : shape[0]] * xp.asarray(seen)[:, :, None]
-                out[:, part] = xp.moveaxis(kept, 2, 0)
+                out[:, part] = np.moveaxis(sums[part, :, : shape[0]] * seen[:, :, None], 2, 0)
 
         parallel_for(finish, y.size)
 
+    def plane(
+        self,
+        sinograms: Array,
+        origin: Sequence[float],
+        row_step: Sequence[float],
+        column_step: Sequence[float],
+        shape: Sequence[int],
+        *,
+        first_row: int = 0,
+    ) -> Array:
+        """Reconstruct one plane of any tilt through the volume, without the volume.
+
+        Between two slices it is interpolated linearly; within a slice every pixel has its own
+        place. Only the sinograms that the plane meets are filtered.
+
+        Parameters
+        ----------
+        sinograms : array, shape (slices, angles, columns), float32
+            Those of the detector rows first_row, first_row + 1, ...
+        origin : sequence of float
+            Voxel (z, y, x) of the plane's first pixel: detector row, row and column of the slice.
+        row_step, column_step : sequence of float
+            Voxels (z, y, x) from a pixel to the next one below, and to the next one to the right;
+            at most 64 along each axis.
+        shape : sequence of int
+            Rows and columns of the plane.
+        first_row : int
+            Detector row of the first sinogram.
+
+        Returns
+        -------
+        array, shape (rows, columns), float32
+            Attenuation, as of the slices. Pixels beyond the sinograms given, or further from the
+            axis than the detector reaches, are 0.
+
+        Raises
+        ------
+        InputError
+            If the plane is none, or a value of the sinograms is not finite.
+        """
+        xp = namespace(sinograms)
+        view = Plane.create(origin, row_step, column_step, shape)
+        out = xp.zeros(view.shape, xp.float32)
+        seen = view.seen_from(len(sinograms), first_row)
+        if seen is None:
+            return out
+        rows, view = seen
+        sinograms = sinograms[rows]
+        if xp is not np:
+            from hipct.reconstruction import direct_cuda
+
+            direct_cuda.plane(self.geometry, sinograms, out, view)
+            return out
+        for group in groups(len(sinograms), LANES):
+            for lines in self._blocks(group.stop - group.start):
+                filtered = self._filter(sinograms[group], lines)
+                back_project_plane(
+                    out,
+                    filtered,
+                    view,
+                    Span(group, len(sinograms)),
+                    geometry=self.geometry,
+                    lines=lines,
+                    accelerated=self.accelerated,
+                )
+        return out
+
     def memory_bytes(self, slices: int) -> int:
         """Peak bytes that a call over whole slices takes beside sinograms and slices."""
+        if self.xp is not np:
+            from hipct.reconstruction import direct_cuda
+
+            return direct_cuda.memory_bytes(self.geometry)
         size, row = self.geometry.size, self.geometry.length * slices * 4
         block = int(self._blocks(slices)[0].stop)
         # Beside the filtered rows of a block: padded rows of a chunk and their spectra.
@@ -86,12 +180,19 @@ class DirectEngine:
         finishing = in_flight(size, chunk_length(size * slices * 4)) * size * (slices * 4 + 8)
         return size * size * self._lanes(slices) * 4 + max(filtering, finishing)
 
-    def _add(self, sums: Array, sinograms: Array, lines: slice, y: Array, x: Array) -> None:
+    def _add(
+        self,
+        sums: NDArray[np.float32],
+        sinograms: NDArray[np.float32],
+        lines: slice,
+        y: NDArray[np.float64],
+        x: NDArray[np.float64],
+    ) -> None:
         """Back-project some angles onto the pixels at (x, y): sums (rows, columns, slices)."""
         geometry = self.geometry
         filtered = self._filter(sinograms, lines)
         cos, sin = np.cos(geometry.angles[lines]), np.sin(geometry.angles[lines])
-        if self.accelerated and namespace(sums) is np:
+        if self.accelerated:
             from hipct.reconstruction.direct_numba import back_project_tiles
 
             tiles = -(-y.size // TILE) * -(-x.size // TILE)
@@ -120,19 +221,18 @@ class DirectEngine:
 
     def _filter(self, sinograms: Array, lines: slice) -> Array:
         """Weighted, filtered rows of some angles: (angles, length, slices)."""
-        xp = namespace(sinograms)
         geometry = self.geometry
         count = lines.stop - lines.start
         slices = sinograms.shape[0]
-        filtered = xp.zeros((count, geometry.length, self._lanes(slices)), xp.float32)
-        weight = xp.asarray(geometry.weight.astype(np.float32))
+        filtered = np.zeros((count, geometry.length, self._lanes(slices)), np.float32)
+        weight = geometry.weight.astype(np.float32)
         chunk = chunk_length(geometry.length * slices * 4)
 
         def task(start: int, stop: int) -> None:
             for part in ranges(stop, chunk, start):
                 angles = slice(lines.start + part.start, lines.start + part.stop)
                 rows = geometry.filtered_rows(sinograms, angles)
-                xp.multiply(rows, weight[angles, None, None], out=filtered[part, :, :slices])
+                np.multiply(rows, weight[angles, None, None], out=filtered[part, :, :slices])
 
         parallel_for(task, count)
         return filtered
@@ -149,12 +249,11 @@ def _back_project(
     x: Array,
 ) -> None:
     """Add some angles to the sums (rows, columns, slices), angle by angle."""
-    xp = namespace(sums, filtered)
     length = filtered.shape[1]
     for k in range(filtered.shape[0]):
         position = axis + y[:, None] * sin[k] + x * cos[k]
         cell = np.floor(position)
-        rest = xp.asarray((position - cell).astype(np.float32))[:, :, None]
-        left = xp.asarray(cell.astype(np.intp) % length)
-        right = xp.asarray((cell.astype(np.intp) + 1) % length)
+        rest = (position - cell).astype(np.float32)[:, :, None]
+        left = cell.astype(np.intp) % length
+        right = (left + 1) % length
         sums += filtered[k][left] * (1 - rest) + filtered[k][right] * rest
