@@ -64,7 +64,7 @@ def library(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
     folders = [Path(option[2:]) for option in options if option.startswith("-I")]
     extra = shlex.split(os.environ.get("HIPCT_HOST_FLAGS", ""))
     flags = [*FLAGS, *_native(program), *extra]
-    flags += [option for option in options if option.startswith(("-D", "-U", "-I"))]
+    flags += [option for option in options if option.startswith(("-D", "-U"))]
     exports = [f"HIPCT_EXPORT({name}, {bounds})\n" for bounds, name in KERNEL.findall(source)]
     unit = '#include "host.h"\n#line 1 "kernel.cu"\n' + source + "\n" + "".join(exports)
     key = _key(unit, flags, folders, program)
@@ -74,7 +74,8 @@ def library(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
         raise CompileError(f"error: {folder} belongs to somebody else")
     built, log = folder / f"{key}.so", folder / f"{key}.log"
     if not built.exists():
-        _build(program, unit, flags, built, log)
+        # What the headers hold is part of the key, and where they lie is not.
+        _build(program, unit, [*flags, *(f"-I{path}" for path in folders)], built, log)
     if complaints := log.read_text(encoding="utf-8"):
         warnings.warn(f"g++ on a kernel: {complaints}", stacklevel=2)
     return ctypes.CDLL(str(built))
