@@ -167,19 +167,22 @@ def test_a_kernel_compiles_for_every_card_within_its_budget(file):
     jobs = [(constants, card) for constants in variants(file) for card in CARDS]
     assert jobs, f"no hipct module *_cuda.py declares {file} in its VARIANTS"
     budget = BUDGET.get(file, {})
-    found, seen = [], set()
+    found: dict[tuple[str, str], str] = {}
     with ThreadPoolExecutor() as pool:
         results = pool.map(lambda job: compiled(source, file, *job), jobs)
         for (constants, card), (log, code) in zip(jobs, results):
+            warnings = [line for line in log.splitlines() if "warning" in line]
+            # A card too small for so many blocks at once runs fewer.
+            assert all(".minnctapersm will be ignored" in line for line in warnings), warnings
             for taken in resources(card, log, code):
-                seen.add(taken.name)
                 allowed = budget.get(taken.name)
                 if allowed is not None and "double" in constants.values():
                     allowed = {**allowed, "double": "this is the variant for float64"}
-                found += [f"{constants or ''} {words}" for words in complaints(taken, allowed)]
-            assert "warning" not in log, log
-    assert not found, "\n".join(found)
-    assert seen == set(kernel_names(source)) == set(budget)
+                for complaint in complaints(taken, allowed):
+                    kind = taken.name, complaint.rpartition(": ")[2]
+                    found[kind] = max(found.get(kind, ""), f"{complaint} {constants or ''}")
+    assert not found, "\n".join(found.values())
+    assert set(kernel_names(source)) == set(budget)
 
 
 @pytest.mark.parametrize("file", FILES)
