@@ -24,7 +24,12 @@ _LARGEST_FAST_PRIME = 11
 LARGEST_DEVICE_PRIME = 7
 """The same of cuFFT, from its manual."""
 
+# Growth that is worth a fast length: measured on the host. On a device it is reckoned: Bluestein's
+# algorithm, cuFFT's for large primes, passes through transforms of more than twice the length, in
+# up to eight times the work area, while a longer image costs all passes in proportion. Both stay
+# below 1.5, from where on the reach may be cut short (see PaganinFilter) and leave a trace.
 _WORTHWHILE_GROWTH = 1.3
+_WORTHWHILE_GROWTH_ON_DEVICE = 1.45
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,11 @@ def plan_extent(size: int, reach: int, padding: Padding, *, exact: bool, xp: Any
         total = _fast_length(size + 2 * reach, xp)
         return Extent(reach, size, total - size - reach)
     longer = _fast_length(size + reach, xp)
-    slow = largest_prime(size) > _largest_fast_prime(xp)
-    if slow and longer < _WORTHWHILE_GROWTH * size and not exact:
+    if xp is np:
+        prime, growth = _LARGEST_FAST_PRIME, _WORTHWHILE_GROWTH
+    else:
+        prime, growth = LARGEST_DEVICE_PRIME, _WORTHWHILE_GROWTH_ON_DEVICE
+    if largest_prime(size) > prime and longer < growth * size and not exact:
         return Extent(0, size, longer - size)
     return Extent(0, size, 0)
 
@@ -88,10 +96,6 @@ def largest_prime(number: int) -> int:
         else:
             largest, number = factor, number // factor
     return max(largest, number)
-
-
-def _largest_fast_prime(xp: Any) -> int:
-    return _LARGEST_FAST_PRIME if xp is np else LARGEST_DEVICE_PRIME
 
 
 def _fast_length(at_least: int, xp: Any) -> int:

@@ -66,7 +66,9 @@ def test_lengths_for_a_device_are_even_products_of_small_primes(device, size):
     assert largest_prime(extent.total) <= 7
     mirrored = plan_extent(size, 57, "mirror", exact=False, xp=device)
     assert mirrored.before == 0
-    assert (mirrored.after == 0) == (largest_prime(size) <= 7 or size + 57 > 1.3 * size)
+    assert (mirrored.after == 0) == (largest_prime(size) <= 7 or size + 57 > 1.45 * size)
+    kept = plan_extent(size, 57, "mirror", exact=True, xp=device)
+    assert kept.total == size
 
 
 def test_the_bits_do_not_depend_on_how_the_angles_are_cut(device, fetch):
