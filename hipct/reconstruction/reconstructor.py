@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -133,12 +135,7 @@ class Reconstructor:
             than the plan.
         """
         xp = namespace(sinograms, out)
-        if xp is not self._xp:
-            raise InputError(
-                f"The sinograms are an array of {xp.__name__} and the plan is made for "
-                f"{self._xp.__name__}; make it with xp={xp.__name__}."
-            )
-        sinograms = self._checked(xp.asarray(sinograms))
+        sinograms = self._checked(xp, xp.asarray(sinograms))
         shape = (sinograms.shape[0], self.size, self.size)
         if out is None:
             out = xp.empty(shape, xp.float32)
@@ -153,11 +150,63 @@ class Reconstructor:
             self._engine.reconstruct(sinograms[part], out[part])
         return out
 
+    def plane(
+        self,
+        sinograms: Array,
+        origin: Sequence[float],
+        row_step: Sequence[float],
+        column_step: Sequence[float],
+        shape: Sequence[int],
+        *,
+        first_row: int = 0,
+    ) -> Array:
+        """Reconstruct one plane of any tilt through the volume, without the volume.
+
+        By direct back-projection, whatever the engine of the slices; only the sinograms that the
+        plane meets are filtered. Between two slices it is interpolated linearly; within a slice
+        every pixel has its own place.
+
+        Parameters
+        ----------
+        sinograms : array, shape (slices, angles, columns)
+            Those of the detector rows first_row, first_row + 1, ...; float32, or converted to it.
+        origin : sequence of float
+            Voxel (z, y, x) of the plane's first pixel: detector row, row and column of the slice.
+        row_step, column_step : sequence of float
+            Voxels (z, y, x) from a pixel to the next one below, and to the next one to the right;
+            at most 64 along each axis.
+        shape : sequence of int
+            Rows and columns of the plane.
+        first_row : int
+            Detector row of the first sinogram.
+
+        Returns
+        -------
+        array, shape (rows, columns), float32
+            Attenuation, as of the slices. Pixels beyond the sinograms given, or further from the
+            axis than the detector reaches, are 0.
+
+        Raises
+        ------
+        InputError
+            If the plane is none, a shape or a dtype is wrong, a value is not finite, or the arrays
+            live elsewhere than the plan.
+        """
+        xp = namespace(sinograms)
+        sinograms = self._checked(xp, xp.asarray(sinograms))
+        engine = DirectEngine(self.geometry, xp=xp)
+        return engine.plane(sinograms, origin, row_step, column_step, shape, first_row=first_row)
+
     def _parts(self, slices: int) -> list[slice]:
         """Slices that the engine takes in one call: on a device it groups them itself."""
         return _batches(slices, self.batch) if self._xp is np else [slice(0, slices)]
 
-    def _checked(self, sinograms: Array) -> Array:
+    def _checked(self, xp: ModuleType, sinograms: Array) -> Array:
+        if xp is not self._xp:
+            raise InputError(
+                f"The sinograms are an array of {xp.__name__} and the plan is made for "
+                f"{self._xp.__name__}; make it with xp={xp.__name__}."
+            )
         expected = (self.geometry.angles.size, self.geometry.columns)
         if sinograms.ndim != 3 or sinograms.shape[1:] != expected or sinograms.shape[0] == 0:
             raise InputError(
