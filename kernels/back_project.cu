@@ -58,6 +58,11 @@
 #define CELLS 48
 #define ANGLES (32 / SLICES)
 #define GROUP THREADS
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define BLOCKS 4  // all that a multiprocessor holds
+#else
+#define BLOCKS 5
+#endif
 
 #define ROUNDING 12582912.0f      // 1.5 2^23: adding it rounds to a whole number, in the low bits
 #define ROUNDING_BITS 0x4B400000  // its bits
@@ -81,7 +86,7 @@ __device__ __forceinline__ int wrapped(int j, int length) {
     return j;
 }
 
-extern "C" __global__ void __launch_bounds__(256, 5) back_project(
+extern "C" __global__ void __launch_bounds__(256, BLOCKS) back_project(
     const float* __restrict__ filtered,   // (lanes, lines, length) weighted rows
     const double* __restrict__ cosines,   // (angles)
     const double* __restrict__ sines,     // (angles)
@@ -158,7 +163,8 @@ extern "C" __global__ void __launch_bounds__(256, 5) back_project(
                 const float start = fmaf(y, place.sine, fmaf(x, place.cosine, place.rest));
 #pragma unroll
                 for (int p = 0; p < PIXELS; ++p) {
-                    const float position = fmaf((float)(p * THREAD_ROWS), place.sine, start);
+                    const float position =
+                        p ? fmaf((float)(p * THREAD_ROWS), place.sine, start) : start;
                     const float rounded = position + ROUNDING;
                     const float rest = position - (rounded - ROUNDING);
                     const int cell = __float_as_int(rounded) - (ROUNDING_BITS - CELLS / 2);

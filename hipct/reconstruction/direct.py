@@ -2,7 +2,10 @@
 
 O(N^3), and less exact than the Fourier engine (linear interpolation of the rows leaves 6e-3 rms),
 but a window of the slice costs no more than its own pixels: it serves regions of interest and live
-browsing, and it is an independent check of the Fourier engine.
+browsing, and it is an independent check of the Fourier engine. For browsing it also makes planes
+of any tilt (:mod:`hipct.reconstruction.planes`).
+
+On a device the same steps are taken with slices first (:mod:`hipct.reconstruction.direct_cuda`).
 """
 
 from __future__ import annotations
@@ -109,35 +112,9 @@ class DirectEngine:
         *,
         first_row: int = 0,
     ) -> Array:
-        """Reconstruct one plane of any tilt through the volume, without the volume.
+        """Reconstruct one plane; see :meth:`hipct.reconstruction.Reconstructor.plane`.
 
-        Between two slices it is interpolated linearly; within a slice every pixel has its own
-        place. Only the sinograms that the plane meets are filtered.
-
-        Parameters
-        ----------
-        sinograms : array, shape (slices, angles, columns), float32
-            Those of the detector rows first_row, first_row + 1, ...
-        origin : sequence of float
-            Voxel (z, y, x) of the plane's first pixel: detector row, row and column of the slice.
-        row_step, column_step : sequence of float
-            Voxels (z, y, x) from a pixel to the next one below, and to the next one to the right;
-            at most 64 along each axis.
-        shape : sequence of int
-            Rows and columns of the plane.
-        first_row : int
-            Detector row of the first sinogram.
-
-        Returns
-        -------
-        array, shape (rows, columns), float32
-            Attenuation, as of the slices. Pixels beyond the sinograms given, or further from the
-            axis than the detector reaches, are 0.
-
-        Raises
-        ------
-        InputError
-            If the plane is none, or a value of the sinograms is not finite.
+        Sinograms are float32; their shape is not checked.
         """
         xp = namespace(sinograms)
         view = Plane.create(origin, row_step, column_step, shape)

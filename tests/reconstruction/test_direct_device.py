@@ -8,6 +8,7 @@ import pytest
 from hipct.core.errors import InputError
 from hipct.reconstruction.direct import DirectEngine
 from hipct.reconstruction.geometry import Geometry
+from hipct.reconstruction.reconstructor import Reconstructor
 
 
 def random_rows(slices, geometry, seed=0):
@@ -147,9 +148,18 @@ def test_bad_input_of_a_window(xp):
 
 
 def test_memory_on_a_device_is_that_of_one_group(device):
-    engine = DirectEngine(Geometry.create(turn(20), 33), xp=device)
-    assert engine.memory_bytes(1) == engine.memory_bytes(500) > 8 * 20 * 66 * 4 * 3
+    geometry = Geometry.create(turn(300), 400, size=40)
+    engine = DirectEngine(geometry, xp=device)
     assert engine.batch == 8
+    said = engine.memory_bytes(1)
+    assert engine.memory_bytes(500) == said
+    rows = device.asarray(random_rows(12, geometry))
+    out = device.empty((12, 40, 40), np.float32)
+    pool = device.get_default_memory_pool()
+    pool.free_all_blocks()
+    before = pool.total_bytes()
+    engine.reconstruct(rows, out)
+    assert 0.5 * said < pool.total_bytes() - before < 1.01 * said
 
 
 @pytest.mark.parametrize("accelerated", [True, False])
@@ -287,6 +297,20 @@ def test_a_tilted_plane_is_the_volume_interpolated(xp, fetch, phantoms):
     assert np.sqrt(np.mean((view - expected) ** 2)) < 0.03
     # Its own interpolation blurs less than that of finished voxels does.
     assert np.abs(expected).max() > 0.9
+
+
+def test_a_plan_gives_planes_whatever_its_engine(xp, fetch):
+    theta = turn(40)
+    rows = random_rows(3, Geometry.create(theta, 33))
+    plane = (1.4, 3, 2), (0.02, 1, 0), (0, 0.1, 1), (20, 24)
+    expected = DirectEngine(Geometry.create(theta, 33)).plane(rows, *plane)
+    for engine in ("fourier", "direct"):
+        plan = Reconstructor(theta, 33, engine=engine, xp=xp)
+        # Other types of number are converted.
+        view = fetch(plan.plane(xp.asarray(rows.astype(float)), *plane))
+        assert close(view, expected)
+        with pytest.raises(InputError, match="33 columns"):
+            plan.plane(xp.zeros((3, 40, 32), np.float32), *plane)
 
 
 @pytest.mark.parametrize(
