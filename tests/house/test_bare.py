@@ -10,9 +10,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
+
+from hipct.core.arrays import Array
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FLOORS = ("core", "preparation", "phase", "reconstruction")
@@ -101,3 +106,90 @@ import scipy
 """)
     assert result.returncode == 1
     assert "No module named 'scipy'" in result.stderr
+
+
+def chain(xp: ModuleType, given: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    """Every stage from counts to a pyramid, on the results (or on given ones) of those before."""
+    from hipct.phase import paganin
+    from hipct.preparation.flat import flat_field
+    from hipct.preparation.linearise import sinograms
+    from hipct.preparation.rings import remove_rings
+    from hipct.reconstruction import fbp
+    from hipct.volume.quantise import quantise
+    from hipct.volume.reduce import reduce_levels
+    from hipct.volume.window import window_from_samples
+
+    rng = np.random.default_rng(0)
+    rows, columns = 5, 48
+    angles = np.linspace(0, np.pi, 60, endpoint=False)
+    # A cylinder beside the axis, before a beam with noise and one weak column.
+    distance = np.arange(columns) - (columns - 1) / 2 - 6 * np.cos(angles)[:, np.newaxis]
+    thickness = 2 * np.sqrt(np.maximum(14**2 - distance**2, 0))
+    beam = rng.uniform(20_000, 30_000, (rows, columns))
+    beam[:, 17] *= 0.1
+    dark = 100
+    counts = rng.poisson(beam * np.exp(-0.02 * thickness)[:, np.newaxis]) + dark
+    frames = (
+        counts,
+        rng.poisson(beam, (5, rows, columns)) + dark,
+        np.full((5, rows, columns), dark),
+    )
+
+    stages = {"flat": flat_field(*(xp.asarray(each.astype(np.uint16)) for each in frames))}
+
+    def before(name: str) -> Array:
+        return stages[name] if given is None else xp.asarray(given[name])
+
+    stages["phase"] = paganin(
+        before("flat"), pixel_size_um=20.0, distance_m=3.5, energy_kev=90.0, delta_beta=150.0
+    )
+    stages["lines"] = xp.empty((rows, len(angles), columns), xp.float32)
+    sinograms(before("phase"), stages["lines"])
+    stages["wavelet"] = remove_rings(before("lines"), "wavelet", levels=2)
+    stages["sorting"] = remove_rings(before("lines"), "sorting", size_px=5)
+    stages["direct"] = fbp(before("sorting"), angles, engine="direct")
+    stages["slices"] = fbp(before("sorting"), angles)
+    window = window_from_samples(before("slices"))
+    stages["grey"] = quantise(before("slices"), window, radius_px=columns / 2)
+    levels = reduce_levels(before("grey"), 2)
+    stages |= {"half": levels[0], "quarter": levels[1]}
+    return {name: array if xp is np else array.get() for name, array in stages.items()}
+
+
+def test_the_device_chain_runs_with_numpy_and_cupy_alone(tmp_path, standin):
+    """hipct finds NumPy and CuPy; the stand-in for CuPy may use what it likes."""
+    code = """
+import builtins, importlib.util, runpy
+import numpy as np
+sys.path.insert(0, "tests/standin")
+import cupy
+
+chain = runpy.run_path("tests/house/test_bare.py")["chain"]
+
+known = sys.stdlib_module_names | {"numpy", "cupy", "cupyx", "hipct"}
+ordinary, ordinary_spec = builtins.__import__, importlib.util.find_spec
+
+def bare(name, globals=None, locals=None, fromlist=(), level=0):
+    asks = (globals or {}).get("__name__", "").partition(".")[0]
+    if level == 0 and asks == "hipct" and name.partition(".")[0] not in known:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    return ordinary(name, globals, locals, fromlist, level)
+
+builtins.__import__ = bare
+importlib.util.find_spec = lambda name, package=None: (
+    ordinary_spec(name, package) if name.partition(".")[0] in known else None
+)
+with np.load(sys.argv[1]) as given:
+    np.savez(sys.argv[2], **chain(cupy, given))
+"""
+    expected, found = tmp_path / "expected.npz", tmp_path / "found.npz"
+    np.savez(expected, **chain(np))
+    result = run_bare(code, str(expected), str(found))
+    assert result.returncode == 0, result.stderr
+    with np.load(expected) as wanted, np.load(found) as stages:
+        assert set(stages) == set(wanted)
+        for name, array in wanted.items():
+            assert stages[name].dtype == array.dtype
+            error = np.abs(stages[name].astype(float) - array.astype(float)).max()
+            limit = 0 if array.dtype == np.uint16 else 1e-5 * np.abs(array).max()
+            assert error <= limit, (name, error, limit)

@@ -167,21 +167,24 @@ def test_a_kernel_compiles_for_every_card_within_its_budget(file):
     jobs = [(constants, card) for constants in variants(file) for card in CARDS]
     assert jobs, f"no hipct module *_cuda.py declares {file} in its VARIANTS"
     budget = BUDGET.get(file, {})
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[str, str], tuple[int, str]] = {}
     with ThreadPoolExecutor() as pool:
         results = pool.map(lambda job: compiled(source, file, *job), jobs)
         for (constants, card), (log, code) in zip(jobs, results):
             warnings = [line for line in log.splitlines() if "warning" in line]
             # A card too small for so many blocks at once runs fewer.
             assert all(".minnctapersm will be ignored" in line for line in warnings), warnings
-            for taken in resources(card, log, code):
+            every = list(resources(card, log, code))
+            assert sorted(taken.name for taken in every) == sorted(kernel_names(source))
+            for taken in every:
                 allowed = budget.get(taken.name)
                 if allowed is not None and "double" in constants.values():
                     allowed = {**allowed, "double": "this is the variant for float64"}
                 for complaint in complaints(taken, allowed):
                     kind = taken.name, complaint.rpartition(": ")[2]
-                    found[kind] = max(found.get(kind, ""), f"{complaint} {constants or ''}")
-    assert not found, "\n".join(found.values())
+                    worst = taken.registers, f"{complaint} {constants or ''}"
+                    found[kind] = max(found.get(kind, worst), worst)
+    assert not found, "\n".join(text for _, text in found.values())
     assert set(kernel_names(source)) == set(budget)
 
 
