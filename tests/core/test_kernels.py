@@ -194,7 +194,7 @@ def test_an_empty_grid_launches_nothing(device, scale):
 
 @pytest.mark.parametrize("order", ["natural", "reversed", "shuffled"])
 @pytest.mark.parametrize("n", [1, 31, 256, 5000])
-def test_shared_memory_barriers_shuffles_and_atomics(device, folder, fetch, monkeypatch, order, n):
+def test_shared_memory_barriers_shuffles_and_atomics(device, folder, monkeypatch, order, n):
     monkeypatch.setenv("HIPCT_STANDIN_ORDER", order)
     values = np.random.default_rng().integers(0, 10_000, n, dtype=np.int32)
     total, most = device.zeros(1, np.uint64), device.zeros(1, np.int32)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as _numpy
 
 from cupy import _array as _arrays
-from cupy import _creation, _functions, _raw, _ufuncs, cuda
+from cupy import _creation, _functions, _memory, _raw, _ufuncs, cuda
 from cupy import fft as fft
 from cupy import lib as lib
 
@@ -40,9 +40,19 @@ globals().update(_ufuncs.FUNCTIONS)
 globals().update(_creation.FUNCTIONS)
 
 RawKernel, RawModule = _raw.RawKernel, _raw.RawModule
-get_default_memory_pool = cuda.memory.get_default_memory_pool
-get_default_pinned_memory_pool = cuda.memory.get_default_pinned_memory_pool
 is_available = cuda.is_available
+
+
+def get_default_memory_pool() -> cuda.MemoryPool:
+    """The pool that all arrays come from."""
+    return _memory.pool
+
+
+def get_default_pinned_memory_pool() -> cuda.PinnedMemoryPool:
+    """The pool that pinned host memory comes from."""
+    return cuda.pinned_memory._pool
+
+
 ndarray = _arrays.ndarray
 ndarray.__module__ = "cupy"
 _transfers = _arrays.transfers

@@ -64,6 +64,8 @@ def host(value: Any) -> Any:
 
 def device(result: Any, *sources: Any) -> Any:
     """What a computation gave, as arrays of the device; views share the memory of ``sources``."""
+    if result is None:  # of what writes into its argument
+        return None
     if isinstance(result, (list, tuple)):
         return type(result)(device(part, *sources) for part in result)
     for source in sources:

@@ -31,3 +31,6 @@ def empty_like_pinned(
 ) -> np.ndarray:
     """A host array like another one, in pinned memory."""
     return empty_pinned(a.shape if shape is None else shape, a.dtype if dtype is None else dtype)
+
+
+__all__ = ["empty_like_pinned", "empty_pinned", "zeros_pinned"]

@@ -13,3 +13,6 @@ class CompileException(Exception):
 
     def __str__(self) -> str:
         return self._msg
+
+
+__all__ = ["CompileException"]

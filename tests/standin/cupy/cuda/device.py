@@ -64,3 +64,6 @@ class Device:
         """Bytes that are free, and all bytes."""
         with self:
             return runtime.memGetInfo()
+
+
+__all__ = ["Device"]

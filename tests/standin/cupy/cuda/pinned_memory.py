@@ -41,12 +41,12 @@ class PinnedMemoryPool:
         return 0
 
 
-pool = PinnedMemoryPool()
+_pool = PinnedMemoryPool()
 
 
 def alloc_pinned_memory(size: int) -> PinnedMemoryPointer:
     """New pinned memory of so many bytes."""
-    return pool.malloc(size)
+    return _pool.malloc(size)
 
 
 def is_pinned(array: np.ndarray) -> bool:
@@ -56,3 +56,6 @@ def is_pinned(array: np.ndarray) -> bool:
         begin <= place and place + array.nbytes <= begin + block._size
         for begin, block in list(_live.items())
     )
+
+
+__all__ = ["PinnedMemoryPool", "alloc_pinned_memory"]

@@ -72,3 +72,16 @@ def getDeviceProperties(device: int) -> dict[str, Any]:  # noqa: N802
         "memoryClockRate": 1_000_000,
         "memoryBusWidth": 64,
     }
+
+
+__all__ = [
+    "CUDARuntimeError",
+    "deviceSynchronize",
+    "driverGetVersion",
+    "getDevice",
+    "getDeviceCount",
+    "getDeviceProperties",
+    "memGetInfo",
+    "runtimeGetVersion",
+    "setDevice",
+]

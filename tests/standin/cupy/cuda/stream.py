@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -23,18 +24,14 @@ from cupy.cuda.pinned_memory import is_pinned
 class _Base:
     """Work in order."""
 
-    def __init__(self, *, non_blocking: bool = False):
+    def __init__(self, *, null: bool = False, non_blocking: bool = False):
         self.device_id = current_device()
         self.is_non_blocking = non_blocking
+        self.ptr = 0 if null else id(self)
         self._pending: list[Callable[[], None]] = []
         self._before: list[Any] = []
         with _lock:
-            _streams.append(self)
-
-    @property
-    def ptr(self) -> int:
-        """Handle of it."""
-        return id(self)
+            _streams.add(self)
 
     @property
     def done(self) -> bool:
@@ -47,13 +44,16 @@ class _Base:
         self._finish()
 
     def _finish(self) -> None:
-        others = _streams if self is Stream.null else [self]
-        for stream in list(others):
-            if stream is self or not stream.is_non_blocking:
-                with _lock:
-                    pending, stream._pending = stream._pending, []
-                for work in pending:
-                    work()
+        for stream in self._waited_for():
+            with _lock:
+                pending, stream._pending = stream._pending, []
+            for work in pending:
+                work()
+
+    def _waited_for(self) -> list[_Base]:
+        if self.ptr:
+            return [self]
+        return [stream for stream in _streams if not stream.is_non_blocking]
 
     def wait_event(self, event: Event) -> None:
         """Let later work start after what the event marks."""
@@ -81,14 +81,14 @@ class _Base:
 
 
 _lock = threading.RLock()
-_streams: list[_Base] = []
+_streams: weakref.WeakSet[_Base] = weakref.WeakSet()
 _current = threading.local()
 
 
 class Stream(_Base):
     """A stream of work."""
 
-    null: _Base
+    null: Stream
 
     def __init__(
         self,
@@ -97,15 +97,14 @@ class Stream(_Base):
         ptds: bool = False,
         priority: Any = None,
     ):
-        super().__init__(non_blocking=non_blocking)
-        self.null = Stream.null if null else self  # type: ignore[misc]
+        super().__init__(null=null, non_blocking=non_blocking)
 
 
 class ExternalStream(_Base):
     """A stream of somebody else."""
 
     def __init__(self, ptr: int, device_id: int = -1):
-        super().__init__()
+        super().__init__(null=ptr == 0)
 
 
 class Event:
@@ -123,10 +122,7 @@ class Event:
         """Mark what was given to the stream so far."""
         stream = get_current_stream() if stream is None else stream
         self._recorded, self._time = True, time.perf_counter()
-        streams = [s for s in _streams if not s.is_non_blocking] if stream is Stream.null else []
-        self._marked = [
-            (s, list(s._pending)) for s in {id(s): s for s in [stream, *streams]}.values()
-        ]
+        self._marked = [(each, list(each._pending)) for each in stream._waited_for()]
 
     @property
     def done(self) -> bool:
@@ -220,4 +216,7 @@ def watch(values: np.ndarray, stream: Any = None) -> None:
         (stream or get_current_stream())._pending.append(check)
 
 
-Stream.null = _Base()
+Stream.null = Stream(null=True)
+
+
+__all__ = ["Event", "ExternalStream", "Stream", "get_current_stream", "get_elapsed_time"]

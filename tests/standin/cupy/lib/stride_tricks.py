@@ -7,3 +7,6 @@ from cupy._functions import checked
 sliding_window_view = checked(
     "sliding_window_view(x, window_shape, axis=None, *, subok=False, writeable=False)", _windows
 )
+
+
+__all__ = ["sliding_window_view"]

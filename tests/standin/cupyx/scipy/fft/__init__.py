@@ -14,8 +14,7 @@ import numpy as np
 from cupy._creation import asarray
 from cupy._functions import checked
 
-from cupyx.scipy.fft._plans import check_plan, planned
-from cupyx.scipy.fft._plans import get_fft_plan as get_fft_plan
+from cupyx.scipy.fft._plans import check_plan, get_fft_plan, planned
 
 _ONE = "x, n=None, axis=-1, norm=None, overwrite_x=False, *, plan=None"
 _TWO = "x, s=None, axes=(-2, -1), norm=None, overwrite_x=False, *, plan=None"
@@ -86,6 +85,8 @@ def _check_symmetry(name: str, x: np.ndarray, named: dict[str, Any]) -> None:
             )
 
 
+__all__ = ["fftfreq", "fftshift", "get_fft_plan", "ifftshift", "next_fast_len", "rfftfreq"]
+__all__.extend(_SIGNATURES)
 for _name, _arguments in _SIGNATURES.items():
     globals()[_name] = planned(checked(f"{_name}({_arguments})", _transform(_name)))
 for _name in ("fftshift", "ifftshift"):

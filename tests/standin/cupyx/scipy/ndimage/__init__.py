@@ -18,3 +18,6 @@ correlate1d = checked(
     "correlate1d(input, weights, axis=-1, output=None, mode='reflect', cval=0.0, origin=0)",
     _correlate1d,
 )
+
+
+__all__ = ["correlate1d"]

@@ -41,3 +41,6 @@ class csr_matrix:  # noqa: N801
     def T(self) -> csr_matrix:  # noqa: N802
         """The transpose."""
         return csr_matrix(self._matrix.T)
+
+
+__all__ = ["csr_matrix"]
