@@ -83,7 +83,7 @@ def sorting_memory_bytes(
     On the host that is ``angles * (12 size_px + 700)`` for each thread, whatever the number of
     slices and columns (eight sinograms without numba). On a device it is 6 bytes a value (12 above
     7168 angles) of as many slices as fit :data:`hipct.preparation.rings_sorting_cuda.WORK_BYTES`,
-    one at least; twice the slices more if they are not C-contiguous.
+    one at least. Arrays that are not C-contiguous are copied on a device.
     """
     if on_device:
         from hipct.preparation.rings_sorting_cuda import work_bytes

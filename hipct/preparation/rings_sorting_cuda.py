@@ -14,14 +14,20 @@ from hipct.core.arrays import Array, namespace
 from hipct.core.kernels import C_NAMES, Constant, load
 
 VARIANTS: tuple[tuple[str, dict[str, Constant]], ...] = (
-    *(("sort_columns", {"GROUPS": groups, "ANGLE": "unsigned short"}) for groups in (1, 3, 6, 7)),
+    ("sort_columns", {"GROUPS": 1, "ANGLE": "unsigned short"}),
+    ("sort_columns", {"GROUPS": 3, "ANGLE": "unsigned short"}),
+    ("sort_columns", {"GROUPS": 6, "ANGLE": "unsigned short"}),
     ("sort_columns", {"GROUPS": 7, "ANGLE": "unsigned int"}),
-    *(("median_ranks", {"SIZE": size, "ANGLE": "unsigned short"}) for size in (1, 21, 63)),
-    ("median_ranks", {"SIZE": 21, "ANGLE": "unsigned int"}),
+    ("median_ranks", {"SIZE": 1, "ANGLE": "unsigned short"}),
+    ("median_ranks", {"SIZE": 21, "ANGLE": "unsigned short"}),
+    ("median_ranks", {"SIZE": 63, "ANGLE": "unsigned int"}),
 )
 
 WORK_BYTES = 256 * 2**20
 """Work space that batches of slices share; one slice may need more."""
+
+MOST_SLICES = 1024
+"""Slices of a batch: by far enough to fill a device, and within the limits of a grid."""
 
 GROUP = 1024
 MOST_GROUPS = 7
@@ -70,7 +76,7 @@ class Geometry:
 
     def batch(self, slices: int, columns: int) -> int:
         """Slices in work at a time."""
-        return max(1, min(slices, WORK_BYTES // self.bytes_of_slice(columns)))
+        return max(1, min(slices, MOST_SLICES, WORK_BYTES // self.bytes_of_slice(columns)))
 
 
 def work_bytes(slices: int, angles: int, columns: int) -> int:

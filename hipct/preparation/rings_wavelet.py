@@ -171,7 +171,7 @@ def _on_device(sinograms: Array, plan: WaveletPlan, out: Array) -> bool:
     return finite
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WaveletPlan:
     """Geometry of one size of sinogram.
 
@@ -213,11 +213,6 @@ def _across(found: Array, plan: WaveletPlan) -> Array:
     return kept
 
 
-def most_vectors(levels: int, sigma: float) -> int:
-    """Rows of a sinogram that the damped frequencies take at most, float32."""
-    return levels * (2 * _highest_frequency(sigma, float(np.finfo(np.float32).eps)) + 1)
-
-
 def wavelet_memory_bytes(
     slices: int,
     angles: int,
@@ -229,21 +224,22 @@ def wavelet_memory_bytes(
 ) -> int:
     """Bytes that :func:`remove_rings_wavelet` takes beside input and output, float32.
 
-    On the host two times ``levels (12 sigma + 1)`` rows of a sinogram for every slice (one
-    sinogram more without numba); on a device the same for each block of 512 angles, and three
-    times more for the transform, of as many slices as fit
-    :data:`hipct.preparation.rings_wavelet_cuda.WORK_BYTES`, one at least; and as many columns of a
-    sinogram twice, once for all. On a device twice the slices more if they are not C-contiguous.
+    The damped frequencies are ``levels (12 sigma + 1)`` vectors. On the host they take as many
+    rows of a sinogram for every slice (without numba twice as many and a sinogram, once); on a
+    device as many for each block of 512 angles and three times more, of as many slices as fit
+    :data:`hipct.preparation.rings_wavelet_cuda.WORK_BYTES`, one at least. The plan takes as many
+    columns two or three times. Arrays that are not C-contiguous are copied on a device.
     """
-    vectors = most_vectors(levels, sigma)
-    shared = 2 * 4 * vectors * angles
+    _, levels = _extent((angles, columns), levels)
+    vectors = levels * (2 * _highest_frequency(sigma, float(np.finfo(np.float32).eps)) + 1)
+    columns_once, rows = 4 * vectors * angles, 4 * vectors * columns
     if on_device:
         from hipct.preparation.rings_wavelet_cuda import work_bytes
 
-        return shared + work_bytes(slices, angles, columns, vectors)
-    return (
-        shared + 2 * 4 * slices * vectors * columns + (0 if has_numba() else 4 * angles * columns)
-    )
+        return 2 * columns_once + work_bytes(slices, angles, columns, vectors)
+    if has_numba():
+        return 3 * columns_once + slices * rows
+    return 2 * columns_once + 2 * rows + 4 * angles * columns
 
 
 @lru_cache(maxsize=4)
@@ -252,15 +248,14 @@ def wavelet_plan(
 ) -> WaveletPlan:
     """Plan for sinograms of a shape (angles, columns)."""
     angles, columns = shape
-    padding = min(LARGEST_PADDING, min(angles, columns) // 10)
+    padding, levels = _extent(shape, levels)
     heights, widths = [angles + 2 * padding], [columns + 2 * padding]
-    deepest = int(np.log2(max(min(heights[0], widths[0]) / SMALLEST_BAND, 2)))
     smallest_weight = float(np.finfo(dtype).eps)
     along_in: list[NDArray[Any]] = []
     along_out: list[NDArray[Any]] = []
     parts: list[slice] = []
     vectors = 0
-    for _ in range(min(levels, deepest)):
+    for _ in range(levels):
         heights.append(coefficients(heights[-1], order))
         widths.append(coefficients(widths[-1], order))
         waves, weights = _damped_waves(heights[-1], sigma, smallest_weight)
@@ -282,6 +277,13 @@ def wavelet_plan(
         padding,
         order,
     )
+
+
+def _extent(shape: tuple[int, int], levels: int) -> tuple[int, int]:
+    """Padding of a sinogram, and the levels that it bears."""
+    padding = min(LARGEST_PADDING, min(shape) // 10)
+    shorter = min(shape) + 2 * padding
+    return padding, min(levels, int(np.log2(max(shorter / SMALLEST_BAND, 2))))
 
 
 def _highest_frequency(sigma: float, smallest: float) -> int:
