@@ -25,8 +25,9 @@
 //     slices: it takes every sample, no two threads ever add to the same cell, and no lane idles.
 //     The sum of the cell at hand stays in registers; in shared memory, at places that only this
 //     thread uses, lie those of its other 15 cells, to which it turns every fourth cell of the
-//     line's way. That costs about 30 instructions of a warp for a sample of 8 slices. A thread
-//     that owned a cell and gathered would spend as much on samples that miss it.
+//     line's way. That costs some 50 instructions of a warp for a sample of 8 slices, staging
+//     included (counted in the compiled code). A thread that owned a cell and gathered would spend
+//     as much on looking for its samples.
 //     Samples are staged 32 at a time, one a thread: place, taps, phase and the product with eight
 //     spectra, read along m. Runs of m that reach the tile come from two divisions a line (a hair
 //     too long: a sample that misses changes nothing) and are packed densely by a sum over the
@@ -108,12 +109,16 @@ extern "C" __global__ void __launch_bounds__(WARP) grid_tiles(
     // Sums go on from the grid's present values: half a warp takes a row of cells.
     for (int i = thread; i < TILE * TILE; i += WARP) {
         const int row = i / TILE, column = i % TILE;
-        const bool kept = part < 0 && row < height && column < width;
+        float2 present[LANES] = {};
+        if (part < 0 && row < height && column < width) {
+            const Cell at =
+                cell_at(grid, rim_rows, rim_columns, cells, row0 + row, column0 + column);
+#pragma unroll
+            for (int lane = 0; lane < LANES; ++lane) present[lane] = at.first[lane * at.stride];
+        }
+#pragma unroll
         for (int lane = 0; lane < LANES; ++lane)
-            single[place_of(row, column, lane)] =
-                kept ? *cell_at(grid, rim_rows, rim_columns, cells, lane, row0 + row,
-                                column0 + column)
-                     : make_float2(0.0f, 0.0f);
+            single[place_of(row, column, lane)] = present[lane];
     }
     __syncwarp();
 
@@ -124,6 +129,7 @@ extern "C" __global__ void __launch_bounds__(WARP) grid_tiles(
     const float* tap_column = taps + class_column * TAPS;
     const float4* value = values + 2 * pair;
     float4* mine = sums + thread;
+    const int own = (WIDTH - 1 - class_row) << 16 | (WIDTH - 1 - class_column);
     int here = 0;
     float4 a = mine[0], b = mine[BLOCKS * WARP];
 
@@ -198,12 +204,11 @@ extern "C" __global__ void __launch_bounds__(WARP) grid_tiles(
             __syncwarp();
 
             for (int i = 0; i < present; ++i) {
-                // Block of 4 x 4 cells in which the sample meets this thread's class.
-                const int corner = cell[i];
-                const int across = (((corner & 0xffff) + WIDTH - 1 - class_column) >> 2) - WIDTH;
-                const int down = (((corner >> 16) + WIDTH - 1 - class_row) >> 2) - WIDTH;
-                const bool inside = ((across | down) & ~(WIDTH - 1)) == 0;
-                const int block = down * (TILE / WIDTH) + across;
+                // Block of 4 x 4 cells in which the sample meets this thread's class: row and column
+                // at a time, in the halves of a word. Those of the tile are 4 .. 7 in both.
+                const int met = (cell[i] + own) >> 2;
+                const bool inside = (met & 0x3ffc3ffc) == 0x00040004;
+                const int block = (met & 3) | (met >> 14 & 12);
                 const float weight = inside ? tap_column[i] * tap_row[i] : 0.0f;
                 if (inside && block != here) {
                     mine[here * WARP] = a;
@@ -231,14 +236,13 @@ extern "C" __global__ void __launch_bounds__(WARP) grid_tiles(
 
     for (int i = thread; i < TILE * TILE; i += WARP) {
         const int row = i / TILE, column = i % TILE;
-        for (int lane = 0; lane < LANES; ++lane) {
-            const float2 whole = single[place_of(row, column, lane)];
-            if (part >= 0)
-                partial[((size_t)part * LANES + lane) * (TILE * TILE) + i] = whole;
-            else if (row < height && column < width)
-                *cell_at(grid, rim_rows, rim_columns, cells, lane, row0 + row, column0 + column) =
-                    whole;
-        }
+        if (part < 0 && (row >= height || column >= width)) continue;
+        const Cell at =
+            part < 0 ? cell_at(grid, rim_rows, rim_columns, cells, row0 + row, column0 + column)
+                     : Cell{partial + (size_t)part * LANES * TILE * TILE + i, TILE * TILE};
+#pragma unroll
+        for (int lane = 0; lane < LANES; ++lane)
+            at.first[lane * at.stride] = single[place_of(row, column, lane)];
     }
 }
 
@@ -255,7 +259,8 @@ extern "C" __global__ void __launch_bounds__(TILE * TILE) merge_tiles(
     const int first = tiles[4 * blockIdx.x + 2], last = tiles[4 * blockIdx.x + 3];
     const int lane = blockIdx.y;
     if (row >= cells + 4 || column >= cells / 2 + 4) return;
-    float2* target = cell_at(grid, rim_rows, rim_columns, cells, lane, row, column);
+    const Cell at = cell_at(grid, rim_rows, rim_columns, cells, row, column);
+    float2* target = at.first + lane * at.stride;
     float2 total = *target;
 #pragma unroll 4
     for (int part = first; part < last; ++part)

@@ -13,22 +13,29 @@
 
 #pragma once
 
-#ifndef LANES
 #define LANES 8
-#endif
 #define TILE 16
 
-// Where a cell lies in memory; row and column on the grid with its rim.
-__device__ __forceinline__ float2* cell_at(
-    float2* grid, float2* rim_rows, float2* rim_columns, int cells, int lane, int row, int column)
+// Where a cell lies in memory: in the first slice, and how far apart the slices are.
+struct Cell {
+    float2* first;
+    size_t stride;
+};
+
+// The cell at a row and a column of the grid with its rim.
+__device__ __forceinline__ Cell cell_at(
+    float2* grid, float2* rim_rows, float2* rim_columns, int cells, int row, int column)
 {
     const int half = cells / 2;
     const int v = row - 1 - half, u = column - 1;
-    if (v < -half || v >= half)
-        return rim_rows + ((size_t)lane * 4 + (v < 0 ? 0 : v - half + 1)) * (half + 4) + column;
-    const size_t line = (size_t)lane * cells + (v < 0 ? v + cells : v);
-    if (u < 0 || u > half) return rim_columns + line * 3 + (u < 0 ? 0 : u - half);
-    return grid + line * (half + 1) + u;
+    if (v < -half || v >= half) {
+        const int place = (v < 0 ? 0 : v - half + 1) * (half + 4) + column;
+        return {rim_rows + place, (size_t)4 * (half + 4)};
+    }
+    const size_t line = v < 0 ? v + cells : v;
+    if (u < 0 || u > half)
+        return {rim_columns + line * 3 + (u < 0 ? 0 : u - half), (size_t)cells * 3};
+    return {grid + line * (half + 1) + u, (size_t)cells * (half + 1)};
 }
 
 __device__ __forceinline__ float2 sum(float2 a, float2 b) {

@@ -37,6 +37,7 @@ def error(result, expected):
 
 @pytest.mark.parametrize(("angles", "columns", "options"), [
     (HALF_TURN, 64, {}),
+    (HALF_TURN, 40, {"size": 41}),  # pixels right on the circle
     (HALF_TURN, 61, {"axis": 24.37, "pixel_size_um": 20.0}),
     (HALF_TURN, 40, {"axis": 39.0, "filter": "hann", "padding": "zero"}),
     (HALF_TURN[::-1] - 3.0, 40, {"axis": 21.2, "size": 77}),
@@ -169,7 +170,7 @@ def test_cells_equal_numpys(device, fetch, size):
 
 def test_gridding_equals_finufft(xp, fetch, phantoms):
     finufft = pytest.importorskip("finufft", reason="finufft, a peer, is not installed")
-    angles = np.sort(rng().uniform(0, 2 * np.pi, 150))
+    angles = (np.arange(200) + rng().uniform(-0.2, 0.2, 200)) * 2 * np.pi / 200
     rows = phantoms.project(phantoms.organ(29), angles, 64, 30.7)[None].astype(np.float32)
     plan = GridPlan.create(Geometry.create(angles, 64, 30.7))
     cells, length = plan.grid, plan.geometry.length
@@ -178,7 +179,7 @@ def test_gridding_equals_finufft(xp, fetch, phantoms):
     image *= plan.deapodisation[:, None] * plan.deapodisation
     # Lines as they were measured, both halves of each, without turning any.
     direction = angles[plan.order]
-    points = samples(plan, rows)[:, :, 0] * plan.factors(slice(0, 150))
+    points = samples(plan, rows)[:, :, 0] * plan.factors(slice(0, 200))
     f = np.arange(plan.samples) / length
     exact = 2 * finufft.nufft2d1(
         (2 * np.pi * f * np.sin(direction)[:, None]).ravel(),
@@ -187,7 +188,7 @@ def test_gridding_equals_finufft(xp, fetch, phantoms):
     ).real  # fmt: skip
     x, y = phantoms.coordinates(64)
     difference = (image - exact)[np.hypot(x, y) < 0.95 * 32]
-    assert np.sqrt(np.mean(difference**2)) < 4e-4
+    assert np.sqrt(np.mean(difference**2)) < 2.5e-4
 
 
 @pytest.mark.parametrize("acquisition", ["full", "half"])
