@@ -104,7 +104,10 @@ def test_numba_loops_leave_threads_to_the_house():
 
 
 def test_nothing_is_left_unfinished():
-    assert not lines_that_match(r"\b(TODO|FIXME|XXX)\b|raise NotImplementedError")
+    assert not lines_that_match(r"\b(TODO|FIXME|XXX)\b")
+    # The stand-in for CuPy refuses as CuPy does.
+    unfinished = lines_that_match(r"raise NotImplementedError")
+    assert not [line for line in unfinished if not line.startswith("tests/standin/")]
 
 
 def test_nothing_names_a_path_of_one_machine():
