@@ -25,11 +25,11 @@
 //     slices: it takes every sample, no two threads ever add to the same cell, and no lane idles.
 //     The sum of the cell at hand stays in registers; in shared memory, at places that only this
 //     thread uses, lie those of its other 15 cells, to which it turns every fourth cell of the
-//     line's way. That costs some 50 instructions of a warp for a sample of 8 slices, staging
-//     included (counted in the compiled code). A thread that owned a cell and gathered would spend
+//     line's way. That costs some 60 instructions of a warp for a sample of 8 slices, staging
+//     included (counted in its PTX). A thread that owned a cell and gathered would spend
 //     as much on looking for its samples.
 //     Samples are staged 32 at a time, one a thread: place, taps, phase and the product with eight
-//     spectra, read along m. Runs of m that reach the tile come from two divisions a line (a hair
+//     spectra, read along m. Runs of m that reach the tile follow from 1/step_u and 1/step_v (a hair
 //     too long: a sample that misses changes nothing) and are packed densely by a sum over the
 //     warp. Tiles take lines [first, last) of a block of lines, the longest work first; where too
 //     many lines meet (near the origin, where all of them do), lines are parted into fixed shares
