@@ -12,7 +12,7 @@
 //   the columns of its strip at one rank, so that loads of neighbouring ranks are runs of memory.
 //   Writes go where the angle is, 4 bytes in a sector each; blocks of one strip are neighbours in
 //   the grid and write the sectors' other columns soon after, so they meet in the second cache
-//   (768 KB for 64 columns of 3000 angles). No shared memory.
+//   (1.5 MB for 128 columns of 3000 angles). No shared memory.
 //   median_ranks: SIZE sorted keys stay in registers; one sweep of 4 instructions a key takes the
 //   oldest out and the new one in: 84 for 21 columns. The next column is loaded meanwhile.
 //   running_median: any width. The median of the next window is the same key, or the nearest one

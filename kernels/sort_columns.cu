@@ -19,12 +19,12 @@
 //   through shared memory, whose rows of 33 words keep lanes apart in different banks; strides
 //   above in shared memory, all groups at once. The second half of a run is read mirrored, so all
 //   runs rise and padding at the end never moves. Shared memory 6400 GROUPS bytes.
-//   Count for 3000 angles (3 groups, 76 stages instead of the 78 of 4096 keys): 150 minima or
-//   maxima and 80 accesses of shared memory a value for both sorts; for 6000 angles 176 and 92.
-//   At 64 lanes of integers and 32 banks a cycle that is 80 cycles a warp of values on both sides.
-//   Keys of 64 bits would take 6 instructions a comparison instead of 2 and twice the registers:
-//   234 and 80. A radix sort in shared memory by 4 bits a pass: about 140 and 110, with conflicts
-//   in its scattered stores; a merge sort 165 and 120.
+//   Count for 3000 angles (3 groups): 150 minima or maxima and 80 accesses of shared memory a value
+//   for both sorts; for 6000 angles 176 and 92. At 64 lanes of integers and 32 banks a cycle that is
+//   80 cycles a warp of values on both sides. Keys of 64 bits would take 6 instructions a comparison
+//   instead of 2 and twice the registers: 234 and 80. A radix sort in shared memory by 4 bits a
+//   pass: about 140 and 110, with conflicts in its scattered stores; a merge sort 165 and 120. All
+//   counted, not measured.
 //   merge_tiles: for columns of several tiles (more than 7168 angles), a thread finds the rank
 //   of one sorted value by bisection in the other tiles, block 256,
 //   grid (ceil(angles / 256), columns, slices). It reads what its neighbours read.
