@@ -43,19 +43,19 @@ def xp(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     if request.param == "numpy":
         yield np
     else:
-        yield from _device(request.param)
+        yield from _device(request.param, request.node)
 
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The array namespace of a device: the stand-in for CuPy, CuPy."""
-    yield from _device(request.param)
+    yield from _device(request.param, request.node)
 
 
 @pytest.fixture
-def standin() -> Iterator[ModuleType]:
+def standin(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """The stand-in for CuPy, under CuPy's name while the test runs."""
-    yield from _device("host-run kernels")
+    yield from _device("host-run kernels", request.node)
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +77,7 @@ def fetch() -> Any:
     return lambda array: array if isinstance(array, (np.ndarray, np.generic)) else array.get()
 
 
-def _device(name: str) -> Iterator[ModuleType]:
+def _device(name: str, test: pytest.Item) -> Iterator[ModuleType]:
     if name == "cupy":
         yield _real_cupy()
         return
@@ -87,6 +87,9 @@ def _device(name: str) -> Iterator[ModuleType]:
     kept = _remove()
     sys.modules.update(modules)
     modules["cupy"]._transfers.reset()
+    # Shown where the test fails: the order of threads is another one in every run.
+    seed = modules["cupy"]._raw.seeds.begin()
+    test.add_report_section("setup", "seed", f"repeat with HIPCT_STANDIN_SEED={seed}")
     try:
         yield modules["cupy"]
     finally:

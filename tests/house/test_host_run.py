@@ -194,6 +194,14 @@ def test_threads_and_blocks_come_in_any_order(standin, monkeypatch):
     assert (one != inorder).mean() > 0.9
 
 
+def test_an_order_can_be_had_again(standin, monkeypatch):
+    seed = standin._raw.seeds.begin()
+    one = turns(standin, "shuffled", monkeypatch)
+    monkeypatch.setenv("HIPCT_STANDIN_SEED", str(seed))
+    assert standin._raw.seeds.begin() == seed
+    np.testing.assert_array_equal(turns(standin, "shuffled", monkeypatch), one)
+
+
 def test_shared_memory_holds_garbage_when_a_block_starts(standin):
     reals = standin.zeros(5 * 64, np.float32)
     wholes, halves = standin.zeros(5 * 64, np.int32), standin.zeros(5 * 64, np.int16)

@@ -7,6 +7,7 @@ the same name and parameters nothing else is needed; the others are written out 
 from __future__ import annotations
 
 import inspect
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -151,7 +152,7 @@ def checked(text: str, compute: Callable[..., Any], *, waits: bool = False) -> C
                 positional.append(host(value))
             elif value is not None or parameter.default is not None:
                 named[key] = host(value)
-        with quiet():
+        with _quiet(name):
             result = compute(*positional, **named)
         return device(result, *given)
 
@@ -162,11 +163,20 @@ def checked(text: str, compute: Callable[..., Any], *, waits: bool = False) -> C
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def _quiet(name: str) -> Iterator[None]:
     """A device warns of nothing, be it infinite or empty."""
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield
+    with np.errstate(all="ignore"):
+        if name.startswith("nan") or name in _SAY_EMPTY:
+            # What is done with warnings is done to all threads.
+            with _warning, warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                yield
+        else:
+            yield
+
+
+_SAY_EMPTY = {"average", "mean", "median", "std", "var"}
+_warning = threading.Lock()
 
 
 def _holds_array(value: Any) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import os
 import secrets
+import threading
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,29 @@ _C = {
     "float32": ctypes.c_float,
     "float64": ctypes.c_double,
 }
-_FIRST_SEED = int(os.environ.get("HIPCT_STANDIN_SEED", secrets.randbits(32)))
-_seeds = itertools.count(_FIRST_SEED)
+
+
+class Seeds:
+    """One for each launch, in their order; the first is ``HIPCT_STANDIN_SEED``, or any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next = secrets.randbits(32)
+        self.begin()
+
+    def begin(self) -> int:
+        """The seed of the next launch, which is the one wished for if there is one."""
+        self._next = int(os.environ.get("HIPCT_STANDIN_SEED", self._next))
+        return self._next
+
+    def take(self) -> int:
+        """A seed for a launch."""
+        with self._lock:
+            self._next += 1
+            return self._next - 1
+
+
+seeds = Seeds()
 
 
 class RawKernel:
@@ -66,7 +87,7 @@ class RawKernel:
             raise RuntimeError("CUDA_ERROR_INVALID_VALUE: invalid argument")
         values = [self._value(k, kind, args[k]) for k, kind in enumerate(self._kinds)]
         order = os.environ.get("HIPCT_STANDIN_ORDER", "shuffled")
-        seed = next(_seeds)
+        seed = seeds.take()
         _host.launch(self._library, self.name, grid, block, values, order, seed)
         for k, value in enumerate(args):
             if isinstance(value, ndarray) and not value._block.intact():
