@@ -52,7 +52,7 @@ def same(path, other):
 
 def force(monkeypatch, cut):
     """Let every plan take this cut."""
-    monkeypatch.setattr(hipct.pipeline.plan, "cuts", lambda *_: iter([cut]))
+    monkeypatch.setattr(hipct.pipeline.plan, "cuts", lambda *_, **__: iter([cut]))
 
 
 @pytest.mark.parametrize(("acquisition", "axis"), [("full", None), ("half", 22.7)])
@@ -255,8 +255,8 @@ def test_buffers_in_flight_never_exceed_the_cut(tmp_path, discs, monkeypatch):
     alive, most = {"tile": 0, "layer": 0}, {"tile": 0, "layer": 0}
 
     class Counted(hipct.pipeline.stream.Buffer):
-        def __init__(self, shape, dtype, path=None):
-            super().__init__(shape, dtype, path)
+        def __init__(self, shape, dtype, *arguments, **options):
+            super().__init__(shape, dtype, *arguments, **options)
             self.kind = "tile" if np.dtype(dtype) == np.float32 else "layer"
             alive[self.kind] += 1
             most[self.kind] = max(most[self.kind], alive[self.kind])
