@@ -116,12 +116,12 @@ def test_a_compiler_that_fails(monkeypatch, standin):
 
 
 def test_the_budget_is_a_share_of_what_is_free_and_holds(monkeypatch, standin):
-    monkeypatch.setenv("HIPCT_STANDIN_MEMORY", str(10_000_000))
+    monkeypatch.setenv("HIPCT_STANDIN_MEMORY", str(1_000_000_000))
     device, _ = open_device("cupy")
     free = device.free_bytes()
     assert device_budget(device, None) == int(0.8 * free)
-    with pytest.raises(DeviceError, match=r"is 20\.0 MB, and .* has .* free"):
-        device_budget(device, 20_000_000)
+    with pytest.raises(DeviceError, match=r"is 2\.0 GB, and .* has .* free"):
+        device_budget(device, 2_000_000_000)
     taken = standin.get_default_memory_pool().used_bytes()  # what other tests keep
     device.set_budget(taken + 1_000_000)
     try:
