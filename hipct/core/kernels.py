@@ -15,6 +15,7 @@ whatever lies there. So :class:`Kernel` checks every argument against the signat
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -176,8 +177,7 @@ def load(xp: ModuleType, file: str, name: str | None = None, /, **constants: Con
 def _load(
     xp: ModuleType, file: str, name: str, constants: tuple[tuple[str, Constant], ...]
 ) -> Kernel:
-    source = (kernel_folder() / f"{file}.cu").read_text(encoding="utf-8")
-    parameters = signature(source, name, dict(constants))
+    parameters = signature(_source(file), name, dict(constants))
     try:
         function = _module(xp, file, constants).get_function(name)
     except MemoryError:
@@ -194,10 +194,21 @@ def _load(
 
 @cache
 def _module(xp: ModuleType, file: str, constants: tuple[tuple[str, Constant], ...]) -> Any:
+    return xp.RawModule(code=_source(file), options=options(dict(constants)))
+
+
+def _source(file: str) -> str:
+    """The text of a file, signed with what the headers beside it hold.
+
+    CuPy keeps on disk what it has compiled, by source and options: without the signature a header
+    that has changed would go on being what it was.
+    """
     folder = kernel_folder()
-    return xp.RawModule(
-        code=(folder / f"{file}.cu").read_text(encoding="utf-8"), options=options(dict(constants))
-    )
+    source = (folder / f"{file}.cu").read_text(encoding="utf-8")
+    headers = hashlib.sha256()
+    for header in sorted(folder.glob("*.cuh")):
+        headers.update(header.read_bytes())
+    return f"{source}\n// Headers: {headers.hexdigest()}\n"
 
 
 def options(constants: Mapping[str, Constant]) -> tuple[str, ...]:
@@ -282,7 +293,13 @@ def _evaluate(term: str, known: Mapping[str, int]) -> int:
                 return value(left) // value(right)
         raise InputError(f"The shape {term!r} in a kernel's signature cannot be worked out.")
 
-    return value(ast.parse(term, mode="eval").body)
+    return value(_parsed(term))
+
+
+@cache
+def _parsed(term: str) -> ast.expr:
+    # Kept, because a launch has some twenty terms, and parsing them would take 0.2 ms of it.
+    return ast.parse(term, mode="eval").body
 
 
 def _first_complaint(error: Exception) -> str:

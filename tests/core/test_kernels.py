@@ -214,6 +214,24 @@ def test_a_kernel_is_compiled_once_for_each_set_of_constants(device, folder):
     first((1,), (64,), **given, out=device.zeros(SHAPE, np.float32))
 
 
+def test_a_header_that_has_changed_is_compiled_anew(device, folder):
+    def most(values):
+        found = device.zeros(1, np.int32)
+        arguments = {"in": device.asarray(values), "sum": device.zeros(1, np.uint64)}
+        kernels.load(device, "block_sums")((1,), (256,), **arguments, most=found, n=values.size)
+        return int(found[0])
+
+    values = np.arange(1, 9, dtype=np.int32)
+    code = kernels._source("block_sums")
+    assert most(values) == 8
+    (folder / "pairs.cuh").write_text(PAIRS.replace("a : b", "2 * a : b"), encoding="utf-8")
+    for known in (kernels._load, kernels._module):
+        known.cache_clear()
+    # CuPy looks for what it has compiled by source and options, whatever the headers hold.
+    assert kernels._source("block_sums") != code
+    assert most(values) == 16
+
+
 def test_a_kernel_that_does_not_compile_says_why_and_what_to_do(device, folder):
     with pytest.raises(DeviceError, match="no_such_thing") as caught:
         kernels.load(device, "broken")
