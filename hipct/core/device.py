@@ -8,6 +8,7 @@ with its stream: what it has made may be used by any lane, and its memory by non
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import re
 import threading
@@ -56,6 +57,7 @@ class Device:
     def __init__(self, xp: ModuleType = np, index: int = 0) -> None:
         self.xp, self.index, self.budget_bytes = xp, index, 0
         self._streams: dict[str, Any] = {}
+        self._pinned: set[int] = set()
         self._lock = threading.Lock()
         self._peak = 0
 
@@ -91,12 +93,23 @@ class Device:
                     stream.synchronize()
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array in host memory that the device copies from and to at full speed (pinned)."""
+        """An array in host memory that the device copies from and to at full speed (pinned).
+
+        What is freed is kept for arrays of the same size, until one of another size is asked for.
+        """
         if not self.on_gpu:
             return np.empty(shape, dtype)
         import cupyx
 
-        pinned: NDArray[Any] = cupyx.empty_pinned(shape, dtype)
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        # Without a device of their own, CUDA's calls would open a context on the first GPU.
+        with self.xp.cuda.Device(self.index):
+            with self._lock:
+                if size not in self._pinned:
+                    # CuPy's pool would keep the old sizes beside the new one for ever.
+                    self._pinned.add(size)
+                    self.xp.get_default_pinned_memory_pool().free_all_blocks()
+            pinned: NDArray[Any] = cupyx.empty_pinned(shape, dtype)
         return pinned
 
     def upload(self, array: NDArray[Any]) -> Array:
@@ -107,15 +120,26 @@ class Device:
         copy.set(np.ascontiguousarray(array))
         return copy
 
-    def download(self, array: Array, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """A copy of a device array in host memory, in ``out`` if given (C-contiguous)."""
+    def download(
+        self, array: Array, out: NDArray[Any] | None = None, *, wait: bool = True
+    ) -> NDArray[Any]:
+        """A copy of a device array in host memory, in ``out`` if given (C-contiguous).
+
+        Without waiting it is there after :meth:`finish`, or when the lane ends.
+        """
         if self.on_gpu:
-            copy: NDArray[Any] = self.xp.ascontiguousarray(array).get(out=out)
+            contiguous = self.xp.ascontiguousarray(array)
+            copy: NDArray[Any] = contiguous.get(out=out, blocking=wait)
             return copy
         if out is None:
             return np.asarray(array)
         out[...] = array
         return out
+
+    def finish(self) -> None:
+        """Wait for what the present lane has begun."""
+        if self.on_gpu:
+            self.xp.cuda.get_current_stream().synchronize()
 
     def free_bytes(self) -> int:
         """Memory of the device that nobody has taken (0 on the CPU, which has none of its own)."""
@@ -142,10 +166,11 @@ class Device:
         return self._peak
 
     def give_back(self) -> None:
-        """Let go of memory that is kept for reuse."""
+        """Let go of memory that is kept for reuse, on the device and pinned on the host."""
         if self.on_gpu and self.peak_bytes >= 0:
             with self.xp.cuda.Device(self.index):
                 self.xp.get_default_memory_pool().free_all_blocks()
+                self.xp.get_default_pinned_memory_pool().free_all_blocks()
 
     def halving(
         self, work: Callable[[slice], None], items: slice, most: int, what: str
@@ -278,11 +303,27 @@ def _open_gpu(index: int) -> Device:
     count = _count(cupy)
     if index >= count:
         raise DeviceError(f"GPU {index} was asked for; this process sees {count}, from number 0.")
-    device = Device(cupy, index)
-    with cupy.cuda.Device(index):
-        # A compiler that is missing, or too old for this device, is told before anything is read.
-        kernels.load(cupy, "reduce", VOXEL="unsigned short")
-    return device
+    try:
+        with cupy.cuda.Device(index):
+            # What is missing, or too old for this device, is told before anything is read.
+            kernels.load(cupy, "reduce", VOXEL="unsigned short")
+            _use_arrays(cupy)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        _refuse(cupy.cuda.runtime, error)
+    return Device(cupy, index)
+
+
+def _use_arrays(cupy: ModuleType) -> None:
+    """CuPy's own kernels need CUDA's headers, which ours do without."""
+    try:
+        cupy.isfinite(cupy.zeros(1, np.float32))
+    except cupy.cuda.runtime.CUDARuntimeError:
+        raise
+    except Exception as error:
+        raise DeviceError(
+            f"CuPy cannot compute on this device ({kernels.first_complaint(error)}); install the "
+            f"CUDA libraries and headers of its version (pip install 'hipct[gpu]'), {ON_THE_CPU}."
+        ) from error
 
 
 def _import_cupy() -> ModuleType:

@@ -185,7 +185,7 @@ def _load(
     except Exception as error:
         raise DeviceError(
             f"The kernel {name} ({file}.cu) does not compile for this device "
-            f"({_first_complaint(error)}); install the CUDA libraries that belong to CuPy (pip "
+            f"({first_complaint(error)}); install the CUDA libraries that belong to CuPy (pip "
             "install 'hipct[gpu]'), or compute on the CPU with --backend numpy "
             "(compute.backend=numpy)."
         ) from error
@@ -302,7 +302,7 @@ def _parsed(term: str) -> ast.expr:
     return ast.parse(term, mode="eval").body
 
 
-def _first_complaint(error: Exception) -> str:
+def first_complaint(error: Exception) -> str:
     """First error in a compiler's log, or what else is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__

@@ -185,6 +185,8 @@ def _work(share: Share) -> Done:
     job, axis, clock = plan.job, plan.axis, StageClock()
     assert axis is not None
     device, _ = open_device("cupy", share.gpu)
+    # What is neither in a lane nor bound to an array, such as the end of a plan, is for it as well.
+    device.xp.cuda.Device(share.gpu).use()
     device.set_budget(plan.device_budget_bytes)
     engine = make_reconstructor(job, axis, xp=device.xp)
     stream = Stream(

@@ -85,11 +85,12 @@ class Buffer:
         yield block, 0
         for first in range(self.shape[0]):
             if self._array is not None:
-                self._device.download(block[first], self._array[first, columns])
+                self._device.download(block[first], self._array[first, columns], wait=False)
             else:
                 self._pwrite(
                     self._offset(first, columns.start), self._device.download(block[first])
                 )
+        self._device.finish()
 
     def read(self, first: int, last: int) -> Array:
         """Rows ``first .. last`` of the first axis (a view where the buffer is not a file)."""

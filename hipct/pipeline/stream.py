@@ -131,6 +131,7 @@ class Stream:
             for held in (self._tile_buffers, self._layer_buffers, self._half_buffers):
                 for buffer in held.values():
                     buffer.close()
+        self.device.give_back()
         self.observer.finish("prepare")
         self.observer.finish("reconstruct")
         side = self.plan.spec.shape[1]
@@ -247,8 +248,10 @@ class Stream:
                     preparation.line_integrals(frames, part, lines, first)
 
             self._in_parts(work, block, "projections")
+            if block.stop == info.projections:
+                # Here, because plans of transforms end on the device that they were made for.
+                del preparation, self._preparations[tile]
         if block.stop == info.projections:
-            del self._preparations[tile]
             self.ledger.record_tile(tile, self._pixels[tile].as_dict())
         self.observer.advance("prepare")
 

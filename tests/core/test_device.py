@@ -115,6 +115,26 @@ def test_a_compiler_that_fails(monkeypatch, standin):
     assert "does not compile for this device (CuPy failed to load libnvrtc" in sentence
 
 
+def test_headers_that_are_missing_are_told_at_once(monkeypatch, standin):
+    def broken(*_):
+        raise RuntimeError('error: cannot open source file "cuda_fp16.h"')
+
+    monkeypatch.setattr(standin, "isfinite", broken)
+    sentence = refused()
+    assert 'CuPy cannot compute on this device (error: cannot open source file "cuda_fp16.h")' in (
+        sentence
+    )
+    assert "pip install 'hipct[gpu]'" in sentence
+
+
+def test_a_gpu_that_somebody_else_holds(monkeypatch, standin):
+    def busy(_):
+        raise standin.cuda.runtime.CUDARuntimeError(46)
+
+    monkeypatch.setattr(standin.cuda.Device, "__enter__", busy)
+    assert "The GPU cannot be used (cudaError 46)" in refused()
+
+
 def test_the_budget_is_a_share_of_what_is_free_and_holds(monkeypatch, standin):
     monkeypatch.setenv("HIPCT_STANDIN_MEMORY", str(1_000_000_000))
     device, _ = open_device("cupy")
@@ -143,6 +163,37 @@ def test_what_goes_up_comes_down(device):
         back = gpu.host_array((2, 5), np.uint16)
         assert gpu.download(there[1], back) is back
     np.testing.assert_array_equal(back, array[1, ::2])
+
+
+def test_a_copy_down_that_is_not_waited_for_is_there_in_the_end(device):
+    gpu = Device(device)
+    array = np.arange(60, dtype=np.float32).reshape(3, 20)
+    back = gpu.host_array((3, 20), np.float32)
+    with gpu.lane("lower"):
+        there = gpu.upload(array)
+        for row in range(3):
+            gpu.download(there[row], back[row], wait=False)
+        gpu.finish()
+        np.testing.assert_array_equal(back, array)
+
+
+def test_pinned_memory_is_of_the_device_and_kept_for_its_size_alone(monkeypatch, standin):
+    import cupyx
+
+    monkeypatch.setenv("HIPCT_STANDIN_DEVICES", "2")
+    given, allocate = [], cupyx.empty_pinned
+    pool = standin.get_default_pinned_memory_pool()
+
+    def empty_pinned(shape, dtype):
+        given.append(standin.cuda.Device().id)
+        return allocate(shape, dtype)
+
+    monkeypatch.setattr(cupyx, "empty_pinned", empty_pinned)
+    monkeypatch.setattr(type(pool), "free_all_blocks", lambda _: given.append("freed"))
+    gpu = Device(standin, 1)
+    for rows in (4, 4, 3, 4):
+        gpu.host_array((rows, 5), np.uint16)
+    assert given == ["freed", 1, 1, "freed", 1, 1]
 
 
 def test_on_the_cpu_nothing_is_copied():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hipct.core.device import Device
 from hipct.pipeline.scratch import Buffer
 
 
@@ -19,6 +20,21 @@ def test_blocks_written_in_any_order_are_read_as_one(tmp_path, staged):
     np.testing.assert_array_equal(buffer.read(0, 7), whole)
     np.testing.assert_array_equal(buffer.read(2, 5), whole[2:5])
     np.testing.assert_array_equal(buffer.band(slice(3, 8)), whole[:, 3:8])
+    buffer.close()
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_blocks_of_a_device_are_there_once_they_are_filled(tmp_path, device, staged):
+    gpu = Device(device)
+    whole = np.random.default_rng().normal(size=(5, 8, 6)).astype(np.float32)
+    path = tmp_path / "b" if staged else None
+    with gpu.lane("prepare"):
+        buffer = Buffer(whole.shape, np.float32, path, device=gpu)
+        for part in (slice(0, 5), slice(5, 8)):
+            with buffer.filling(part) as (block, place):
+                assert place == 0
+                block[...] = gpu.upload(whole[:, part])
+        np.testing.assert_array_equal(buffer.read(0, 5), whole)
     buffer.close()
 
 
