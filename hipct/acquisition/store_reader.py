@@ -16,6 +16,7 @@ from hipct.acquisition.store_layout import ATTRIBUTE, FORMAT, VERSION, fast_code
 from hipct.core.errors import FormatError, InputError
 
 _LARGEST_VECTOR = 100_000_000
+_OPTIONAL = ("current", "flat_current", "projection_z_um")
 
 
 class StoreScan(Scan):
@@ -124,10 +125,11 @@ class StoreScan(Scan):
             "dark_index": self._frames["darks"].shape[0],
             "current": projections,
             "flat_current": self._frames["flats"].shape[0],
+            "projection_z_um": projections,
         }
         vectors: dict[str, Any] = {}
         for name, count in counts.items():
-            if name in ("current", "flat_current") and name not in group:
+            if name in _OPTIONAL and name not in group:
                 continue
             array = self._array(group, name, 1)
             if array.shape[0] != count or count > _LARGEST_VECTOR or array.dtype.kind not in "uif":
@@ -150,6 +152,11 @@ class StoreScan(Scan):
             rotation_axis_px=header["rotation_axis_px"],
             subframes=header["subframes"],
             current_unit=header["current_unit"],
+            # Stores written before series were known have no place in one.
+            name=str(header.get("name", "")),
+            start_time=header.get("start_time"),
+            z_um=header.get("z_um"),
+            lateral_um=header.get("lateral_um"),
             source=str(self.path),
             format="scan store",
             notes=tuple(str(note) for note in header["notes"]),

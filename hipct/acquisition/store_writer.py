@@ -68,7 +68,7 @@ class ScanStoreWriter:
     ) -> None:
         self.path = Path(path)
         self.info = info
-        self._attributes = _json_attributes(attributes)
+        self._attributes = json_attributes(attributes)
         if ATTRIBUTE in self._attributes:
             raise InputError(f"The attribute {ATTRIBUTE!r} belongs to the store itself; rename it.")
         refuse_existing_store(self.path, overwrite)
@@ -120,23 +120,15 @@ class ScanStoreWriter:
         self, name: str, array: NDArray[Any], attributes: Mapping[str, Any] | None = None
     ) -> None:
         """Keep an array of what a simulated scan was made from, as ``truth/<name>``."""
-        described = _json_attributes(attributes)
+        described = json_attributes(attributes)
         with writing(self.path):
-            values = np.asarray(array)
-            stored = self._truth_group().create_array(
-                name,
-                shape=values.shape,
-                chunks=tuple(min(64, max(size, 1)) for size in values.shape),
-                dtype=values.dtype,
-                attributes=described,
-            )
-            stored[...] = values
+            put_truth(self._group, name, array, described)
 
     def write_truth_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Keep values that a simulated scan was made from, as attributes of ``truth``."""
-        described = _json_attributes(attributes)
+        described = json_attributes(attributes)
         with writing(self.path):
-            self._truth_group().attrs.update(described)
+            self._group.require_group("truth").attrs.update(described)
 
     def close(self) -> None:
         """Make the store whole: all frames on disk, marked, under its own name.
@@ -190,9 +182,6 @@ class ScanStoreWriter:
         with writing(self.path):
             self._sinks[kind].write(first, block)
 
-    def _truth_group(self) -> zarr.Group:
-        return self._group.require_group("truth")
-
     def _write_vectors(self) -> None:
         info = self.info
         vectors = {
@@ -202,6 +191,7 @@ class ScanStoreWriter:
             "dark_index": (info.dark_index, "dark"),
             "current": (info.current, "angle"),
             "flat_current": (info.flat_current, "flat"),
+            "projection_z_um": (info.projection_z_um, "angle"),
         }
         for name, (vector, axis) in vectors.items():
             if vector is None:
@@ -229,13 +219,39 @@ class ScanStoreWriter:
             "rotation_axis_px": info.rotation_axis_px,
             "subframes": info.subframes,
             "current_unit": info.current_unit,
+            "name": info.name,
+            "start_time": info.start_time,
+            "z_um": info.z_um,
+            "lateral_um": info.lateral_um,
             "source": info.source,
             "source_format": info.format,
             "notes": list(info.notes),
         }
 
 
-def _json_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+def put_truth(
+    group: zarr.Group, name: str, array: NDArray[Any], attributes: Mapping[str, Any]
+) -> None:
+    """Keep an array of what a simulation was made from as ``truth/<name>`` of a group."""
+    values = np.asarray(array)
+    stored = group.require_group("truth").create_array(
+        name,
+        shape=values.shape,
+        chunks=tuple(min(64, max(size, 1)) for size in values.shape),
+        dtype=values.dtype,
+        attributes=dict(attributes),
+    )
+    stored[...] = values
+
+
+def json_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The attributes, once it is sure that they can be stored.
+
+    Raises
+    ------
+    InputError
+        If JSON has no such values.
+    """
     # Found out now rather than at the end of a long import.
     try:
         json.dumps(dict(attributes or {}), allow_nan=False)

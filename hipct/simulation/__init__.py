@@ -2,6 +2,17 @@
 
 from hipct.simulation.organ import Organ
 from hipct.simulation.scan import simulate_scan
+from hipct.simulation.series import simulate_series, simulate_whole
+from hipct.simulation.series_truth import SeriesTruth, load_series_truth
 from hipct.simulation.truth import Truth, load_truth
 
-__all__ = ["Organ", "Truth", "load_truth", "simulate_scan"]
+__all__ = [
+    "Organ",
+    "SeriesTruth",
+    "Truth",
+    "load_series_truth",
+    "load_truth",
+    "simulate_scan",
+    "simulate_series",
+    "simulate_whole",
+]

@@ -76,6 +76,9 @@ class Camera:
         The camera and the beam.
     timetable : Timetable
         When frames are taken.
+    shift_um : (projections, 3) float64, optional
+        How far (x, y, z) the organ stands from where the truth has it, in each projection: for
+        motion and for helical scans.
 
     Attributes
     ----------
@@ -83,8 +86,15 @@ class Camera:
         Views that were computed on finer samples than the others.
     """
 
-    def __init__(self, truth: Truth, detector: Detector, timetable: Timetable) -> None:
+    def __init__(
+        self,
+        truth: Truth,
+        detector: Detector,
+        timetable: Timetable,
+        shift_um: NDArray[np.float64] | None = None,
+    ) -> None:
         self.refined = 0
+        self._shift_um = shift_um
         self._lock = threading.Lock()
         self._truth = truth
         self._imaging = truth.setup.imaging
@@ -121,7 +131,7 @@ class Camera:
         def views(start: int, stop: int) -> None:
             for k in range(start, stop):
                 block[k] = self._detector.expose(
-                    self.transmission(float(angles_rad[k])),
+                    self.transmission(float(angles_rad[k]), self._organ(first + k)),
                     time=times[k],
                     current_ma=currents[k],
                     number=first + k,
@@ -131,7 +141,11 @@ class Camera:
         parallel_for(views, angles_rad.size)
         return block
 
-    def transmission(self, angle: float) -> Real:
+    def _organ(self, projection: int) -> Organ:
+        organ = self._truth.organ
+        return organ if self._shift_um is None else organ.moved(*self._shift_um[projection])
+
+    def transmission(self, angle: float, organ: Organ | None = None) -> Real:
         """What the organ lets through at an angle, (rows, columns) float32.
 
         Raises
@@ -139,7 +153,8 @@ class Camera:
         SteepPhase
             If even 16 samples along the edge of a pixel do not carry the phase.
         """
-        organ, imaging = self._truth.organ, self._imaging
+        organ = organ if organ is not None else self._truth.organ
+        imaging = self._imaging
         factor = (organ.delta_per_mu or 0.0) / CM_PER_UM
         while True:
             maps = project(organ, imaging, self._truth.setup.axis_px, angle)

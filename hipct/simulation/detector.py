@@ -77,6 +77,12 @@ class Detector:
         Fraction of the pixels of a frame that a stray photon hits.
     dead_pixels : float
         Fraction of pixels that are stuck at 0 or at full scale.
+    darkening : (float, float)
+        Fraction of the light that the sample's frames lose at the start and at the end of the
+        scan, on a line between: optics that darken with the dose after the flats were taken.
+    run : int
+        Number of the scan: other runs of one seed have the same pattern, spots and stuck pixels,
+        and noise of their own.
     seed : int
         0 or more.
 
@@ -93,6 +99,8 @@ class Detector:
     rings: float = 0.01
     zingers: float = 0.0
     dead_pixels: float = 0.0
+    darkening: tuple[float, float] = (0.0, 0.0)
+    run: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +114,8 @@ class Detector:
                 raise InputError(f"{name} is {getattr(self, name)}; allowed is 0 to {largest}.")
         if not abs(self.drift) <= 0.5:
             raise InputError(f"drift is {self.drift}; allowed is -0.5 to 0.5.")
+        if not all(0 <= loss < 1 for loss in self.darkening):
+            raise InputError(f"darkening is {self.darkening}; allowed is 0 to below 1.")
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; give 0 or a positive integer.")
 
@@ -171,6 +181,8 @@ class Detector:
         if transmission is not None:
             expected *= transmission
             expected *= self.gain_error
+            before, after = self.darkening
+            expected *= 1 - before - (after - before) * min(max(time, 0.0), 1.0)
         if self.photons is not None:
             gain = OPEN_BEAM_COUNTS / self.photons
             expected = gain * random.poisson(expected / gain).astype(np.float64)
@@ -181,7 +193,8 @@ class Detector:
         return self._read(np.zeros((self.rows, self.columns)), self._random("dark", number))
 
     def _random(self, stream: Stream, number: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, _STREAMS[stream], number])
+        runs = [self.run] if self.run else []
+        return np.random.default_rng([self.seed, _STREAMS[stream], number, *runs])
 
     def _read(self, counts: NDArray[np.float64], random: np.random.Generator) -> Frame:
         if self.photons is not None:

@@ -66,6 +66,30 @@ class Organ:
             replace(self.capsules, delta=self.capsules.mu * delta_per_mu),
         )
 
+    def moved(self, x_um: float, y_um: float, z_um: float) -> Organ:
+        """The same organ, its coordinates increased by a translation in um.
+
+        Examples
+        --------
+        >>> from hipct.simulation.primitives import ellipsoid
+        >>> ball = Organ.of(ellipsoid((0, 0, 0), (100, 100, 100), mu=0.5))
+        >>> ball.moved(10, 0, -5).quadrics.centre.tolist()
+        [[10.0, 0.0, -5.0]]
+        """
+        by = np.array([x_um, y_um, z_um], dtype=np.float64)
+        return Organ(
+            replace(self.quadrics, centre=self.quadrics.centre + by),
+            replace(self.capsules, start=self.capsules.start + by, end=self.capsules.end + by),
+        )
+
+    def scaled(self, factor: float) -> Organ:
+        """The same solids with ``factor`` times the contrast, in mu and in delta."""
+        quadrics, capsules = self.quadrics, self.capsules
+        return Organ(
+            replace(quadrics, mu=quadrics.mu * factor, delta=quadrics.delta * factor),
+            replace(capsules, mu=capsules.mu * factor, delta=capsules.delta * factor),
+        )
+
     def together_with(self, other: Organ) -> Organ:
         """Both organs in one place: contrasts add up."""
         return Organ(

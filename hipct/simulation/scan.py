@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hipct.acquisition.scan import Acquisition, ScanInfo
-from hipct.acquisition.store import ScanStoreWriter
+from hipct.acquisition.scan import Acquisition
 from hipct.core.errors import InputError
 from hipct.core.physics import wavelength_m
 from hipct.core.progress import Observer, Silent
 from hipct.simulation.anatomy import build_jar, build_organ
-from hipct.simulation.camera import STAGE, Camera, Timetable, sampled_finely_enough
+from hipct.simulation.camera import Timetable, sampled_finely_enough
 from hipct.simulation.detector import Detector
 from hipct.simulation.organ import Organ
-from hipct.simulation.truth import Setup, Truth, write_truth
+from hipct.simulation.record import record_scan, scan_info
+from hipct.simulation.truth import Setup, Truth
 
 OVERLAP = 0.16
 AXIS_BESIDE_MIDDLE = 1.3
@@ -26,7 +26,6 @@ ORGAN_IN_JAR = 0.86
 FRINGE_PX = 4
 SMALLEST_RADIUS_PX = 8
 SMALLEST_OVERSAMPLING = 4
-BLOCK_BYTES = 64 << 20
 
 
 def simulate_scan(
@@ -117,7 +116,7 @@ def simulate_scan(
         If the store exists or cannot be written.
     """
     observer = observer if observer is not None else Silent()
-    angles_rad = _angles(angles, acquisition)
+    angles_rad = views(angles, acquisition)
     for name, value in (("flats", flats), ("darks", darks)):
         if value < 1:
             raise InputError(f"{name} is {value}; give 1 or more.")
@@ -130,7 +129,7 @@ def simulate_scan(
         acquisition=acquisition,
         rows=rows,
         columns=columns,
-        axis_px=_axis(axis, acquisition, columns),
+        axis_px=axis_column(axis, acquisition, columns),
         pixel_size_um=pixel_size_um,
         distance_m=distance_m if propagation else 0.0,
         energy_kev=energy_kev,
@@ -153,36 +152,13 @@ def simulate_scan(
     setup = sampled_finely_enough(organ, setup, angles_rad, observer)
     truth = Truth(organ, setup)
     timetable = Timetable.of(angles_rad.size, flats, darks, seed)
-    camera = Camera(truth, detector, timetable)
-    saturated = 0
-    info = _info(setup, angles_rad, timetable)
-    with ScanStoreWriter(out, info, overwrite=overwrite) as writer:
-        block = max(1, min(writer.angle_chunk, BLOCK_BYTES // (2 * rows * columns)))
-        for first in range(0, info.darks, block):
-            writer.write_darks(first, camera.darks(first, min(first + block, info.darks)))
-        for first in range(0, info.flats, block):
-            writer.write_flats(first, camera.flats(first, min(first + block, info.flats)))
-        write_truth(writer, truth)
-        observer.start(STAGE, angles_rad.size)
-        for first in range(0, angles_rad.size, block):
-            frames = camera.projections(first, angles_rad[first : first + block], observer)
-            saturated += int(np.count_nonzero(frames == np.iinfo(frames.dtype).max))
-            writer.write_projections(first, frames)
-        observer.finish(STAGE)
-    if camera.refined:
-        observer.say(
-            f"{camera.refined} of {angles_rad.size} views were computed on finer samples, as "
-            "their phase is too steep for the others'."
-        )
-    if saturated:
-        observer.say(
-            f"{saturated} pixels of the projections reach the end of 16 bits (bright fringes, "
-            "zingers or stuck pixels)."
-        )
+    info = scan_info(setup, angles_rad, timetable)
+    record_scan(out, truth, detector, timetable, info, overwrite=overwrite, observer=observer)
     return Path(out)
 
 
-def _angles(angles: int | ArrayLike, acquisition: str) -> NDArray[np.float64]:
+def views(angles: int | ArrayLike, acquisition: str) -> NDArray[np.float64]:
+    """Angles in radians: as given, or so many over half a turn (full) or a turn (half)."""
     if acquisition not in ("full", "half"):
         raise InputError(f"The acquisition is {acquisition!r}; it has to be 'full' or 'half'.")
     values = np.asarray(angles, dtype=np.float64)
@@ -198,7 +174,8 @@ def _angles(angles: int | ArrayLike, acquisition: str) -> NDArray[np.float64]:
     return values
 
 
-def _axis(axis: float | None, acquisition: str, columns: int) -> float:
+def axis_column(axis: float | None, acquisition: str, columns: int) -> float:
+    """Detector column of the rotation axis: as given, or where the acquisition has it."""
     middle = (columns - 1) / 2
     if axis is None:
         if acquisition == "full":
@@ -214,10 +191,14 @@ def _axis(axis: float | None, acquisition: str, columns: int) -> float:
     return float(axis)
 
 
-def _organ(setup: Setup, delta_beta: float, jar: bool) -> Organ:
-    """A random organ that the field holds whole in the horizontal, with room for its fringes."""
-    if not (math.isfinite(delta_beta) and delta_beta >= 0):
-        raise InputError(f"delta_beta is {delta_beta}; it has to be 0 or more.")
+def field_radius_um(setup: Setup) -> float:
+    """Largest radius that the field holds whole in the horizontal, with room for fringes.
+
+    Raises
+    ------
+    InputError
+        If no room is left.
+    """
     sides = setup.axis_px, setup.columns - 1 - setup.axis_px
     reach = min(sides) if setup.acquisition == "full" else max(sides)
     room = FRINGE_PX + setup.imaging.reach_um / setup.pixel_size_um
@@ -228,31 +209,21 @@ def _organ(setup: Setup, delta_beta: float, jar: bool) -> Organ:
             f"fringes, which leaves no room for an organ; give at least "
             f"{2 * (room + SMALLEST_RADIUS_PX):.0f} columns around the axis."
         )
-    # mu = 4 pi beta / lambda
-    delta_per_mu = delta_beta * wavelength_m(setup.energy_kev) * 1e2 / (4 * math.pi)
+    return radius
+
+
+def delta_per_mu_cm(delta_beta: float, energy_kev: float) -> float:
+    """Ratio of delta to mu in cm for a ratio of delta to beta, as mu = 4 pi beta / lambda."""
+    if not (math.isfinite(delta_beta) and delta_beta >= 0):
+        raise InputError(f"delta_beta is {delta_beta}; it has to be 0 or more.")
+    return delta_beta * wavelength_m(energy_kev) * 1e2 / (4 * math.pi)
+
+
+def _organ(setup: Setup, delta_beta: float, jar: bool) -> Organ:
+    """A random organ that the field holds whole in the horizontal, with room for its fringes."""
+    radius = field_radius_um(setup)
+    delta_per_mu = delta_per_mu_cm(delta_beta, setup.energy_kev)
     if not jar:
         return build_organ(radius, seed=setup.seed).with_delta(delta_per_mu)
     organ = build_organ(ORGAN_IN_JAR * radius, seed=setup.seed)
     return organ.together_with(build_jar(radius)).with_delta(delta_per_mu)
-
-
-def _info(setup: Setup, angles_rad: NDArray[np.float64], timetable: Timetable) -> ScanInfo:
-    return ScanInfo(
-        projections=angles_rad.size,
-        rows=setup.rows,
-        columns=setup.columns,
-        dtype=np.dtype(np.uint16),
-        angles_rad=angles_rad,
-        acquisition=setup.acquisition,
-        pixel_size_um=setup.pixel_size_um,
-        distance_m=setup.distance_m,
-        energy_kev=setup.energy_kev,
-        projection_index=timetable.projection,
-        flat_index=timetable.flat,
-        dark_index=timetable.dark,
-        current=timetable.current_ma(timetable.projection),
-        flat_current=timetable.current_ma(timetable.flat),
-        current_unit="mA",
-        source=f"simulation, seed {setup.seed}",
-        format="simulation",
-    )

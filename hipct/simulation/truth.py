@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
 
 from hipct.acquisition.scan import Acquisition
-from hipct.acquisition.store import ScanStoreWriter, StoreScan
+from hipct.acquisition.store import StoreScan
 from hipct.core.errors import FormatError, InputError
 from hipct.simulation.fresnel import Imaging
 from hipct.simulation.organ import Organ, Quantity
@@ -153,7 +154,19 @@ class Truth:
         return np.stack(views)
 
 
-def write_truth(writer: ScanStoreWriter, truth: Truth) -> None:
+class TruthSink(Protocol):
+    """What takes a truth: the writer of a scan store, or of a series."""
+
+    def write_truth(
+        self, name: str, array: NDArray[Any], attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep an array."""
+
+    def write_truth_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Keep values."""
+
+
+def write_truth(writer: TruthSink, truth: Truth) -> None:
     """Write the truth into the store of a scan that is being written.
 
     The setup becomes the attributes of the group ``truth``; each table of solids becomes an
@@ -193,6 +206,11 @@ def load_truth(store: str | Path) -> Truth:
     """
     with StoreScan(store) as scan:
         group = scan.truth()
+    return truth_of(group, store)
+
+
+def truth_of(group: zarr.Group, store: str | Path) -> Truth:
+    """Truth in a zarr group, which belongs to ``store`` for messages."""
     values: dict[str, Any] = dict(group.attrs)
     missing = [field.name for field in fields(Setup) if field.name not in values]
     if missing:

@@ -173,9 +173,9 @@ def test_the_same_seed_writes_the_same_bytes_on_any_number_of_threads(tmp_path):
 
 @pytest.mark.parametrize("columns", [64, 200, 512, 2048])
 def test_the_default_axis_of_a_half_acquisition_leaves_12_to_20_percent(columns):
-    from hipct.simulation.scan import _axis
+    from hipct.simulation.scan import axis_column
 
-    axis = _axis(None, "half", columns)
+    axis = axis_column(None, "half", columns)
     common = 2 * min(axis, columns - 1 - axis) + 1
     assert 0.12 < common / columns < 0.20
     assert axis != round(axis)
