@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import platform
 import statistics
 import time
@@ -17,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
+import hipct
 from hipct.core.threads import available_cores, set_thread_count
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -42,8 +43,19 @@ class Timing:
         return max(self.seconds) / min(self.seconds)
 
 
+def wall_time(call: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
 def measure(
-    contenders: Mapping[str, Callable[[], object]], *, repeats: int = 5, warm_up: bool = True
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int = 5,
+    warm_up: bool = True,
+    clock: Callable[[Callable[[], object]], float] = wall_time,
 ) -> dict[str, Timing]:
     """Time several calls in turns, so that a busy moment of the machine hits all of them.
 
@@ -55,6 +67,8 @@ def measure(
         Rounds; every round calls every contender once.
     warm_up : bool
         Call each once before, so that compilation and plans are not counted.
+    clock : callable
+        Makes a call and says how many seconds it took.
     """
     if warm_up:
         for call in contenders.values():
@@ -62,9 +76,7 @@ def measure(
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, call in contenders.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock(call))
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 
@@ -103,11 +115,12 @@ def machine() -> dict[str, str]:
     facts = {
         "processor": _processor(),
         "cores": str(available_cores()),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "hipct": hipct.__version__,  # which may run from its folder, without being installed
     }
-    for package in ("hipct", "numpy", "scipy", "numba", "zarr", "zarrs"):
+    for package in ("numpy", "scipy", "numba", "zarr", "zarrs"):
         try:
             facts[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -68,28 +68,29 @@ def main() -> None:
         sys.exit("the run took more than its budget")
 
 
-def write_scan(path: Path, rows: int) -> None:
+def write_scan(path: Path, rows: int, *, columns: int = COLUMNS, angles: int = ANGLES) -> None:
     """Noisy counts of two cylinders whose absorption varies along z."""
     rng = np.random.default_rng(1)
-    angles = np.arange(ANGLES) * np.pi / ANGLES
+    angles_rad = np.arange(angles) * np.pi / angles
+    scale = columns / COLUMNS
     info = ScanInfo(
-        projections=ANGLES, rows=rows, columns=COLUMNS, dtype=np.dtype(np.uint16),
-        angles_rad=angles, pixel_size_um=10.0, distance_m=1.0, energy_kev=80.0,
+        projections=angles, rows=rows, columns=columns, dtype=np.dtype(np.uint16),
+        angles_rad=angles_rad, pixel_size_um=10.0, distance_m=1.0, energy_kev=80.0,
         flat_index=np.arange(-5.0, 0.0), dark_index=np.arange(-10.0, -5.0),
     )  # fmt: skip
     profile = 1 + 0.2 * np.sin(np.arange(rows, dtype=np.float32) / 40)[:, None]
     # One field of noise, looked at in another place for every frame: fast, and no two frames alike.
     room = 256
-    noise = rng.normal(0, np.sqrt(COUNTS), (rows + room, COLUMNS + room)).astype(np.float32)
+    noise = rng.normal(0, np.sqrt(COUNTS), (rows + room, columns + room)).astype(np.float32)
     with ScanStoreWriter(path, info) as writer:
-        writer.write_flats(0, np.full((5, rows, COLUMNS), COUNTS + 100, np.uint16))
-        writer.write_darks(0, np.full((5, rows, COLUMNS), 100, np.uint16))
-        for number, angle in enumerate(angles):
-            column = np.arange(COLUMNS) - (COLUMNS - 1) / 2
+        writer.write_flats(0, np.full((5, rows, columns), COUNTS + 100, np.uint16))
+        writer.write_darks(0, np.full((5, rows, columns), 100, np.uint16))
+        for number, angle in enumerate(angles_rad):
+            column = (np.arange(columns) - (columns - 1) / 2) / scale
             line = 0.002 * chord(column, 900) + 0.004 * chord(column - 400 * np.cos(angle), 200)
             frame = COUNTS * np.exp(-profile * line.astype(np.float32)) + 100
             down, right = rng.integers(0, room, 2)
-            frame += noise[down : down + rows, right : right + COLUMNS]
+            frame += noise[down : down + rows, right : right + columns]
             writer.write_projections(number, np.rint(frame).astype(np.uint16)[None])
 
 
