@@ -114,17 +114,17 @@ def smooth_ranks(sinograms: Array, size: int, out: Array) -> bool:
     for first in range(0, slices, batch):
         stop = min(first + batch, slices)
         part = slice(0, stop - first)
-        _rank(
+        rank_columns(
             sinograms[first:stop].view(np.uint32),
             [array[part] for array in keys],
             [array[part] for array in origin],
             broken,
         )
-        _smooth(keys[-1][part], origin[-1][part], size, out[first:stop].view(np.uint32))
+        median_of_ranks(keys[-1][part], origin[-1][part], size, out[first:stop].view(np.uint32))
     return not int(broken[0])
 
 
-def _rank(bits: Array, keys: list[Array], origin: list[Array], broken: Array) -> None:
+def rank_columns(bits: Array, keys: list[Array], origin: list[Array], broken: Array) -> None:
     """Keys of a batch in order, and where they came from, in the last of the arrays given."""
     xp = namespace(bits)
     slices, angles, columns = bits.shape
@@ -163,7 +163,7 @@ def _rank(bits: Array, keys: list[Array], origin: list[Array], broken: Array) ->
         )
 
 
-def _smooth(keys: Array, origin: Array, size: int, out: Array) -> None:
+def median_of_ranks(keys: Array, origin: Array, size: int, out: Array) -> None:
     """Medians across columns at every rank, written to the angles that they belong to."""
     xp = namespace(keys)
     slices, columns, angles = keys.shape

@@ -54,7 +54,7 @@ def smooth_ranks(
         stop = min(right + half, columns)
         while ready < stop:
             end = min(ready + COLUMNS, stop)
-            finite &= _rank_columns(bits, ready, end, ranked, origin)
+            finite &= rank_columns(bits, ready, end, ranked, origin)
             ready = end
         for block in range(blocks):
             ranks = slice(block * LANES, (block + 1) * LANES)
@@ -63,19 +63,19 @@ def smooth_ranks(
                 if column == first:
                     kept[:] = np.float32(np.inf)
                     for near in range(column - half, column + half + 1):
-                        carry[:] = ranked[_reflect(near, columns) % slots, ranks]
-                        _insert(kept, carry)
+                        carry[:] = ranked[reflect(near, columns) % slots, ranks]
+                        insert(kept, carry)
                 else:
-                    gone = ranked[_reflect(column - half - 1, columns) % slots, ranks]
-                    carry[:] = ranked[_reflect(column + half, columns) % slots, ranks]
-                    _replace(kept, gone, carry)
+                    gone = ranked[reflect(column - half - 1, columns) % slots, ranks]
+                    carry[:] = ranked[reflect(column + half, columns) % slots, ranks]
+                    replace(kept, gone, carry)
                 smooth[column - left, ranks] = kept[half]
-        _restore_columns(smooth, origin, left, right, out)
+        restore_columns(smooth, origin, left, right, out)
     return finite
 
 
 @njit(cache=True, nogil=True)
-def _rank_columns(
+def rank_columns(
     bits: Any, start: int, stop: int, ranked: Any, origin: Any
 ) -> Any:  # pragma: no cover - compiled
     """Sort columns into their slots; whether all values are finite."""
@@ -97,7 +97,7 @@ def _rank_columns(
 
 
 @njit(cache=True, nogil=True)
-def _restore_columns(
+def restore_columns(
     smooth: Any, origin: Any, left: int, right: int, out: Any
 ) -> None:  # pragma: no cover - compiled
     """Values by rank back to their angles."""
@@ -115,7 +115,7 @@ def _restore_columns(
 
 
 @njit(cache=True, nogil=True)
-def _reflect(column: int, columns: int) -> Any:  # pragma: no cover - compiled
+def reflect(column: int, columns: int) -> Any:  # pragma: no cover - compiled
     if column < 0:
         return -1 - column
     return column if column < columns else 2 * columns - 1 - column
@@ -173,14 +173,14 @@ def _radix_sort(keys: Any, spare: Any, places: Any) -> Any:  # pragma: no cover 
 
 
 @njit(cache=True, nogil=True)
-def _insert(window: Any, carry: Any) -> None:  # pragma: no cover - compiled
+def insert(window: Any, carry: Any) -> None:  # pragma: no cover - compiled
     """Insert into sorted windows, pushing the largest value out."""
     for k in range(len(window)):
         _exchange(window[k], window[k], window[k], carry)
 
 
 @njit(cache=True, nogil=True)
-def _replace(window: Any, gone: Any, carry: Any) -> None:  # pragma: no cover - compiled
+def replace(window: Any, gone: Any, carry: Any) -> None:  # pragma: no cover - compiled
     """Take ``gone`` out of sorted windows and put ``carry`` in, in one sweep."""
     last = len(window) - 1
     for k in range(last):

@@ -1,0 +1,241 @@
+"""Removal of large stripes, alone or followed by the sorting-based removal of fine ones.
+
+Algorithm 5 of Vo, Atwood & Drakopoulos, "Superior techniques for eliminating ring artifacts in
+X-ray micro-tomography", Optics Express 26 (2018) 28396: columns are sorted along the angles and
+smoothed by a wide median across columns at every rank. A column whose mean, without the 5 % of
+its values at either end, stands out from its smoothed mean (algorithm 4) is a stripe: it takes the
+smoothed values at the angles where its own had the same rank. All other columns are brought to
+the smoothed mean.
+
+In transmission a stripe is a gain, and a column differs by a ratio, as in the paper. In line
+integrals it is an offset, and a column differs by a difference: a ratio would have no meaning in
+air, where line integrals are noise about zero.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipct.core.arrays import Array, namespace
+from hipct.core.errors import InputError
+from hipct.core.jit import has_numba
+from hipct.core.threads import parallel_for
+from hipct.preparation.checks import floating, output, three_axes
+from hipct.preparation.rings_detect import SNR, check_snr, detect_stripes, widened
+
+Quantity = Literal["line_integral", "transmission"]
+"""What sinograms hold: stripes are offsets of line integrals and factors of transmission."""
+
+LARGE_PX = 51
+"""Width of the wide median by default, as in the paper: stripes up to 25 columns wide go."""
+
+DROPPED = 0.1
+"""Share of a column's values that its mean leaves out: half at each end, as in the paper."""
+
+NARROWEST_BAND = 128
+RANKS_AT_A_TIME = 64
+LANES = 256
+
+
+def remove_rings_large(
+    sinograms: Array,
+    *,
+    large_px: int = LARGE_PX,
+    snr: float = SNR,
+    quantity: Quantity = "line_integral",
+    out: Array | None = None,
+) -> Array:
+    """Remove large stripes from sinograms.
+
+    Beyond input and output it needs what :func:`large_memory_bytes` says.
+
+    Parameters
+    ----------
+    sinograms : array, shape (slices, angles, columns)
+        Finite. Integers become float32.
+    large_px : int
+        Width of the median across columns, odd, at most the number of columns; more than twice the
+        widest stripe.
+    snr : float
+        How far a column stands out that is taken for a stripe; larger finds fewer.
+    quantity : {"line_integral", "transmission"}
+        What the sinograms hold.
+    out : array, shape of the sinograms, their dtype, optional
+        May be the sinograms themselves.
+
+    Returns
+    -------
+    array, shape (slices, angles, columns), float32 (float64 from float64)
+
+    Raises
+    ------
+    InputError
+        If shape, dtype or a parameter is wrong, or a value is not finite.
+    """
+    sinograms = floating(three_axes(sinograms, "sinograms", "slices, angles, columns"))
+    check_width(large_px, "large_px", sinograms.shape[2])
+    check_snr(snr)
+    check_quantity(quantity)
+    out = output(out, sinograms.shape, sinograms.dtype, sinograms)
+    return level_and_sort(sinograms, large_px, snr, quantity, 1, out)
+
+
+def large_memory_bytes(slices: int, angles: int, columns: int, *, on_device: bool = False) -> int:
+    """Bytes that :func:`remove_rings_large` takes beside input and output, float32.
+
+    On the host that is 12 for each value of one slice, on a device up to 40 for each value of as
+    many slices as fit the work space of :mod:`hipct.preparation.rings_large_cuda`, one at least.
+    """
+    if on_device:
+        from hipct.preparation.rings_large_cuda import work_bytes
+
+        return work_bytes(slices, angles, columns)
+    if has_numba():
+        return columns * (8 * (angles + LANES) + 4 * angles + 32)
+    return 12 * 4 * angles * columns
+
+
+def check_width(size_px: int, name: str, columns: int) -> None:
+    """Raise InputError unless a median across columns can be that wide."""
+    if size_px < 1 or size_px % 2 == 0 or size_px > columns:
+        raise InputError(
+            f"{name} is {size_px}; the median needs an odd width of 1 up to {columns} columns."
+        )
+
+
+def check_quantity(quantity: str) -> None:
+    """Raise InputError unless the quantity is known."""
+    if quantity not in ("line_integral", "transmission"):
+        raise InputError(
+            f"quantity is {quantity!r}; sinograms hold 'line_integral' or 'transmission'."
+        )
+
+
+def level_and_sort(
+    sinograms: Array, large_px: int, snr: float, quantity: Quantity, size_px: int, out: Array
+) -> Array:
+    """Large stripes removed, then stripes up to ``size_px / 2`` wide by sorting (1: none)."""
+    xp = namespace(sinograms, out)
+    additive = quantity == "line_integral"
+    if xp is np and has_numba() and sinograms.dtype == np.float32:
+        finite = _threaded(sinograms, large_px, snr, additive, size_px, out)
+    elif xp is not np and sinograms.dtype == np.float32:
+        from hipct.preparation.rings_large_cuda import level_and_sort as on_device
+
+        finite = on_device(sinograms, large_px, snr, additive, size_px, out)
+    else:
+        finite = bool(xp.isfinite(sinograms).all())
+        for place in range(len(sinograms) if finite else 0):
+            out[place] = _plain(sinograms[place], large_px, snr, additive, size_px)
+    if not finite:
+        raise InputError(
+            "sinograms hold NaN or infinite values, which cannot be sorted; mend the projections "
+            "first (FlatField.apply and line_integral leave only finite values)."
+        )
+    return out
+
+
+def dropped_ranks(angles: int) -> int:
+    """Ranks at either end that the mean of a column leaves out."""
+    return int(0.5 * DROPPED * angles)
+
+
+def stripes_and_levels(
+    means: Array, smooth_means: Array, snr: float, additive: bool
+) -> tuple[Array, Array]:
+    """Columns that are stripes, and by what the others differ; all (slices, columns)."""
+    xp = namespace(means)
+    if additive:
+        level = means - smooth_means
+    else:
+        known = smooth_means != 0
+        level = xp.where(known, means / xp.where(known, smooth_means, 1), 1.0)
+    stripe = widened(detect_stripes(level, snr))
+    if not additive:  # no gain is negative or nothing: such a column holds no signal
+        stripe |= level <= 0
+    return stripe, level
+
+
+def _threaded(
+    sinograms: NDArray[np.float32],
+    large_px: int,
+    snr: float,
+    additive: bool,
+    size_px: int,
+    out: NDArray[np.float32],
+) -> bool:
+    """One slice after the other, all threads on bands of its columns."""
+    from hipct.preparation import rings_large_numba as loops
+
+    _, angles, columns = sinograms.shape
+    runs = -(-angles // LANES) * LANES
+    ranked = np.zeros((columns, runs), np.float32)
+    smooth = np.empty((columns, runs), np.float32)
+    origin = np.empty((columns, angles), np.uint32)
+    means = np.empty((2, 1, columns))
+    drop = dropped_ranks(angles)
+    bits = np.ascontiguousarray(sinograms).view(np.uint32)
+    finite: list[bool] = []
+
+    for place in range(len(sinograms)):
+
+        def sort(first: int, last: int, place: int = place) -> None:
+            finite.append(loops.sort_band(bits[place], first, last, ranked, origin))
+
+        def smoothen(first: int, last: int) -> None:
+            loops.smooth_band(ranked, large_px, first, last, smooth)
+            for which, values in enumerate((ranked, smooth)):
+                loops.mean_band(values, drop, angles - drop, first, last, means[which, 0])
+
+        parallel_for(sort, columns, smallest=NARROWEST_BAND)
+        if not all(finite):
+            return False
+        parallel_for(smoothen, columns, smallest=NARROWEST_BAND)
+        stripe, level = stripes_and_levels(means[0], means[1], snr, additive)
+
+        def even(first: int, last: int, stripe: Array = stripe, level: Array = level) -> None:
+            loops.level_band(ranked, smooth, stripe[0], level[0], additive, first, last)
+
+        def restore(first: int, last: int, place: int = place) -> None:
+            if size_px > 1:
+                loops.smooth_band(ranked, size_px, first, last, smooth)
+            values = smooth if size_px > 1 else ranked
+            loops.restore_band(values, origin, first, last, out[place])
+
+        parallel_for(even, columns, smallest=NARROWEST_BAND)
+        parallel_for(restore, columns, smallest=NARROWEST_BAND)
+    return True
+
+
+def _plain(sinogram: Array, large_px: int, snr: float, additive: bool, size_px: int) -> Array:
+    xp = namespace(sinogram)
+    order = xp.argsort(sinogram, axis=0, kind="stable")
+    ranked = xp.take_along_axis(sinogram, order, axis=0)
+    smooth = median_across(ranked, large_px)
+    drop = dropped_ranks(len(ranked))
+    kept = slice(drop, len(ranked) - drop)
+    means = [v[kept].mean(axis=0, dtype=np.float64)[None] for v in (ranked, smooth)]
+    stripe, level = stripes_and_levels(means[0], means[1], snr, additive)
+    even = ranked - level if additive else ranked / xp.where(stripe, 1.0, level)
+    levelled = xp.where(stripe, smooth, even.astype(ranked.dtype))
+    restored = xp.empty_like(ranked)
+    xp.put_along_axis(restored, order, median_across(levelled, size_px), axis=0)
+    return restored
+
+
+def median_across(rows: Array, size: int) -> Array:
+    """Medians of ``size`` columns in every row (rows, columns), borders mirrored."""
+    if size == 1:
+        return rows
+    xp = namespace(rows)
+    half = size // 2
+    padded = xp.pad(rows, ((0, 0), (half, half)), mode="symmetric")
+    smooth = xp.empty_like(rows)
+    for first in range(0, len(rows), RANKS_AT_A_TIME):
+        part = slice(first, first + RANKS_AT_A_TIME)
+        windows = xp.lib.stride_tricks.sliding_window_view(padded[part], size, axis=1)
+        smooth[part] = xp.median(windows, axis=-1)
+    return smooth

@@ -1,0 +1,127 @@
+"""Inner loops of the removal of large stripes: whole slices by rank, in bands of columns.
+
+Unlike in :mod:`hipct.preparation.rings_sorting_numba` a slice cannot stream through: whether a
+column is a stripe is known only after all have been smoothed. Subtracting or dividing a column by
+one number, and taking medians at every rank, keep the order within a column: one sort serves both
+medians. All arrays by rank are (columns, ranks), ranks padded to whole runs of ``LANES``.
+"""
+# mypy: disallow-untyped-decorators=False
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from hipct.preparation.rings_sorting_numba import (
+    COLUMNS,
+    LANES,
+    insert,
+    rank_columns,
+    reflect,
+    replace,
+    restore_columns,
+)
+
+
+@njit(cache=True, nogil=True)
+def sort_band(
+    bits: Any, first: int, last: int, ranked: Any, origin: Any
+) -> Any:  # pragma: no cover - compiled
+    """Sort columns ``first .. last`` of a sinogram; whether all values are finite."""
+    finite = True
+    for left in range(first, last, COLUMNS):
+        finite &= rank_columns(bits, left, min(left + COLUMNS, last), ranked, origin)
+    return finite
+
+
+@njit(cache=True, nogil=True)
+def smooth_band(
+    ranked: Any, size: int, first: int, last: int, smooth: Any
+) -> None:  # pragma: no cover - compiled
+    """Medians of ``size`` columns at every rank, for columns ``first .. last``."""
+    columns, ranks = ranked.shape
+    half = size // 2
+    window = np.empty((size, LANES), np.float32)
+    carry = np.empty(LANES, np.float32)
+    for start in range(0, ranks, LANES):
+        block = slice(start, start + LANES)
+        window[:] = np.float32(np.inf)
+        for near in range(first - half, first + half + 1):
+            carry[:] = ranked[reflect(near, columns), block]
+            insert(window, carry)
+        smooth[first, block] = window[half]
+        for column in range(first + 1, last):
+            gone = ranked[reflect(column - half - 1, columns), block]
+            carry[:] = ranked[reflect(column + half, columns), block]
+            replace(window, gone, carry)
+            smooth[column, block] = window[half]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def mean_of_ranks(row: Any, start: int, stop: int) -> Any:  # pragma: no cover - compiled
+    """Mean of the ranks ``start .. stop`` of one column, in float64."""
+    total = 0.0
+    for rank in range(start, stop):
+        total += np.float64(row[rank])
+    return total / (stop - start)
+
+
+@njit(cache=True, nogil=True)
+def mean_band(
+    values: Any, start: int, stop: int, first: int, last: int, means: Any
+) -> None:  # pragma: no cover - compiled
+    """Means of the ranks ``start .. stop`` for columns ``first .. last``."""
+    for column in range(first, last):
+        means[column] = mean_of_ranks(values[column], start, stop)
+
+
+@njit(cache=True, nogil=True)
+def level_band(
+    ranked: Any, smooth: Any, stripe: Any, level: Any, additive: bool, first: int, last: int
+) -> None:  # pragma: no cover - compiled
+    """Stripes become their smoothed columns, other columns lose their level, in place."""
+    for column in range(first, last):
+        if stripe[column]:
+            ranked[column] = smooth[column]
+        elif additive:
+            for rank in range(ranked.shape[1]):
+                ranked[column, rank] = np.float32(np.float64(ranked[column, rank]) - level[column])
+        else:
+            for rank in range(ranked.shape[1]):
+                ranked[column, rank] = np.float32(np.float64(ranked[column, rank]) / level[column])
+
+
+@njit(cache=True, nogil=True)
+def restore_band(
+    values: Any, origin: Any, first: int, last: int, out: Any
+) -> None:  # pragma: no cover - compiled
+    """Columns ``first .. last`` by rank back to their angles in ``out`` (angles, columns)."""
+    for left in range(first, last, COLUMNS):
+        right = min(left + COLUMNS, last)
+        restore_columns(values[left:right], origin, left, right, out)
+
+
+@njit(cache=True, nogil=True)
+def roughness_band(
+    sinogram: Any, near: Any, size: int, first: int, last: int, found: Any
+) -> None:  # pragma: no cover - compiled
+    """Sum along the angle of ``|s - running mean of s|`` for columns ``first .. last``.
+
+    ``near`` are the angles, continued at both ends by ``size - 1`` in all.
+    """
+    width = last - first
+    total = np.zeros(width, np.float64)
+    for k in range(size - 1):
+        row = sinogram[near[k], first:last]
+        for c in range(width):
+            total[c] += row[c]
+    for angle in range(len(sinogram)):
+        ahead = sinogram[near[angle + size - 1], first:last]
+        behind = sinogram[near[angle], first:last]
+        here = sinogram[angle, first:last]
+        for c in range(width):
+            total[c] += ahead[c]
+            found[first + c] += abs(here[c] - total[c] / size)
+            total[c] -= behind[c]
