@@ -266,7 +266,10 @@ def event_clock(xp: ModuleType) -> Clock:
 
     def clock(call: Callable[[], object]) -> float:
         if call not in known:
-            known[call] = min(MOST_CALLS, math.ceil(ROUND_S / seconds(call, 1)))
+            once = seconds(call, 1)
+            known[call] = min(MOST_CALLS, math.ceil(ROUND_S / once))
+            if known[call] == 1:
+                return once
         return seconds(call, known[call])
 
     return clock
