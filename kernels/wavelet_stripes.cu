@@ -41,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(256, RESIDENT) project_stripes(
     float* __restrict__ sums,             // (slices, (angles + 511) / 512, vectors, columns)
     int slices, int angles, int columns, int vectors)
 {
-    __shared__ float values[DEPTH][ACROSS];
+    __shared__ __align__(16) float values[DEPTH][ACROSS];  // read in pairs
     __shared__ float shares[DEPTH][VECTORS + 1];
     const int tiles = (vectors + VECTORS - 1) / VECTORS;
     const int slice = blockIdx.z / tiles, first_vector = blockIdx.z % tiles * VECTORS;

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.core.arrays import Array, fft_module
+from hipct.core.idle import borrowed
 from hipct.core.kernels import Constant, load
 from hipct.phase.extent import LARGEST_DEVICE_PRIME, Extent, Padding, largest_prime
 from hipct.phase.response import turning_factors
@@ -113,21 +114,17 @@ class CosineProduct:
         """
         xp = self._xp
         sums = xp.empty(len(block), np.float32)
-        try:
-            plans = self._idle.pop()
-        except IndexError:
-            plans = self._new_plans()
-        for first in range(0, len(block), self._batch):
-            part = slice(first, first + self._batch)
-            images, target = xp.ascontiguousarray(block[part], dtype=np.float32), out[part]
-            contiguous = target.flags.c_contiguous
-            result = target if contiguous else xp.empty(target.shape, np.float32)
-            self._filter_batch(images, result, sums, first, plans)
-            if not contiguous:
-                target[...] = result
-        # The fetch waits for the device, so that nothing uses the plans any longer.
-        fetched: NDArray[np.float32] = xp.asnumpy(sums)
-        self._idle.append(plans)
+        with borrowed(self._idle, self._new_plans) as plans:
+            for first in range(0, len(block), self._batch):
+                part = slice(first, first + self._batch)
+                images, target = xp.ascontiguousarray(block[part], dtype=np.float32), out[part]
+                contiguous = target.flags.c_contiguous
+                result = target if contiguous else xp.empty(target.shape, np.float32)
+                self._filter_batch(images, result, sums, first, plans)
+                if not contiguous:
+                    target[...] = result
+            # The fetch waits for the device, so that nothing uses the plans any longer.
+            fetched: NDArray[np.float32] = xp.asnumpy(sums)
         return fetched
 
     def work_bytes(self) -> int:

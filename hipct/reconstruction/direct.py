@@ -47,6 +47,7 @@ class DirectEngine:
     geometry: Geometry
     accelerated: bool = field(default_factory=has_numba)
     xp: Any = np
+    _idle: dict[int, Any] = field(default_factory=dict, repr=False)
 
     @property
     def batch(self) -> int:
@@ -88,7 +89,7 @@ class DirectEngine:
         if namespace(sinograms, out) is not np:
             from hipct.reconstruction import direct_cuda
 
-            direct_cuda.reconstruct(geometry, sinograms, out, rows, columns)
+            direct_cuda.reconstruct(geometry, sinograms, out, rows, columns, self._idle)
             return
         sums = np.zeros((y.size, x.size, self._lanes(shape[0])), np.float32)
         for lines in self._blocks(shape[0]):
@@ -127,7 +128,7 @@ class DirectEngine:
         if xp is not np:
             from hipct.reconstruction import direct_cuda
 
-            direct_cuda.plane(self.geometry, sinograms, out, view)
+            direct_cuda.plane(self.geometry, sinograms, out, view, self._idle)
             return out
         for group in groups(len(sinograms), LANES):
             for lines in self._blocks(group.stop - group.start):

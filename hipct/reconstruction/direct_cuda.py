@@ -3,17 +3,23 @@
 Slices come first in every array. They travel in groups of :data:`LANES`, the last one filled up
 with zeros, and angles in blocks of :data:`LINES`, the last one filled up with any: so every
 transform has the same shape, and a slice gets the same bits in whatever company.
+
+Plans of cuFFT are held by the engine: CuPy's cache would make a pair, and its work areas, for
+every thread of a pipeline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from hipct.core.arrays import Array, fft_module, namespace
+from hipct.core.idle import borrowed
 from hipct.core.kernels import Constant, load
 from hipct.reconstruction.chunks import ranges
 from hipct.reconstruction.fourier_cuda import pad_rows
@@ -52,8 +58,20 @@ class Block:
     end: bool
 
 
-def reconstruct(
-    geometry: Geometry, sinograms: Array, out: Array, rows: slice, columns: slice
+@dataclass(frozen=True, eq=False)
+class Plans:
+    """Plans of cuFFT for the rows of a block, there and back."""
+
+    there: Any
+    back: Any
+
+
+Idle = dict[int, list[Plans]]
+"""Plans of an engine that nobody uses, by device."""
+
+
+def reconstruct(  # noqa: PLR0917
+    geometry: Geometry, sinograms: Array, out: Array, rows: slice, columns: slice, idle: Idle
 ) -> None:
     """Fill ``out`` (slices, rows, columns) with a window of the slices.
 
@@ -67,16 +85,18 @@ def reconstruct(
     sums = out if out.flags.c_contiguous else xp.empty(out.shape, xp.float32)
     finite = xp.ones((), bool)
     corner = (range(geometry.size)[rows].start, range(geometry.size)[columns].start)
-    for group in ranges(len(sinograms), LANES):
-        for block in _blocks(geometry, sinograms[group], finite):
-            back_project(sums[group], block, geometry, corner)
-    if sums is not out:
-        out[...] = sums
-    if not bool(finite):
+    with _plans(geometry, sinograms, idle) as plans:
+        for group in ranges(len(sinograms), LANES):
+            for block in _blocks(geometry, sinograms[group], finite, plans):
+                back_project(sums[group], block, geometry, corner)
+        if sums is not out:
+            out[...] = sums
+        all_finite = bool(finite)
+    if not all_finite:
         refuse_not_finite()
 
 
-def plane(geometry: Geometry, sinograms: Array, out: Array, view: Plane) -> None:
+def plane(geometry: Geometry, sinograms: Array, out: Array, view: Plane, idle: Idle) -> None:
     """Add a plane through the slices of the sinograms to ``out`` (rows, columns), zeros before.
 
     Raises
@@ -86,10 +106,12 @@ def plane(geometry: Geometry, sinograms: Array, out: Array, view: Plane) -> None
     """
     xp = namespace(sinograms, out)
     finite = xp.ones((), bool)
-    for group in groups(len(sinograms), LANES):
-        for block in _blocks(geometry, sinograms[group], finite):
-            back_project_plane(out, block, view, Span(group, len(sinograms)), geometry)
-    if not bool(finite):
+    with _plans(geometry, sinograms, idle) as plans:
+        for group in groups(len(sinograms), LANES):
+            for block in _blocks(geometry, sinograms[group], finite, plans):
+                back_project_plane(out, block, view, Span(group, len(sinograms)), geometry)
+        all_finite = bool(finite)
+    if not all_finite:
         refuse_not_finite()
 
 
@@ -173,7 +195,22 @@ def back_project_plane(
     )
 
 
-def _blocks(geometry: Geometry, sinograms: Array, finite: Array) -> Iterator[Block]:
+def _plans(geometry: Geometry, sinograms: Array, idle: Idle) -> AbstractContextManager[Plans]:
+    """Plans for one call, which ends with a fetch."""
+    xp = namespace(sinograms)
+
+    def make() -> Plans:
+        # CuPy takes shapes and types of a plan from an array.
+        fft, length = fft_module(xp), geometry.length
+        shape = LANES, min(LINES, geometry.angles.size)
+        there = fft.get_fft_plan(xp.empty((*shape, length), xp.float32), axes=2, value_type="R2C")
+        spectra = xp.empty((*shape, length // 2 + 1), xp.complex64)
+        return Plans(there, fft.get_fft_plan(spectra, length, axes=2, value_type="C2R"))
+
+    return borrowed(idle.setdefault(int(sinograms.device.id), []), make)
+
+
+def _blocks(geometry: Geometry, sinograms: Array, finite: Array, plans: Plans) -> Iterator[Block]:
     """Weighted, filtered rows of up to LANES slices; ``finite`` becomes false if a value is not."""
     xp: ModuleType = namespace(sinograms)
     fft = fft_module(xp)
@@ -187,11 +224,13 @@ def _blocks(geometry: Geometry, sinograms: Array, finite: Array) -> Iterator[Blo
     for part in ranges(angles.size, lines):
         order = np.minimum(np.arange(part.start, part.start + lines), angles.size - 1)
         pad_rows(sinograms, xp.asarray(order.astype(np.int32)), source, lateral, padded)
-        spectra = fft.rfft(padded, axis=2)
+        with plans.there:
+            spectra = fft.rfft(padded, axis=2)
         # The sum of a row tells of any value that is not finite.
         xp.logical_and(finite, xp.isfinite(spectra[:, :, 0]).all(), out=finite)
         spectra *= response
-        filtered = fft.irfft(spectra, n=geometry.length, axis=2, overwrite_x=True)
+        with plans.back:
+            filtered = fft.irfft(spectra, n=geometry.length, axis=2, overwrite_x=True)
         filtered *= xp.asarray(geometry.weight[order].astype(np.float32))[:, None]
         cosines, sines = xp.asarray(np.cos(angles[part])), xp.asarray(np.sin(angles[part]))
         yield Block(filtered, cosines, sines, part.start == 0, part.stop == angles.size)

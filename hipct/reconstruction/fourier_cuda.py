@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from hipct.core.arrays import Array, fft_module, namespace
+from hipct.core.idle import borrowed
 from hipct.core.kernels import Constant, load
 from hipct.reconstruction.geometry import refuse_not_finite
 from hipct.reconstruction.gridding import GridPlan
@@ -110,21 +111,20 @@ def reconstruct(kept: OnDevices, sinograms: Array, out: Array) -> None:
     if device not in kept.tables:
         kept.tables[device] = Tables.upload(xp, plan)
     tables, idle = kept.tables[device], kept.idle.setdefault(device, [])
-    transforms = idle.pop() if idle else _make_transforms(xp, plan)
-    sinograms = xp.ascontiguousarray(sinograms)
-    slices = out if out.flags.c_contiguous else xp.empty(out.shape, xp.float32)
-    finite = xp.ones((), bool)
-    for start in range(0, len(sinograms), LANES):
-        group = slice(start, start + LANES)
-        half_plane = HalfPlane.zeros(xp, plan.grid)
-        _spread(half_plane, sinograms[group], tables, transforms, finite)
-        fold_margins(half_plane)
-        _slices(half_plane, slices[group], plan, tables, transforms)
-        del half_plane  # the next group's takes its place
-    if slices is not out:
-        out[...] = slices
-    all_finite = bool(finite)
-    idle.append(transforms)
+    with borrowed(idle, lambda: _make_transforms(xp, plan)) as transforms:
+        sinograms = xp.ascontiguousarray(sinograms)
+        slices = out if out.flags.c_contiguous else xp.empty(out.shape, xp.float32)
+        finite = xp.ones((), bool)
+        for start in range(0, len(sinograms), LANES):
+            group = slice(start, start + LANES)
+            half_plane = HalfPlane.zeros(xp, plan.grid)
+            _spread(half_plane, sinograms[group], tables, transforms, finite)
+            fold_margins(half_plane)
+            _slices(half_plane, slices[group], plan, tables, transforms)
+            del half_plane  # the next group's takes its place
+        if slices is not out:
+            out[...] = slices
+        all_finite = bool(finite)
     if not all_finite:
         refuse_not_finite()
 

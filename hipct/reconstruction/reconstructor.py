@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Literal, get_args
 
@@ -194,8 +195,16 @@ class Reconstructor:
         """
         xp = namespace(sinograms)
         sinograms = self._checked(xp, xp.asarray(sinograms))
-        engine = DirectEngine(self.geometry, xp=xp)
-        return engine.plane(sinograms, origin, row_step, column_step, shape, first_row=first_row)
+        return self._direct.plane(
+            sinograms, origin, row_step, column_step, shape, first_row=first_row
+        )
+
+    @cached_property
+    def _direct(self) -> DirectEngine:
+        """The engine of planes, which keeps its plans from one to the next."""
+        if isinstance(self._engine, DirectEngine):
+            return self._engine
+        return DirectEngine(self.geometry, xp=self._xp)
 
     def _parts(self, slices: int) -> list[slice]:
         """Slices that the engine takes in one call: on a device it groups them itself."""

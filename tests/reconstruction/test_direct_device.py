@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -160,6 +162,31 @@ def test_memory_on_a_device_is_that_of_one_group(device):
     before = pool.total_bytes()
     engine.reconstruct(rows, out)
     assert 0.5 * said < pool.total_bytes() - before < 1.01 * said
+
+
+def test_plans_are_made_once_for_slices_and_planes(monkeypatch, standin):
+    """CuPy's own cache has a pair, and its work areas, for every thread."""
+    import cupyx.scipy.fft
+
+    made, make = [], cupyx.scipy.fft.get_fft_plan
+    monkeypatch.setattr(
+        cupyx.scipy.fft, "get_fft_plan", lambda *a, **k: made.append(k) or make(*a, **k)
+    )
+    engine = Reconstructor(turn(20), 30, engine="direct", xp=standin)
+    rows = standin.asarray(random_rows(2, engine.geometry))
+    cut = ((0, 0, 0), (0, 1, 0), (0, 0, 1), (30, 30))
+    calls = [lambda: engine.reconstruct(rows), lambda: engine.plane(rows, *cut)]
+    for call in calls * 2:
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+    assert len(made) == 2
+    rows[0, 3, 4] = np.nan
+    with pytest.raises(InputError):
+        engine.reconstruct(rows)
+    rows[0, 3, 4] = 1
+    engine.reconstruct(rows)
+    assert len(made) == 2
 
 
 @pytest.mark.parametrize("accelerated", [True, False])
