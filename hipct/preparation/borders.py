@@ -15,8 +15,8 @@ def mend_borders(sinograms: Array, border_px: int, *, out: Array | None = None) 
 
     Scintillator and camera end there, phase retrieval knows only one side of them, and their
     value counts more than any other: the reconstruction continues each row with it, so that its
-    noise and its error spread over the whole slice as cupping and streaks. The outermost
-    ``border_px`` pixels of the field are lost for it.
+    error becomes one of the level of the whole slice, with cupping. The outermost ``border_px``
+    pixels of the field are lost for it.
 
     Parameters
     ----------

@@ -82,8 +82,8 @@ def match_pair_levels(
     """Take :func:`pair_levels` off the sinograms, before rings and back-projection.
 
     Of two projections with different levels nobody knows the right one: both move to their mean.
-    What the mean itself has of an error is the same over the whole row, which the ramp filter
-    takes out.
+    What the mean itself has of an error is the same over the whole row, of which the ramp filter
+    leaves next to nothing: an even shift of the level, without structure.
 
     Parameters
     ----------

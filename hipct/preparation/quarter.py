@@ -69,7 +69,7 @@ class AnnulusJoin:
         if to_left == to_right:
             raise InputError(
                 f"With {self.outer_columns} columns from column {self.offset_px[1]:g} on, the "
-                f"outer annulus has to go beyond the inner one (columns 0 to {self.inner_columns - 1}) "
+                f"outer annulus has to go beyond the {self.inner_columns} columns of the inner one "
                 "on one side; look at the shift, and at which of the two is the inner one."
             )
         common = self.common_px - 2 * self.border_px

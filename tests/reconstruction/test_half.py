@@ -1,10 +1,7 @@
 """Half-acquisition: weighting before filtering, on complete objects, against the truth."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter1d
 
 from hipct.core.errors import InputError
 from hipct.reconstruction import Reconstructor, fbp
@@ -68,29 +65,6 @@ def test_smooth_organ_is_exact(phantoms, scan, engine, padding):
     assert abs(difference.mean()) < 1e-4
 
 
-def seen_by_a_detector(organ, angles, columns, axis, blur):
-    """Line integrals of 8 strips a pixel, blurred by ``blur`` pixels (rms), averaged over pixels.
-
-    Without blur sharp edges hold more than pixels can carry. What lies beyond the Nyquist
-    frequency folds back into every row and fills the slice with a pattern of 3e-3 to 5e-3,
-    whatever the number of angles, in full scans and half-acquisitions alike. Opposite views that
-    interleave their samples (an axis a quarter of a pixel off) cancel most of it in a full scan;
-    half-acquisitions have no opposite views outside of the overlap. No detector is that sharp:
-    scintillator and optics of 0.5 px (1.2 px full width) are what the simulated scans have too.
-    """
-    fine = 8
-    margin = 6
-    scaled = [
-        replace(e, mu=e.mu / fine, x=e.x * fine, y=e.y * fine, a=e.a * fine, b=e.b * fine)
-        for e in organ
-    ]
-    width = (columns + 2 * margin) * fine
-    fine_axis = (axis + margin + 0.5) * fine - 0.5
-    rows = sum(e.projections(angles, width, fine_axis) for e in scaled)
-    rows = gaussian_filter1d(rows, blur * fine, axis=1, truncate=5)
-    return rows.reshape(len(rows), -1, fine).mean(axis=2)[:, margin:-margin]
-
-
 @pytest.mark.parametrize("scan", [
     (320, 290.3, 1000), (320, 28.75, 1001), (321, 295.0, 1000), (320, 262.5, 900),
 ])  # fmt: skip
@@ -100,7 +74,7 @@ def test_organ_with_edges(phantoms, scan):
     theta = np.arange(angles) * 2 * np.pi / angles
     radius = max(axis, columns - 1 - axis)
     organ = phantoms.organ(radius)
-    rows = seen_by_a_detector(organ, theta, columns, axis, blur=0.5)
+    rows = phantoms.seen_by_a_detector(organ, theta, columns, axis, blur=0.5)
     image = fbp(rows[None], theta, axis, acquisition="half")[0]
     inner = phantoms.away_from_edges(organ, image.shape[0], 4, 0.95 * radius)
     difference = (image - phantoms.truth(organ, image.shape[0]))[inner]
@@ -117,7 +91,7 @@ def test_the_cut_of_a_half_acquisition_leaves_no_trace(phantoms):
     inner = phantoms.away_from_edges(organ, width, 4, 0.95 * axis)
     half, full = (
         fbp(
-            seen_by_a_detector(organ, theta, wide, axis, blur=1.0)[None],
+            phantoms.seen_by_a_detector(organ, theta, wide, axis, blur=1.0)[None],
             theta,
             axis,
             acquisition=acquisition,
