@@ -2,15 +2,15 @@
 //
 // Formula:
 //     sums[s, y, x] += sum_k q[s, k](axis + X cos a_k + Y sin a_k)   (Kak and Slaney, section 3.3)
-//     X, Y: the pixel relative to the centre of the slice, which stands on the axis. q[s, k] is the
+//     X, Y: the pixel relative to the pivot, where the axis stands in the slice. q[s, k] is the
 //     periodic row k of slice s, linear between its samples. After the last angles, pixels further
 //     from the axis than `reach` become 0.
 //
 // Units and layout:
 //     Rows and slices in C order, slices first; sample j of a row at the detector column j (or
 //     j - length). Of the rows, the first `slices` lanes and `angles` lines are used. Places in
-//     pixels. The window is rows x columns pixels of the size x size slice, from (first_row,
-//     first_column). One call adds some angles: `begin` sets the sums to 0 first, `end` is the last
+//     pixels. The window is rows x columns pixels of the slice, from (first_row, first_column); the
+//     pivot is counted from the first pixel of the slice. One call adds some angles: `begin` sets the sums to 0 first, `end` is the last
 //     call. A tile that lies outside of `reach` is written by the last call alone.
 //
 // Launch geometry:
@@ -92,8 +92,8 @@ extern "C" __global__ void __launch_bounds__(256, BLOCKS) back_project(
     const double* __restrict__ sines,     // (angles)
     float* __restrict__ sums,             // (slices, rows, columns) the window
     int slices, int angles, int lanes, int lines, int length,
-    int rows, int columns, int first_row, int first_column, int size,
-    double axis, double reach,
+    int rows, int columns, int first_row, int first_column,
+    double pivot_row, double pivot_column, double axis, double reach,
     int begin, int end)
 {
     __shared__ float2 cells[ANGLES][SLICES][CELLS];
@@ -103,8 +103,7 @@ extern "C" __global__ void __launch_bounds__(256, BLOCKS) back_project(
     const int tile_row = (first_row / TILE + blockIdx.y) * TILE;
     const int tile_column = (first_column / TILE + blockIdx.x) * TILE;
     const int first_slice = blockIdx.z * SLICES;
-    const double half = 0.5 * (size - 1);
-    const double left = tile_column - half, top = tile_row - half;
+    const double left = tile_column - pivot_column, top = tile_row - pivot_row;
     const double near_x = nearest_to_zero(left, left + (TILE - 1));
     const double near_y = nearest_to_zero(top, top + (TILE - 1));
     const bool met = near_x * near_x + near_y * near_y <= reach * reach;

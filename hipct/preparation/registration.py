@@ -35,8 +35,8 @@ def measure_shift(
     *,
     reach_px: Pixels,
     expected_px: Pixels = (0.0, 0.0),
-    fine_px: float = 0.8,
-    coarse_px: float = 8.0,
+    fine_px: float = 1.5,
+    coarse_px: float = 12.0,
     remove_static: bool = True,
 ) -> Shift:
     """Measure the one shift between two images, or between two stacks of views.
@@ -86,8 +86,8 @@ def measure_shifts(
     *,
     reach_px: Pixels,
     expected_px: Pixels = (0.0, 0.0),
-    fine_px: float = 0.8,
-    coarse_px: float = 8.0,
+    fine_px: float = 1.5,
+    coarse_px: float = 12.0,
     remove_static: bool = True,
 ) -> tuple[Shift, ...]:
     """Measure a shift for each image of two stacks, (images, rows, columns).

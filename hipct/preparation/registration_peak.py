@@ -51,6 +51,7 @@ def shift_of(
     lags: tuple[range, range],
     base: tuple[int, int],
     samples: float,
+    noise: Float,
 ) -> Shift:
     """The best shift.
 
@@ -66,6 +67,15 @@ def shift_of(
         What is added to them.
     samples : float
         Independent values that the images have in common at the best shift.
+    noise : ndarray of float64, (2,)
+        Variance of the correlation's slope along rows and columns (per pixel^2), for images that
+        differ by white noise of their own power, band-passed as they are.
+
+    Notes
+    -----
+    The best shift is where the slope of the correlation c is 0, so its error is that of the slope
+    over the curvature. The images differ by the share ``1 - c^2`` of their power, noise on both
+    sides and all that is not alike; this times ``noise`` is the variance of the slope.
     """
     place = np.unravel_index(int(np.argmax(surface)), surface.shape)
     centre, height, curvature = _summit(peak)
@@ -73,11 +83,10 @@ def shift_of(
         lag[int(k)] + rest + base for lag, k, rest, base in zip(lags, place, centre, base)
     )
     height = float(np.clip(height, 1e-6, 1 - 1e-6))
-    # Fisher information of the likelihood -samples/2 log(1 - c^2) in the shift.
-    information = samples * height / (1 - height**2) * -curvature
     error = np.full(2, np.inf)
-    if np.linalg.eigvalsh(information)[0] > 0:
-        error = np.sqrt(np.diagonal(np.linalg.inv(information)))
+    if np.linalg.eigvalsh(curvature)[1] < 0:
+        inverse = np.linalg.inv(curvature)
+        error = np.sqrt((1 - height**2) * np.diagonal(inverse @ np.diag(noise) @ inverse))
     border = any(len(lag) > 1 and k in (0, len(lag) - 1) for lag, k in zip(lags, place))
     down, right = np.ogrid[: surface.shape[0], : surface.shape[1]]
     rivals = np.hypot(down - place[0], right - place[1]) > _RIVAL_PX

@@ -70,7 +70,7 @@ class Search:
     def measure(self, first: Array, second: Array) -> Shift:
         """The shift of stacks (images, rows, columns), one likelihood."""
         xp = namespace(first, second)
-        spectra = self._spectra(first, second)
+        spectra, noise = self._spectra(first, second)
         coarse = self._coarse(spectra)
         index = xp.argmax(coarse)
         width = len(self.lags[1])
@@ -78,7 +78,7 @@ class Search:
         steps = xp.arange(-STEPS, STEPS + 1) / STEPS
         fine = [_at(spectrum, self.shape, [b + steps for b in best]) for spectrum in spectra]
         # Everything that the host needs, in one transfer.
-        parts = [coarse, _normalised(*fine[:3]), fine[3][STEPS, STEPS]]
+        parts = [coarse, _normalised(*fine[:3]), fine[3][STEPS, STEPS], noise]
         flat = xp.concatenate([part.astype(np.float64).ravel() for part in parts])
         values = flat if xp is np else flat.get()
         if not np.isfinite(values).all():
@@ -88,20 +88,29 @@ class Search:
             )
         size = coarse.size
         surface = values[:size].reshape(coarse.shape)
-        peak = values[size:-1].reshape(2 * STEPS + 1, 2 * STEPS + 1)
-        samples = float(values[-1]) * len(first) * self._bandwidth()
-        return shift_of(surface, peak, lags=self.lags, base=self.base, samples=samples)
+        peak = values[size:-3].reshape(2 * STEPS + 1, 2 * STEPS + 1)
+        samples = float(values[-3]) * len(first) * self._bandwidth()
+        return shift_of(
+            surface,
+            peak,
+            lags=self.lags,
+            base=self.base,
+            samples=samples,
+            noise=values[-2:] / len(first),
+        )
 
-    def _spectra(self, first: Array, second: Array) -> list[Array]:
+    def _spectra(self, first: Array, second: Array) -> tuple[list[Array], Array]:
         """Spectra of four correlations: images, squares of either with the weights, weights.
 
-        Their values at a shift are the sums over the pixels that both images have there.
+        Their values at a shift are the sums over the pixels that both images have there. Beside
+        them, for either direction, what :func:`shift_of` wants to know of noise.
         """
         xp = namespace(first, second)
         fft = fft_module(xp)
         weight, other_weight = self._weights(xp)
         spectra = [fft.rfft2(weights, self.shape) for weights in (weight, other_weight)]
         sums: list[Any] = [0.0, 0.0, 0.0]
+        power: Any = 0.0
         for image, other in zip(first, second):
             a = self._band_pass(image[self.parts[0]])
             b = self._band_pass(other[self.parts[1]])
@@ -112,7 +121,20 @@ class Search:
             sums[0] = sums[0] + xp.conj(whole) * moved
             sums[1] = sums[1] + xp.conj(squared) * spectra[1]
             sums[2] = sums[2] + xp.conj(spectra[0]) * moved_squared
-        return [*sums, xp.conj(spectra[0]) * spectra[1]]
+            power = power + abs(whole) ** 2 + abs(moved) ** 2
+        return [*sums, xp.conj(spectra[0]) * spectra[1]], self._noise(power)
+
+    def _noise(self, power: Array) -> Array:
+        """Along rows and columns: sum w^2 |A|^2 |H|^2 / (sum |A|^2 sum |H|^2), w in radians."""
+        xp = namespace(power)
+        response = self._response(self.shape) ** 2 * _twice(self.shape[1])
+        rows, columns = np.fft.fftfreq(self.shape[0])[:, None], np.fft.rfftfreq(self.shape[1])
+        factors = np.stack([
+            (2 * np.pi * frequency) ** 2 * response / response.sum()
+            for frequency in (rows, columns)
+        ])  # fmt: skip
+        total = (power * xp.asarray(_twice(self.shape[1]))).sum()
+        return (xp.asarray(factors) * power).sum(axis=(1, 2)) / total
 
     def _weights(self, xp: Any) -> list[Array]:
         """Weights of the pixels of both parts: 1 but for a slope to 0 at the borders."""
@@ -202,13 +224,19 @@ def _at(spectrum: Array, shape: tuple[int, int], places: list[Array]) -> Array:
     xp = namespace(spectrum)
     down = xp.asarray(np.fft.fftfreq(shape[0]))
     right = xp.asarray(np.fft.rfftfreq(shape[1]))
-    twice = np.full(right.size, 2.0)
-    twice[0] = 1.0
-    if shape[1] % 2 == 0:
-        twice[-1] = 1.0
+    twice = xp.asarray(_twice(shape[1]))[:, None]
     rows = xp.exp(2j * np.pi * places[0][:, None] * down)
-    columns = xp.exp(2j * np.pi * right[:, None] * places[1]) * xp.asarray(twice)[:, None]
+    columns = xp.exp(2j * np.pi * right[:, None] * places[1]) * twice
     return (rows @ spectrum @ columns).real / (shape[0] * shape[1])
+
+
+def _twice(length: int) -> NDArray[np.float64]:
+    """How often the columns of a half spectrum count in the whole one."""
+    twice = np.full(length // 2 + 1, 2.0)
+    twice[0] = 1.0
+    if length % 2 == 0:
+        twice[-1] = 1.0
+    return twice
 
 
 def _taper(size: int, width: float) -> NDArray[np.float64]:

@@ -79,7 +79,8 @@ class DirectEngine:
         geometry = self.geometry
         if any(window.step not in (None, 1) for window in (rows, columns)):
             raise InputError(f"The window {rows}, {columns} leaves pixels out; give steps of 1.")
-        y, x = (self._positions(window) for window in (rows, columns))
+        windows = zip((rows, columns), self.geometry.pivot)
+        y, x = (self._positions(window, pivot) for window, pivot in windows)
         shape = (sinograms.shape[0], y.size, x.size)
         if out.shape != shape:
             raise InputError(
@@ -189,9 +190,8 @@ class DirectEngine:
 
         return -(-slices // VECTOR) * VECTOR
 
-    def _positions(self, window: slice) -> NDArray[np.float64]:
-        size = self.geometry.size
-        return np.arange(size, dtype=np.float64)[window] - (size - 1) / 2
+    def _positions(self, window: slice, pivot: float) -> NDArray[np.float64]:
+        return np.arange(self.geometry.size, dtype=np.float64)[window] - pivot
 
     def _blocks(self, slices: int) -> list[slice]:
         step = max(1, BLOCK_BYTES // (self.geometry.length * slices * 4))

@@ -151,7 +151,8 @@ def back_project(sums: Array, block: Block, geometry: Geometry, corner: tuple[in
         columns=columns,
         first_row=corner[0],
         first_column=corner[1],
-        size=geometry.size,
+        pivot_row=geometry.pivot[0],
+        pivot_column=geometry.pivot[1],
         axis=geometry.axis,
         reach=geometry.reach,
         begin=int(block.begin),
@@ -168,7 +169,7 @@ def back_project_plane(
     names = ("z", "y", "x")
     steps = {f"row_step_{name}": step for name, step in zip(names, view.row_step)}
     steps |= {f"column_step_{name}": step for name, step in zip(names, view.column_step)}
-    middle = (geometry.size - 1) / 2
+    pivot_row, pivot_column = geometry.pivot
     load(namespace(sums), "back_project_plane")(
         (-(-columns // _TILE_OF_PLANE), -(-rows // _TILE_OF_PLANE)),
         (_TILE_OF_PLANE, _TILE_OF_PLANE),
@@ -187,8 +188,8 @@ def back_project_plane(
         met=span.met,
         slack=SLACK,
         z=view.origin[0],
-        y=view.origin[1] - middle,
-        x=view.origin[2] - middle,
+        y=view.origin[1] - pivot_row,
+        x=view.origin[2] - pivot_column,
         **steps,
         axis=geometry.axis,
         reach=geometry.reach,

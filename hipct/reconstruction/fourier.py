@@ -2,7 +2,7 @@
 
 The Fourier slice theorem says that the spectrum of a filtered row is a line of the spectrum of the
 slice. So (1) rows are padded, transformed, multiplied by filter, angular weight and the phase that
-puts the rotation axis into the centre; (2) the samples of these lines are spread onto a Cartesian
+puts the rotation axis into its place; (2) the samples of these lines are spread onto a Cartesian
 grid (:mod:`hipct.reconstruction.gridding`); (3) a two-dimensional inverse transform makes the
 slice, which is divided by the kernel's own transform. Any sub-pixel axis is exact: it is a phase.
 
@@ -269,7 +269,12 @@ def _rows_to_slices(grid: Array, plan: GridPlan, out: Array, accelerated: bool) 
                 from hipct.reconstruction import fourier_numba
 
                 fourier_numba.unpack(
-                    rows, plan.deapodisation, plan.geometry.reach**2, part.start, out
+                    rows,
+                    plan.deapodisation,
+                    plan.geometry.pivot,
+                    plan.geometry.reach**2,
+                    part.start,
+                    out,
                 )
                 continue
             rows = xp.roll(rows, n // 2, axis=1)[:, :n]

@@ -169,8 +169,13 @@ def pad_rows(sinograms: Array, order: Array, source: Array, lateral: Array, out:
     )
 
 
-def unpack(planes: Array, level: Array, reach_squared: float, out: Array) -> None:
-    """Crop, de-apodise and cut the circle: planes (planes, cells, cells) to (slices, n, n)."""
+def unpack(
+    planes: Array, level: Array, pivot: tuple[float, float], reach: float, out: Array
+) -> None:
+    """Crop, de-apodise and cut the circle around ``pivot`` (row, column).
+
+    Planes are (planes, cells, cells), ``out`` (slices, n, n).
+    """
     slices, size, _ = out.shape
     load(namespace(out), "unpack")(
         (-(-size // _THREADS), -(-size // _UNPACKED_ROWS), slices),
@@ -178,7 +183,9 @@ def unpack(planes: Array, level: Array, reach_squared: float, out: Array) -> Non
         planes=planes,
         level=level,
         out=out,
-        reach=int(np.floor(4 * reach_squared)),
+        pivot_row=pivot[0],
+        pivot_column=pivot[1],
+        reach=reach,
         count=planes.shape[0],
         slices=slices,
         cells=planes.shape[1],
@@ -217,7 +224,7 @@ def _slices(
                 half_plane.grid[part], (cells, cells), axes=(1, 2), norm="forward",
                 overwrite_x=True,
             )  # fmt: skip
-        unpack(planes, tables.level, plan.geometry.reach**2, out[part])
+        unpack(planes, tables.level, plan.geometry.pivot, plan.geometry.reach, out[part])
         del planes
 
 

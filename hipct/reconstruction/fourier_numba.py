@@ -88,20 +88,21 @@ def keep_rows(block, level, grid, first):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def unpack(rows, level, reach_squared, first, out):  # type: ignore[no-untyped-def]
+def unpack(rows, level, pivot, reach_squared, first, out):  # type: ignore[no-untyped-def]
     """Crop, de-apodise and cut the circle of some rows; slices first.
 
-    out[s, first + k, x] = rows[k, (x - n // 2) mod grid, s] * level[x] inside the circle, else 0.
+    out[s, first + k, x] = rows[k, (x - n // 2) mod grid, s] * level[x] inside the circle around
+    ``pivot`` (row, column), else 0.
     """
     count, grid, slices = rows.shape
     n = level.size
-    centre = (n - 1) / 2
+    row, column = pivot
     for k in range(count):
-        y = first + k - centre
+        y = first + k - row
         width = reach_squared - y * y
         half = np.sqrt(width) if width >= 0.0 else -1.0
-        begin = min(max(int(np.ceil(centre - half)), 0), n)
-        end = max(min(int(np.floor(centre + half)) + 1, n), begin) if half >= 0.0 else begin
+        begin = min(max(int(np.ceil(column - half)), 0), n)
+        end = max(min(int(np.floor(column + half)) + 1, n), begin) if half >= 0.0 else begin
         out[:, first + k, :begin] = 0.0
         out[:, first + k, end:] = 0.0
         for start in range(begin, end, _LINE):

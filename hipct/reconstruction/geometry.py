@@ -31,7 +31,8 @@ class Geometry:
 
         f(x, y) = sum_k weight[k] q_k(axis + x cos a_k + y sin a_k)
 
-    where q_k is the padded row filtered with ``response`` and (x, y) is measured from the axis.
+    where q_k is the padded row filtered with ``response`` and (x, y) is measured from the axis. The
+    middle of the slice lies at ``centre_px``.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class Geometry:
         Width of the detector.
     axis : float, optional
         Rotation axis in columns (pixel centres at integers); (columns - 1) / 2 by default.
-    acquisition, filter, padding, pixel_size_um, size
+    acquisition, filter, padding, pixel_size_um, size, centre_px
         As in :func:`hipct.reconstruction.fbp`.
 
     Raises
@@ -66,6 +67,8 @@ class Geometry:
     """Radius in pixels of the circle that the detector sweeps; outside of it the slice is 0."""
     hole: float
     """Radius in pixels of the disc around the axis that no projection measured (0: none)."""
+    centre_px: tuple[float, float] = (0.0, 0.0)
+    """Middle of the slice (y, x) from the axis."""
 
     @classmethod
     def create(
@@ -79,6 +82,7 @@ class Geometry:
         padding: Padding = "edge",
         pixel_size_um: float | None = None,
         size: int | None = None,
+        centre_px: tuple[float, float] = (0.0, 0.0),
     ) -> Geometry:
         """Validate a scan and work out its padded row (parameters as of the class)."""
         values = check_angles(angles)
@@ -118,7 +122,14 @@ class Geometry:
             response=filter_response(filter, length),
             reach=max(axis, columns - 1 - axis) + 0.5,
             hole=max(0.0, -0.5 * overlap_width(columns, axis)) if half else 0.0,
+            centre_px=_checked_centre(centre_px),
         )
+
+    @property
+    def pivot(self) -> tuple[float, float]:
+        """Row and column of the slice, in pixels, where the axis stands."""
+        middle = (self.size - 1) / 2
+        return middle - self.centre_px[0], middle - self.centre_px[1]
 
     def pad(self, sinograms: Array) -> Array:
         """Padded and weighted rows: (slices, angles, columns) to (angles, length, slices)."""
@@ -154,8 +165,9 @@ def refuse_not_finite() -> NoReturn:
 
 def inside_reach(geometry: Geometry, rows: slice = slice(None)) -> NDArray[np.bool_]:
     """Pixels that at least some projections see, for some rows of the slice: (rows, size)."""
-    position = np.arange(geometry.size) - (geometry.size - 1) / 2
-    return position[rows, None] ** 2 + position**2 <= geometry.reach**2
+    row, column = geometry.pivot
+    pixels = np.arange(geometry.size)
+    return (pixels[rows, None] - row) ** 2 + (pixels - column) ** 2 <= geometry.reach**2
 
 
 def _check_options(acquisition: str, padding: str, pixel_size_um: float | None) -> None:
@@ -168,6 +180,19 @@ def _check_options(acquisition: str, padding: str, pixel_size_um: float | None) 
             f"The pixel size is {pixel_size_um} um; give a number above 0, or None for values "
             "per pixel."
         )
+
+
+def _checked_centre(centre_px: tuple[float, float]) -> tuple[float, float]:
+    try:
+        y, x = (float(value) for value in centre_px)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"The centre of the slice is {centre_px!r}; give two numbers (y, x) in pixels from "
+            "the axis."
+        ) from error
+    if not (np.isfinite(y) and np.isfinite(x)):
+        raise InputError(f"The centre of the slice is {(y, x)}; its numbers have to be finite.")
+    return y, x
 
 
 def _check_axis(axis: float, columns: int, acquisition: str) -> None:

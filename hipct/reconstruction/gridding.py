@@ -65,8 +65,10 @@ class GridPlan:
         step = grid / geometry.length * (1.0 - 2.0**-50)
         turned = (half_turns[order] % 2).astype(bool)
         # The slice is evaluated at whole pixels from pixel size // 2; the centre of an even slice
-        # lies half a pixel before it, and the phase ramp carries that half pixel.
+        # lies half a pixel before it, and the phase ramp carries that half pixel, as it carries
+        # the distance of the slice from the axis.
         offset = geometry.size // 2 - (geometry.size - 1) / 2
+        y, x = (offset + centre for centre in geometry.centre_px)
         sign = np.where(turned, -1.0, 1.0)
         pixels = np.arange(geometry.size) - geometry.size // 2
         return cls(
@@ -76,7 +78,7 @@ class GridPlan:
             step_u=cos * step,
             step_v=sin * step,
             turned=turned,
-            shift=geometry.axis + offset * sign * (cos + sin),
+            shift=geometry.axis + sign * (x * cos + y * sin),
             deapodisation=(1.0 / kernel_transform(pixels / grid)).astype(np.float32),
         )
 

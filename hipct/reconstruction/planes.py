@@ -125,8 +125,8 @@ class Points:
     def between(cls, plane: Plane, rows: slice, span: Span, geometry: Geometry) -> Points:
         """Those of some rows of the plane that a group of slices serves."""
         z, y, x = plane.positions(rows)
-        middle, group, met = (geometry.size - 1) / 2, span.group, span.met
-        y, x = y - middle, x - middle
+        (row, column), group, met = geometry.pivot, span.group, span.met
+        y, x = y - row, x - column
         lower = np.clip(np.floor(z), 0, max(met - 2, 0))
         served = (z >= -SLACK) & (z <= met - 1 + SLACK) & (y * y + x * x <= geometry.reach**2)
         served &= (lower >= group.start) & ((lower < group.stop - 1) | (met == 1))

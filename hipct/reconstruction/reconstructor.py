@@ -34,7 +34,7 @@ class Reconstructor:
         :func:`hipct.reconstruction.weights.angular_weights`.
     columns : int
         Width of the detector.
-    axis, pixel_size_um, engine, filter, acquisition, padding, size
+    axis, pixel_size_um, engine, filter, acquisition, padding, size, centre_px
         As in :func:`fbp`.
     xp : module, optional
         ``numpy`` (default) or ``cupy``: where arrays live and where it computes.
@@ -67,6 +67,7 @@ class Reconstructor:
         acquisition: Acquisition = "full",
         padding: Padding = "edge",
         size: int | None = None,
+        centre_px: tuple[float, float] = (0.0, 0.0),
         xp: Any = np,
     ) -> None:
         if engine not in ENGINES:
@@ -80,6 +81,7 @@ class Reconstructor:
             padding=padding,
             pixel_size_um=pixel_size_um,
             size=size,
+            centre_px=centre_px,
         )
         self._xp = xp
         kind = FourierEngine if engine == "fourier" else DirectEngine
@@ -241,13 +243,14 @@ def fbp(
     acquisition: Acquisition = "full",
     padding: Padding = "edge",
     size: int | None = None,
+    centre_px: tuple[float, float] = (0.0, 0.0),
 ) -> Array:
     """Reconstruct slices from parallel-beam sinograms by filtered back-projection.
 
     A voxel at (x, y) from the rotation axis, x to the right (last index) and y down (middle index),
     projects at the angle a to the detector column ``axis + x cos a + y sin a``. The slice is
-    centred on the axis. Its level is right within 1e-4 for both engines, every filter and padding,
-    as long as the object is complete (inside the field of view).
+    centred on the axis, unless ``centre_px`` moves it. Its level is right within 1e-4 for both
+    engines, every filter and padding, as long as the object is complete (inside the field of view).
 
     Voxels further from the axis than the detector reaches are 0.
 
@@ -277,6 +280,10 @@ def fbp(
     size : int, optional
         Pixels along each side of the slice. By default the number of columns; in a
         half-acquisition the extended width 2 max(axis, columns - 1 - axis) + 1, rounded up.
+    centre_px : tuple of float, optional
+        Where the middle of the slice lies, (y, x) in pixels from the axis: of a sample that has
+        moved by (y, x) it makes the slice that would be there without. Exact for any fraction of
+        a pixel in the Fourier engine.
 
     Returns
     -------
@@ -310,6 +317,7 @@ def fbp(
         acquisition=acquisition,
         padding=padding,
         size=size,
+        centre_px=centre_px,
         xp=xp,
     )
     return plan.reconstruct(sinograms)
