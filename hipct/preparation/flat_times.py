@@ -52,10 +52,12 @@ def place_in_time(
             f"The flats form {len(times)} groups in time; give projection_index, the "
             "frame numbers of the projections, so that the flat can be interpolated."
         )
-    place = np.interp(index, times, np.arange(len(times), dtype=np.float64))
-    before = np.minimum(place.astype(np.intp), len(times) - 1)
-    share = place - before
-    after = np.where(share > 0, before + 1, before)
+    # From the two groups alone: which others there are must not change a bit of it.
+    before = np.clip(np.searchsorted(times, index, side="right") - 1, 0, len(times) - 1)
+    after = np.minimum(before + 1, len(times) - 1)
+    span = np.where(after > before, times[after] - times[before], 1)
+    share = np.clip((index - times[before]) / span, 0, 1) * (after > before)
+    after = np.where(share > 0, after, before)
     weights = np.stack([1 - share, share], axis=1)
     if current is not None:
         weights *= usable_currents(current, angles, "current", "projections")[:, None]
