@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.kernels import Constant, load
-from hipct.reconstruction.gridding import GridPlan
+from hipct.reconstruction.gridding import PLACES, GridPlan
 from hipct.reconstruction.kernel import WIDTH, kernel_table
 
 VARIANTS: tuple[tuple[str, dict[str, Constant]], ...] = (("gridding", {}), ("fold_grid", {}))
@@ -36,7 +36,6 @@ BLOCK_LINES = 1024
 SHARE_LINES = 64
 """Most lines that one warp takes, so that tiles near the origin do not outlast all others."""
 
-_FRACTION = 40
 _WARP = 32
 
 
@@ -181,10 +180,8 @@ def _line_block(plan: GridPlan, first: int, count: int) -> LineBlock:
         return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])
 
     steps = np.stack([plan.step_u[lines], plan.step_v[lines]], axis=1)
-    # Towards 0: no sample leaves the grid by rounding.
-    fixed = np.trunc(steps * 2.0**_FRACTION).astype(np.int64)
-    exact = fixed * 2.0**-_FRACTION
-    inverse = np.divide(1.0, exact, out=np.full(exact.shape, 1e30), where=fixed != 0)
+    fixed = (steps * 2.0**PLACES).astype(np.int64)
+    inverse = np.divide(1.0, steps, out=np.full(steps.shape, 1e30), where=fixed != 0)
     ramp = plan.shift[lines] / plan.geometry.length
     ramp -= np.rint(ramp)
     turns = np.rint(ramp * 2.0**62).astype(np.int64).astype(np.uint64) << np.uint64(2)

@@ -44,6 +44,8 @@ def error(result, expected):
     (np.random.default_rng(1).permutation(np.linspace(0, 2 * np.pi, 101)), 48, {"size": 21}),
     (np.linspace(-1, 6.5, 77), 61, {"axis": 44.2, "acquisition": "half"}),
     (np.linspace(0, 2 * np.pi, 60, endpoint=False), 33, {"axis": -3.4, "acquisition": "half"}),
+    # The sine of one of these is -3e-16: its samples lie on a border of cells, or a hair below.
+    (2 * np.pi * np.arange(60) / 60, 64, {}),
     (np.array([0.3]), 2, {}), (np.array([np.pi / 2]), 3, {"size": 1}),
     (np.array([0.0, np.pi / 2, np.pi, 4.0]), 5, {"axis": 0.0}),
 ])  # fmt: skip
