@@ -75,8 +75,8 @@ def robust_solve(design: Float, values: Float, doubted: NDArray[np.bool_]) -> So
     residuals: Float = -values
     for turn in range(_ROUNDS):
         root = np.sqrt(weights)
-        solution = np.linalg.lstsq(design * root[:, None], values * root, rcond=1e-12)[0].astype(
-            np.float64
+        solution = np.asarray(
+            np.linalg.lstsq(design * root[:, None], values * root, rcond=1e-12)[0], np.float64
         )
         residuals = design @ solution - values
         size = np.abs(residuals)
