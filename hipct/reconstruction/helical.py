@@ -36,6 +36,8 @@ _TAPER_SHARE = 0.25
 """Share of the detector's height over which weights rise from either edge."""
 _SAME = 1e-3
 """Angles closer than this share of a step count as the same."""
+_FINEST = 1024
+"""Offsets are whole multiples of 1/1024 px: differences of rows are exact, whatever the slab."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,6 +300,7 @@ class _Samples:
                 "fall, from each projection to the next."
             )
         turned = np.abs(angles - angles[0])
+        offset = np.round(offset * _FINEST) / _FINEST
         step = turned[-1] / (angles.size - 1)
         turn = 2 * round(math.pi / step) if acquisition == "full" else round(2 * math.pi / step)
         needed = math.pi if acquisition == "full" else 2 * math.pi
@@ -316,7 +319,7 @@ class _Samples:
             groups=turn // 2 if acquisition == "full" else turn,
             before=before,
             share=share,
-            offset=np.interp(place, np.arange(angles.size), offset),
+            offset=np.round(np.interp(place, np.arange(angles.size), offset) * _FINEST) / _FINEST,
             offset_of=offset,
         )
 

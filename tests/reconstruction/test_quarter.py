@@ -11,11 +11,6 @@ from hipct.reconstruction import fbp
 DETECTOR, AXIS, ANGLES = 240, 215.4, 1400
 
 
-def scene(phantoms, theta, columns, axis, radius, scale):
-    organ = phantoms.organ(radius)
-    return organ, scale * phantoms.seen_by_a_detector(organ, theta, columns, axis, 0.7)
-
-
 class Quarter:
     """Transmission of the two scans of a detector of 240 columns, the outer one to the left."""
 
@@ -24,10 +19,12 @@ class Quarter:
         self.axis = DETECTOR - 1 - AXIS if right else AXIS
         self.radius = abs(offset) + AXIS
         self.mu = 1.2 / (1.7 * self.radius)
-        inner = scene(phantoms, self.theta, DETECTOR, self.axis, self.radius, self.mu)
-        outer = scene(phantoms, self.theta, DETECTOR, self.axis - offset, self.radius, self.mu)
-        self.organ = inner[0]
-        self.inner, self.outer = (np.exp(-rows)[:, None] for rows in (inner[1], outer[1]))
+        self.organ = phantoms.organ(self.radius)
+        self.inner, self.outer = (
+            np.exp(-self.mu * phantoms.seen_by_a_detector(self.organ, self.theta, DETECTOR, c, 0.7))
+            for c in (self.axis, self.axis - offset)
+        )
+        self.inner, self.outer = self.inner[:, None], self.outer[:, None]
         self.phantoms = phantoms
 
     def rms(self, join, inner, outer):
