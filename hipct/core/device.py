@@ -8,7 +8,6 @@ with its stream: what it has made may be used by any lane, and its memory by non
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import os
 import re
 import threading
@@ -26,6 +25,7 @@ from hipct.core.arrays import Array
 from hipct.core.errors import DeviceError, HipctError
 from hipct.core.extras import require
 from hipct.core.memory import format_bytes
+from hipct.core.pinned import PinnedMemory
 
 Backend = Literal["auto", "numpy", "cupy"]
 
@@ -57,7 +57,7 @@ class Device:
     def __init__(self, xp: ModuleType = np, index: int = 0) -> None:
         self.xp, self.index, self.budget_bytes = xp, index, 0
         self._streams: dict[str, Any] = {}
-        self._pinned: set[int] = set()
+        self._pinned = PinnedMemory(xp)
         self._lock = threading.Lock()
         self._peak = 0
 
@@ -93,24 +93,12 @@ class Device:
                     stream.synchronize()
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array in host memory that the device copies from and to at full speed (pinned).
-
-        What is freed is kept for arrays of the same size, until one of another size is asked for.
-        """
+        """An array in host memory that the device copies from and to at full speed (pinned)."""
         if not self.on_gpu:
             return np.empty(shape, dtype)
-        import cupyx
-
-        size = math.prod(shape) * np.dtype(dtype).itemsize
         # Without a device of their own, CUDA's calls would open a context on the first GPU.
         with self.xp.cuda.Device(self.index):
-            with self._lock:
-                if size not in self._pinned:
-                    # CuPy's pool would keep the old sizes beside the new one for ever.
-                    self._pinned.add(size)
-                    self.xp.get_default_pinned_memory_pool().free_all_blocks()
-            pinned: NDArray[Any] = cupyx.empty_pinned(shape, dtype)
-        return pinned
+            return self._pinned.array(shape, dtype)
 
     def upload(self, array: NDArray[Any]) -> Array:
         """A copy of a host array on the device; the array itself on the CPU."""
@@ -170,7 +158,7 @@ class Device:
         if self.on_gpu and self.peak_bytes >= 0:
             with self.xp.cuda.Device(self.index):
                 self.xp.get_default_memory_pool().free_all_blocks()
-                self.xp.get_default_pinned_memory_pool().free_all_blocks()
+                self._pinned.free()
 
     def halving(
         self, work: Callable[[slice], None], items: slice, most: int, what: str

@@ -178,22 +178,42 @@ def test_a_copy_down_that_is_not_waited_for_is_there_in_the_end(device):
 
 
 def test_pinned_memory_is_of_the_device_and_kept_for_its_size_alone(monkeypatch, standin):
-    import cupyx
-
     monkeypatch.setenv("HIPCT_STANDIN_DEVICES", "2")
-    given, allocate = [], cupyx.empty_pinned
-    pool = standin.get_default_pinned_memory_pool()
+    pinned, pin = [], standin.cuda.PinnedMemory
 
-    def empty_pinned(shape, dtype):
-        given.append(standin.cuda.Device().id)
-        return allocate(shape, dtype)
+    def counted(size, flags):
+        pinned.append((size, standin.cuda.Device().id))
+        return pin(size, flags)
 
-    monkeypatch.setattr(cupyx, "empty_pinned", empty_pinned)
-    monkeypatch.setattr(type(pool), "free_all_blocks", lambda _: given.append("freed"))
+    monkeypatch.setattr(standin.cuda, "PinnedMemory", counted)
     gpu = Device(standin, 1)
-    for rows in (4, 4, 3, 4):
-        gpu.host_array((rows, 5), np.uint16)
-    assert given == ["freed", 1, 1, "freed", 1, 1]
+    part = gpu.host_array((4, 5), np.uint16)[2:, 1]
+    first = gpu.host_array((4, 5), np.uint16)
+    assert not np.may_share_memory(part, first)  # a view keeps its memory
+    del part
+    second = gpu.host_array((5, 4), np.int16)
+    assert pinned == [(40, 1), (40, 1)]
+    del first, second
+    gpu.host_array((3, 5), np.uint16)  # what is idle goes
+    gpu.host_array((4, 5), np.uint16)
+    gpu.host_array((3, 5), np.uint16)
+    assert pinned[2:] == [(30, 1), (40, 1)]
+    assert gpu.host_array((0, 5), np.uint16).shape == (0, 5)
+
+
+def test_pinned_memory_that_is_short_is_asked_for_once_more(monkeypatch, standin):
+    gpu, pin, asked = Device(standin), standin.cuda.PinnedMemory, []
+
+    def short(size, flags):
+        asked.append(size)
+        if len(asked) == 2:
+            raise standin.cuda.runtime.CUDARuntimeError(2)
+        return pin(size, flags)
+
+    monkeypatch.setattr(standin.cuda, "PinnedMemory", short)
+    kept = [gpu.host_array((7,), np.uint8) for _ in range(2)]
+    assert asked == [7, 7, 7]
+    assert all(array.shape == (7,) for array in kept)
 
 
 def test_on_the_cpu_nothing_is_copied():

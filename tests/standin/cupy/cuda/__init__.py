@@ -5,7 +5,12 @@ from __future__ import annotations
 from cupy.cuda import compiler, device, memory, pinned_memory, runtime, stream
 from cupy.cuda.device import Device
 from cupy.cuda.memory import MemoryPool
-from cupy.cuda.pinned_memory import PinnedMemoryPool, alloc_pinned_memory
+from cupy.cuda.pinned_memory import (
+    PinnedMemory,
+    PinnedMemoryPointer,
+    PinnedMemoryPool,
+    alloc_pinned_memory,
+)
 from cupy.cuda.stream import (
     Event,
     ExternalStream,
@@ -26,7 +31,8 @@ def is_available() -> bool:
 
 
 __all__ = [
-    "Device", "Event", "ExternalStream", "MemoryPool", "PinnedMemoryPool", "Stream",
-    "alloc_pinned_memory", "compiler", "device", "get_current_stream", "get_elapsed_time",
-    "is_available", "memory", "pinned_memory", "runtime", "stream",
+    "Device", "Event", "ExternalStream", "MemoryPool", "PinnedMemory", "PinnedMemoryPointer",
+    "PinnedMemoryPool", "Stream", "alloc_pinned_memory", "compiler", "device",
+    "get_current_stream", "get_elapsed_time", "is_available", "memory", "pinned_memory",
+    "runtime", "stream",
 ]  # fmt: skip

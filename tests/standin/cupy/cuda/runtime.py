@@ -15,6 +15,8 @@ from cupy._devices import (
 )
 from cupy._memory import pool
 
+hostAllocPortable = 1  # noqa: N816
+
 
 def getDeviceCount() -> int:  # noqa: N802
     """Number of devices; raises where there are none."""
@@ -81,6 +83,7 @@ __all__ = [
     "getDevice",
     "getDeviceCount",
     "getDeviceProperties",
+    "hostAllocPortable",
     "memGetInfo",
     "runtimeGetVersion",
     "setDevice",
