@@ -31,6 +31,7 @@ from hipct.preparation.opposite import Opposites, Strip
 _EDGE_SHARE = 16
 """The slope at the edge is that of this fraction of the columns: long against noise and detail."""
 _FEWEST_EDGE_COLUMNS = 4
+_BLOCK = 64
 
 
 def continue_outside(
@@ -99,16 +100,20 @@ def continue_outside(
     fit = _Parabola(strip, opposites, sinograms.dtype, xp)
     out = output(out, (slices, count, columns + extra_px), sinograms.dtype, sinograms)
     left = strip.outer_is_left
+    parts = _parts(xp, count)
 
     def work(start: int, stop: int) -> None:
         for k in range(start, stop):
-            beyond = fit.beyond(sinograms[k], extra_px)
-            if left:
-                out[k, :, extra_px:] = sinograms[k]
-                out[k, :, :extra_px] = beyond[:, ::-1]
-            else:
-                out[k, :, :columns] = sinograms[k]
-                out[k, :, columns:] = beyond
+            bend = fit.bend(sinograms[k])
+            for part in parts:
+                rows = sinograms[k, part]
+                beyond = fit.beyond(rows, bend[part], extra_px)
+                if left:
+                    out[k, part, extra_px:] = rows
+                    out[k, part, :extra_px] = beyond[:, ::-1]
+                else:
+                    out[k, part, :columns] = rows
+                    out[k, part, columns:] = beyond
 
     if xp is np:
         parallel_for(work, slices)
@@ -147,21 +152,35 @@ class _Parabola:
         def on_device(values: NDArray[np.float64]) -> Array:
             return xp.asarray(np.ascontiguousarray(values).astype(dtype))
 
-        self._own = on_device((powers * weight).T @ curvature)
-        self._other = on_device((powers * weight).T @ (mirror * curvature))
+        both = np.stack([curvature, mirror * curvature], axis=1)
+        self._moments = on_device((powers * weight).T @ both)
         self._line = on_device((line if self._left else line[:, ::-1]).T)
         self._bend = line @ (inward**2)
 
-    def beyond(self, rows: Array, extra: int) -> Array:
-        """Values at 1, 2, ... columns beyond the outer edge: (angles, columns) to (angles, extra).
+    def bend(self, rows: Array) -> Array:
+        """Curvature of the squares in 1/column^2, (angles, columns) to (angles,).
 
-        The square of a negative value counts as negative.
+        From the row's own columns, and those of the opposite row where it has the sample's rest.
         """
         xp = namespace(rows)
-        square = rows * xp.abs(rows)
-        opposite = self._opposites.take((square @ self._other)[None])[0]
-        bend = (square @ self._own + opposite) / self._reach**2
-        line = square[:, self._edge] @ self._line
+        found = xp.empty((len(rows), 2), rows.dtype)
+        for part in _parts(xp, len(rows)):
+            found[part] = _square(rows[part]) @ self._moments
+        return (found[:, 0] + self._opposites.take(found[None, :, 1])[0]) / self._reach**2
+
+    def beyond(self, rows: Array, bend: Array, extra: int) -> Array:
+        """Values at 1, 2, ... columns beyond the outer edge: (angles, columns) to (angles, extra).
+
+        Parameters
+        ----------
+        rows : array, shape (angles, columns)
+        bend : array, shape (angles,)
+            What :meth:`bend` found for them.
+        extra : int
+            Number of columns.
+        """
+        xp = namespace(rows)
+        line = _square(rows[:, self._edge]) @ self._line
         start = line[:, 0] - bend * float(self._bend[0])
         slope = line[:, 1] - bend * float(self._bend[1])
         # A body bends its rows towards zero, a hole in the ground (negative) the other way.
@@ -174,3 +193,15 @@ class _Parabola:
         # What has ended before the edge has no rest.
         inside = (square > 0) & (start > 0)[:, None]
         return sign[:, None] * xp.sqrt(xp.where(inside, square, 0))
+
+
+def _square(rows: Array) -> Array:
+    """Squares, which keep their sign."""
+    xp = namespace(rows)
+    return rows * xp.abs(rows)
+
+
+def _parts(xp: Any, angles: int) -> list[slice]:
+    """Rows of a sinogram that stay in the cache together; on a device all of them."""
+    step = _BLOCK if xp is np else angles
+    return [slice(k, min(k + step, angles)) for k in range(0, angles, step)]

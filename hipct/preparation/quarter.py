@@ -25,6 +25,8 @@ from hipct.preparation.registration import Shift, measure_shift
 FEWEST_COMMON = 16
 """Common columns, without the borders, that a join needs."""
 
+_BLOCK_ROWS = 16
+
 Pixels = tuple[float, float]
 
 
@@ -133,12 +135,16 @@ class AnnulusJoin:
         out = output(out, (*inner.shape[:2], self.columns), inner.dtype, inner)
         window, share = (xp.asarray(w.astype(inner.dtype)) for w in self._weights())
 
+        # A few rows at a time stay in the cache; a device takes all at once.
+        angles, rows = (1, _BLOCK_ROWS) if xp is np else inner.shape[:2]
+
         def work(start: int, stop: int) -> None:
-            # One projection at a time stays in the cache; a device takes all at once.
-            step = 1 if xp is np else stop - start
-            for k in range(start, stop, step):
-                part = slice(k, k + step)
-                self._join(inner[part], outer[part], window, share, out[part])
+            for k in range(start, stop, angles):
+                part = slice(k, k + angles)
+                moved = self._rows_of(outer[part])
+                for row in range(0, inner.shape[1], rows):
+                    block = slice(row, row + rows)
+                    self._join(inner[part, block], moved[:, block], window, share, out[part, block])
 
         if xp is np:
             parallel_for(work, len(inner))
@@ -146,13 +152,15 @@ class AnnulusJoin:
             work(0, len(inner))
         return out
 
+    def _rows_of(self, outer: Array) -> Array:
+        """The outer annulus on the rows of the inner one."""
+        row = self.offset_px[0]
+        return sample(outer, -row, outer.shape[1], axis=1) if row else outer
+
     def _join(self, inner: Array, outer: Array, window: Array, share: Array, out: Array) -> None:
         xp = namespace(inner)
-        row, column = self.offset_px
-        if row:
-            outer = sample(outer, -row, outer.shape[1], axis=1)
         left, right = self._left_end(), self._right_end()
-        outer = sample(outer, left - column, right - left + 1, axis=2)
+        outer = sample(outer, left - self.offset_px[1], right - left + 1, axis=2)
         begin, end = max(left, 0), min(right, self.inner_columns - 1) + 1
         one, other = inner[:, :, begin:end], outer[:, :, begin - left : end - left]
         levels = one @ window, other @ window

@@ -130,3 +130,14 @@ ANGLES = np.arange(8) * np.pi / 4
 def test_what_cannot_be(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_a_slice_does_not_depend_on_the_others():
+    theta = np.arange(450) * 0.8 * DEGREE
+    rows = np.random.default_rng(0).random((5, 450, 300)).astype(np.float32)
+    matched = match_pair_levels(rows, theta, 270.2)
+    wide, _ = continue_outside(rows, theta, 270.2, 40)
+    for k in range(5):
+        part = rows[k : k + 1].copy()
+        np.testing.assert_array_equal(match_pair_levels(part, theta, 270.2)[0], matched[k])
+        np.testing.assert_array_equal(continue_outside(part, theta, 270.2, 40)[0][0], wide[k])

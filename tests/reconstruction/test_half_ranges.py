@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hipct.reconstruction import fbp
+from hipct.reconstruction.axis import find_axis
 from hipct.reconstruction.half import overlap_width
 
 
@@ -53,3 +54,20 @@ def test_ranges_about_a_turn_around_a_hole(phantoms, axis, degrees, number, limi
     ring = error[(distance > hole + 6) & (distance < 0.95 * radius)]
     assert np.sqrt(np.mean(ring**2)) < limit
     assert abs(ring.mean()) < 1e-4
+
+
+@pytest.mark.parametrize("axis", [299.7, 20.3, 250.1, 165.2])
+@pytest.mark.parametrize(("degrees", "number"), [(360, 721), (359, 721), (362, 720)])
+def test_the_axis_is_found_whatever_the_range(phantoms, axis, degrees, number):
+    """Overlaps of 40 columns to nearly all, of a body with detail near its middle, and noise."""
+    theta = np.deg2rad(np.arange(number) * degrees / number)
+    radius = max(axis, 319 - axis)
+    detail = [(0.03, 0.02, 0.02), (-0.02, 0.04, 0.015), (0.05, -0.05, 0.03), (0.1, 0.0, 0.02)]
+    organ = (*phantoms.organ(radius), *(
+        phantoms.Ellipse(0.3, radius * x, radius * y, radius * r, radius * r) for x, y, r in detail
+    ))  # fmt: skip
+    rows = phantoms.seen_by_a_detector(organ, theta, 320, axis, 0.5)[:, None]
+    rows += 0.002 * rows.max() * np.random.default_rng(0).standard_normal(rows.shape)
+    found = find_axis(rows, theta, acquisition="half")
+    assert found.value == pytest.approx(axis, abs=0.05)
+    assert found.confidence > 0.9
