@@ -1,4 +1,4 @@
-"""What a scan is, in words and numbers, for ``hipct inspect``."""
+"""What a scan or a series is, in words and numbers, for ``hipct inspect``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from hipct.acquisition.scan import Scan
+from hipct.acquisition.series import Series
 
 
 def describe(scan: Scan) -> dict[str, Any]:
@@ -59,6 +60,11 @@ def describe(scan: Scan) -> dict[str, Any]:
         "pixel_size_um": info.pixel_size_um,
         "distance_m": info.distance_m,
         "rotation_axis_px": info.rotation_axis_px,
+        "name": info.name,
+        "start_time": info.start_time,
+        "z_um": info.z_um,
+        "lateral_um": info.lateral_um,
+        "helical": info.projection_z_um is not None,
         "field_width_mm": width_mm,
         "field_height_mm": height_mm,
         "subframes": info.subframes,
@@ -68,4 +74,61 @@ def describe(scan: Scan) -> dict[str, Any]:
         "read_angles_in_multiples_of": scan.angle_chunk,
         "missing": missing,
         "notes": notes,
+    }
+
+
+def describe_series(series: Series) -> dict[str, Any]:
+    """Describe a series: its common geometry, its extent, and every sub-scan's place.
+
+    Parameters
+    ----------
+    series : Series
+        Any open series.
+
+    Returns
+    -------
+    dict
+        JSON types only, in the order to show. ``members`` has a row a sub-scan, by z;
+        ``gaps`` and ``skipped`` hold sentences; the other keys are those of :func:`describe`.
+    """
+    common = describe(series.members[0].scan)
+    rows = [station[0].info.rows for station in series.stations]
+    overlaps = [
+        float(above + height - below)
+        for above, height, below in zip(series.offsets_px, rows, series.offsets_px[1:])
+    ]
+    pixel = series.info.pixel_size_um
+    shared = (
+        "kind", "rows", "columns", "dtype", "projections", "angular_range_deg", "energy_kev",
+        "pixel_size_um", "distance_m", "field_width_mm",
+    )  # fmt: skip
+    return {
+        "source": series.source,
+        "format": f"series of {common['format']}",
+        "acquisition": series.acquisition,
+        "helical": series.helical,
+        "sub_scans": len(series),
+        "stations": len(series.stations),
+        "common_rows": series.rows,
+        "height_mm": None if pixel is None else series.rows * pixel / 1e3,
+        "overlap_rows": [round(overlap, 3) for overlap in overlaps],
+        "size_gb": round(sum(member.info.nbytes for member in series) / 1e9, 6),
+        **{name: common[name] for name in shared},
+        "members": [
+            {
+                "name": member.name,
+                "z_um": member.z_um,
+                "lateral_um": member.lateral_um,
+                "first_row": round(member.offset_px, 3),
+                "rotation_axis_px": member.info.rotation_axis_px,
+                "flats": member.info.flats,
+                "darks": member.info.darks,
+                "start_time": member.info.start_time,
+            }
+            for member in series
+        ],
+        "gaps": [str(gap) for gap in series.gaps],
+        "skipped": [f"{name}: {why}" for name, why in series.skipped.items()],
+        "missing": common["missing"],
+        "notes": list(series.notes),
     }

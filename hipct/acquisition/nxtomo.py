@@ -5,6 +5,7 @@ Groups are found by ``NX_class`` and ``definition`` first and by their usual pat
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hipct.acquisition import hdf5
 from hipct.acquisition.angles import given_angles, no_angles
 from hipct.acquisition.foreign import reading
 from hipct.acquisition.nxtomo_geometry import Geometry, read_geometry
+from hipct.acquisition.nxtomo_position import read_position
 from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
 from hipct.core.errors import FormatError, InputError
 
@@ -94,6 +96,17 @@ class NxtomoScan(Scan):
         if angles_rad is None:
             angles_rad = self._angles(groups, data.shape[0], projections, notes)
         geometry = read_geometry(groups, data.shape[2], notes)
+        position = read_position(
+            entry,
+            groups.sample,
+            projections=projections,
+            frames=data.shape[0],
+            pixel_size_um=geometry.pixel_size_um,
+            notes=notes,
+        )
+        label = self.path.stem
+        if len(entries) > 1:
+            label += "-" + name.strip("/").replace("/", "-")
         current, unit = self._current(groups, data.shape[0], notes)
         self.info = self._info(
             data=data,
@@ -103,6 +116,14 @@ class NxtomoScan(Scan):
             current=current,
             current_unit=unit,
             notes=notes,
+        )
+        self.info = replace(
+            self.info,
+            name=label,
+            start_time=_text_of(entry, "start_time"),
+            z_um=position.z_um,
+            lateral_um=position.lateral_um,
+            projection_z_um=position.projection_z_um,
         )
 
     def _pick(self, entries: list[str], wanted: str | int | None) -> str:
@@ -356,6 +377,11 @@ def _child(group: h5py.Group | None, nx_class: str, name: str) -> h5py.Group | N
 
 def _dataset(group: h5py.Group | None, name: str) -> h5py.Dataset | None:
     return None if group is None else hdf5.find_dataset(group, name)
+
+
+def _text_of(group: h5py.Group, name: str) -> str | None:
+    dataset = hdf5.find_dataset(group, name)
+    return None if dataset is None else hdf5.text(dataset) or None
 
 
 def _shown(names: list[str]) -> str:

@@ -12,7 +12,8 @@ from hipct.acquisition.scan import Scan
 from hipct.core.errors import FormatError, InputError
 
 SUPPORTED = (
-    "a scan store of hipct, an NXtomo or DXchange HDF5 file, or TIFF images (a folder or a stack)"
+    "a scan store of hipct, an NXtomo, DXchange or BLISS HDF5 file, TIFF images (a folder or a "
+    "stack), or a folder of EDF images"
 )
 
 # What is met beside scans, by the first bytes; TIFF and HDF5 are looked at apart.
@@ -44,12 +45,13 @@ def open_scan(
     Parameters
     ----------
     path : str or Path
-        A scan store, an NXtomo or DXchange file, a folder of TIFF images or one stack.
+        A scan store, an NXtomo, DXchange or BLISS file, a folder of TIFF or EDF images, or one
+        TIFF stack.
     angles : array_like or str, optional
         Angles of the projections in radians, or ``start:stop[:exclusive]`` in degrees, instead
         of what the files hold.
     entry : str or int, optional
-        Which scan of an NXtomo file that holds several; the first by default.
+        Which scan of an NXtomo or BLISS file that holds several; the first by default.
 
     Returns
     -------
@@ -77,11 +79,11 @@ def open_scan(
         if not path.exists():
             raise InputError(f"{path} does not exist; check the path.")
         scan = _open_folder(path, angles) if path.is_dir() else _open_file(path, angles, entry)
-    if entry is not None and scan.info.format != "NXtomo":
+    if entry is not None and scan.info.format not in ("NXtomo", "BLISS"):
         scan.close()
         raise InputError(
-            f"entry={entry!r} was given, and {path} is {scan.info.format}; only NXtomo files hold "
-            "several scans."
+            f"entry={entry!r} was given, and {path} is {scan.info.format}; only NXtomo and BLISS "
+            "files hold several scans."
         )
     scan.opened_by = open_scan, {"path": path.absolute(), "angles": angles, "entry": entry}
     return scan
@@ -97,16 +99,19 @@ def _open_folder(path: Path, angles: ArrayLike | str | None) -> Scan:
 
             store.override(angles_rad=given_angles(angles, store.info.projections))
         return store
+    from hipct.acquisition.edf import EdfScan, is_edf_folder
     from hipct.acquisition.tiff import TiffScan, kind_of, tiff_files
 
+    if is_edf_folder(path):
+        return EdfScan(path, angles=angles)
     folders = [path, *(child for child in path.iterdir() if child.is_dir() and kind_of(child.name))]
     if any(tiff_files(folder) for folder in folders):
         return TiffScan(path, angles=angles)
     names = sorted(child.name for child in path.iterdir())
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     raise FormatError(
-        f"{path} is a folder without TIFF images (it holds {shown or 'nothing'}); supported are "
-        f"{SUPPORTED}."
+        f"{path} is a folder without TIFF or EDF images (it holds {shown or 'nothing'}); supported "
+        f"are {SUPPORTED}."
     )
 
 
@@ -133,11 +138,13 @@ def _open_file(path: Path, angles: ArrayLike | str | None, entry: str | int | No
 
 def _open_hdf5(path: Path, angles: ArrayLike | str | None, entry: str | int | None) -> Scan:
     from hipct.acquisition import hdf5
+    from hipct.acquisition.bliss import BlissScan, find_sequences
     from hipct.acquisition.nxtomo import NxtomoScan, find_entries
 
     with hdf5.open_hdf5(path) as file, reading(path, "HDF5"):
         entries = find_entries(file)
         exchange = "exchange" in file
+        sequences = [] if entries or exchange else find_sequences(file)
         top = ", ".join(str(name)[:40] for name in list(file)[:8]) or "nothing"
     if entries:
         return NxtomoScan(path, entry=entry, angles=angles)
@@ -145,9 +152,12 @@ def _open_hdf5(path: Path, angles: ArrayLike | str | None, entry: str | int | No
         from hipct.acquisition.dxchange import DxchangeScan
 
         return DxchangeScan(path, angles=angles)
+    if sequences:
+        return BlissScan(path, entry=entry, angles=angles)
     raise FormatError(
         f"{path} is an HDF5 file, but neither NXtomo (no entry has the definition NXtomo) nor "
-        f"DXchange (there is no exchange/data); at its top it holds {top}."
+        "DXchange (there is no exchange/data) nor a BLISS file with a tomographic sequence; at "
+        f"its top it holds {top}."
     )
 
 

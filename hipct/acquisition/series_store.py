@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 
 from hipct.acquisition.foreign import reading
 from hipct.acquisition.store_files import PARTIAL_SUFFIX, writing
-from hipct.acquisition.store_layout import ATTRIBUTE
+from hipct.acquisition.store_layout import ATTRIBUTE, SERIES_FORMAT
 from hipct.acquisition.store_writer import json_attributes, put_truth
 from hipct.core.errors import FormatError, OutputError
 
-FORMAT = "hipct-series"
 VERSION = 1
 SUFFIX = ".series.zarr"
 _LOCK_NAME = ".writing"
@@ -43,11 +42,14 @@ class SeriesIndex:
         What was found or left out, as sentences.
     source : str
         What the series was imported from.
+    allow_gaps : bool
+        Neighbours need not overlap: that was accepted when it was imported.
     """
 
     members: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
     source: str = ""
+    allow_gaps: bool = False
 
 
 class SeriesStoreWriter:
@@ -124,9 +126,10 @@ class SeriesStoreWriter:
                 f"The sub-scans {', '.join(missing[:8])} of {self.path} were not written; the "
                 "series cannot be made whole."
             )
-        header = {"format": FORMAT, "version": VERSION, **asdict(index)}
+        header = {"format": SERIES_FORMAT, "version": VERSION, **asdict(index)}
         with writing(self.path):
             self._group.attrs.update(json_attributes({ATTRIBUTE: header}))
+            self._drop_strangers({"truth", *(member["name"] for member in index.members)})
             (self._partial / _LOCK_NAME).unlink()
             old = self.path.with_name(self.path.name + _REPLACED_SUFFIX)
             if self.path.exists():
@@ -165,6 +168,12 @@ class SeriesStoreWriter:
             elif child.name != _LOCK_NAME:
                 child.unlink()
 
+    def _drop_strangers(self, known: set[str]) -> None:
+        """Remove what an earlier attempt, of another source maybe, left."""
+        for child in self._partial.iterdir():
+            if child.is_dir() and child.name not in known:
+                shutil.rmtree(child)
+
     def _refuse_existing(self, overwrite: bool) -> None:
         if not self.path.parent.is_dir():
             raise OutputError(
@@ -191,7 +200,7 @@ def is_series_store(path: Path) -> bool:
         header = zarr.open_group(path, mode="r").attrs.get(ATTRIBUTE)
     except Exception:  # zarr raises many kinds of errors for what is no group
         return False
-    return isinstance(header, dict) and header.get("format") == FORMAT
+    return isinstance(header, dict) and header.get("format") == SERIES_FORMAT
 
 
 def read_series_index(path: Path) -> SeriesIndex:
@@ -204,10 +213,11 @@ def read_series_index(path: Path) -> SeriesIndex:
     """
     with reading(path, "series store"):
         header = zarr.open_group(path, mode="r").attrs.get(ATTRIBUTE)
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
+        if not isinstance(header, dict) or header.get("format") != SERIES_FORMAT:
             raise FormatError(
                 f"{path} is a zarr group but no series store: its attributes hold no "
-                f"{ATTRIBUTE}.format = {FORMAT!r} (an import that was killed leaves such a group)."
+                f"{ATTRIBUTE}.format = {SERIES_FORMAT!r} (an import that was "
+                "killed leaves such a group)."
             )
         if header.get("version") != VERSION:
             raise FormatError(
@@ -220,4 +230,5 @@ def read_series_index(path: Path) -> SeriesIndex:
             members=tuple({**member, "name": str(member["name"])} for member in members),
             notes=tuple(str(note) for note in notes),
             source=str(header["source"]),
+            allow_gaps=bool(header["allow_gaps"]),
         )

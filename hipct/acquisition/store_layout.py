@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import zarr
 
 FORMAT = "hipct-scan-store"
+SERIES_FORMAT = "hipct-series"
 VERSION = 1
 ATTRIBUTE = "hipct"
 

@@ -12,7 +12,7 @@ from zarr.buffer.cpu import NDBuffer
 
 from hipct.acquisition.foreign import reading
 from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
-from hipct.acquisition.store_layout import ATTRIBUTE, FORMAT, VERSION, fast_codecs
+from hipct.acquisition.store_layout import ATTRIBUTE, FORMAT, SERIES_FORMAT, VERSION, fast_codecs
 from hipct.core.errors import FormatError, InputError
 
 _LARGEST_VECTOR = 100_000_000
@@ -85,6 +85,11 @@ class StoreScan(Scan):
             ) from error
 
     def _checked_header(self, header: object) -> dict[str, Any]:
+        if isinstance(header, dict) and header.get("format") == SERIES_FORMAT:
+            raise FormatError(
+                f"{self.path} is a series of scans; open it as one (Python: open_series), or give "
+                "the folder of a single scan inside it."
+            )
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise FormatError(
                 f"{self.path} is a zarr group but no scan store: its attributes hold no "

@@ -69,7 +69,7 @@ def test_nothing_there(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         open_scan(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FormatError, match=r"without TIFF images \(it holds nothing\)"):
+    with pytest.raises(FormatError, match=r"without TIFF or EDF images \(it holds nothing\)"):
         open_scan(tmp_path / "empty")
 
 

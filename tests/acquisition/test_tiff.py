@@ -241,5 +241,5 @@ def test_a_truncated_image(tmp_path):
 
 def test_entry_belongs_to_nxtomo(tmp_path):
     write_series(tmp_path, "proj_{}.tif", DATA)
-    with pytest.raises(InputError, match="only NXtomo files hold several scans"):
+    with pytest.raises(InputError, match="only NXtomo and BLISS files hold several scans"):
         open_scan(tmp_path, angles="0:180", entry=1)
