@@ -21,7 +21,7 @@ from hipct.preparation.rings_large import (
     LARGE_PX,
     NARROWEST_BAND,
     Quantity,
-    check_quantity,
+    Stripes,
     check_width,
     large_memory_bytes,
     level_and_sort,
@@ -115,20 +115,20 @@ def remove_rings_all(
         If shape, dtype or a parameter is wrong, or a value is not finite.
     """
     sinograms = floating(three_axes(sinograms, "sinograms", "slices, angles, columns"))
-    check_width(size_px, "size_px", sinograms.shape[2])
-    check_quantity(quantity)
+    stripes = Stripes(large_px=large_px, snr=snr, quantity=quantity, size_px=size_px)
+    stripes.check(sinograms.shape[2])
     out = remove_rings_dead(sinograms, large_px=large_px, snr=snr, out=out)
-    return level_and_sort(out, large_px, snr, quantity, size_px, out)
+    return level_and_sort(out, stripes, out)
 
 
 def dead_memory_bytes(slices: int, angles: int, columns: int, *, on_device: bool = False) -> int:
     """Bytes that :func:`remove_rings_dead` takes beside input and output, float32.
 
-    Less than one slice on the host, four slices of values on a device (or without numba).
+    Two slices of values at most on the host, four on a device (or without numba).
     """
     if on_device or not has_numba():
         return 4 * 4 * (angles + RUN) * columns + 64 * slices * columns
-    return 4 * angles * columns // 4 + 64 * slices * columns
+    return 2 * 4 * angles * columns + 64 * slices * columns
 
 
 def all_memory_bytes(slices: int, angles: int, columns: int, *, on_device: bool = False) -> int:
@@ -202,7 +202,7 @@ def _interpolate(sinograms: Array, dead: Array) -> None:
     right = xp.where(
         dead, xp.take_along_axis(good, xp.minimum(upto + 1, columns - 1), axis=1), place
     )
-    share = (place - left) / xp.maximum(right - left, 1)
+    share = ((place - left) / xp.maximum(right - left, 1)).astype(sinograms.dtype)
     for k in range(len(sinograms)):
         if xp is np:
             mine = np.flatnonzero(dead[k])

@@ -14,6 +14,7 @@ air, where line integrals are noise about zero.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -38,6 +39,32 @@ DROPPED = 0.1
 NARROWEST_BAND = 128
 RANKS_AT_A_TIME = 64
 LANES = 256
+
+
+@dataclass(frozen=True)
+class Stripes:
+    """What is taken for a stripe; checked by :func:`level_and_sort`."""
+
+    large_px: int = LARGE_PX
+    snr: float = SNR
+    quantity: Quantity = "line_integral"
+    size_px: int = 1
+    """Width of the median for fine stripes; 1 leaves them."""
+
+    @property
+    def additive(self) -> bool:
+        """Whether columns differ by offsets, not by factors."""
+        return self.quantity == "line_integral"
+
+    def check(self, columns: int) -> None:
+        """Raise InputError unless all settings suit that many columns."""
+        check_width(self.size_px, "size_px", columns)
+        check_width(self.large_px, "large_px", columns)
+        check_snr(self.snr)
+        if self.quantity not in ("line_integral", "transmission"):
+            raise InputError(
+                f"quantity is {self.quantity!r}; sinograms hold 'line_integral' or 'transmission'."
+            )
 
 
 def remove_rings_large(
@@ -76,11 +103,10 @@ def remove_rings_large(
         If shape, dtype or a parameter is wrong, or a value is not finite.
     """
     sinograms = floating(three_axes(sinograms, "sinograms", "slices, angles, columns"))
-    check_width(large_px, "large_px", sinograms.shape[2])
-    check_snr(snr)
-    check_quantity(quantity)
+    stripes = Stripes(large_px=large_px, snr=snr, quantity=quantity)
+    stripes.check(sinograms.shape[2])
     out = output(out, sinograms.shape, sinograms.dtype, sinograms)
-    return level_and_sort(sinograms, large_px, snr, quantity, 1, out)
+    return level_and_sort(sinograms, stripes, out)
 
 
 def large_memory_bytes(slices: int, angles: int, columns: int, *, on_device: bool = False) -> int:
@@ -106,30 +132,19 @@ def check_width(size_px: int, name: str, columns: int) -> None:
         )
 
 
-def check_quantity(quantity: str) -> None:
-    """Raise InputError unless the quantity is known."""
-    if quantity not in ("line_integral", "transmission"):
-        raise InputError(
-            f"quantity is {quantity!r}; sinograms hold 'line_integral' or 'transmission'."
-        )
-
-
-def level_and_sort(
-    sinograms: Array, large_px: int, snr: float, quantity: Quantity, size_px: int, out: Array
-) -> Array:
-    """Large stripes removed, then stripes up to ``size_px / 2`` wide by sorting (1: none)."""
+def level_and_sort(sinograms: Array, stripes: Stripes, out: Array) -> Array:
+    """Large stripes removed, then fine ones by sorting; settings and ``out`` are checked."""
     xp = namespace(sinograms, out)
-    additive = quantity == "line_integral"
     if xp is np and has_numba() and sinograms.dtype == np.float32:
-        finite = _threaded(sinograms, large_px, snr, additive, size_px, out)
+        finite = _threaded(sinograms, stripes, out)
     elif xp is not np and sinograms.dtype == np.float32:
         from hipct.preparation.rings_large_cuda import level_and_sort as on_device
 
-        finite = on_device(sinograms, large_px, snr, additive, size_px, out)
+        finite = on_device(sinograms, stripes, out)
     else:
         finite = bool(xp.isfinite(sinograms).all())
         for place in range(len(sinograms) if finite else 0):
-            out[place] = _plain(sinograms[place], large_px, snr, additive, size_px)
+            out[place] = _plain(sinograms[place], stripes)
     if not finite:
         raise InputError(
             "sinograms hold NaN or infinite values, which cannot be sorted; mend the projections "
@@ -143,30 +158,21 @@ def dropped_ranks(angles: int) -> int:
     return int(0.5 * DROPPED * angles)
 
 
-def stripes_and_levels(
-    means: Array, smooth_means: Array, snr: float, additive: bool
-) -> tuple[Array, Array]:
+def stripes_and_levels(means: Array, smooth_means: Array, stripes: Stripes) -> tuple[Array, Array]:
     """Columns that are stripes, and by what the others differ; all (slices, columns)."""
     xp = namespace(means)
-    if additive:
+    if stripes.additive:
         level = means - smooth_means
     else:
         known = smooth_means != 0
         level = xp.where(known, means / xp.where(known, smooth_means, 1), 1.0)
-    stripe = widened(detect_stripes(level, snr))
-    if not additive:  # no gain is negative or nothing: such a column holds no signal
+    stripe = widened(detect_stripes(level, stripes.snr))
+    if not stripes.additive:  # no gain is negative or nothing: such a column holds no signal
         stripe |= level <= 0
     return stripe, level
 
 
-def _threaded(
-    sinograms: NDArray[np.float32],
-    large_px: int,
-    snr: float,
-    additive: bool,
-    size_px: int,
-    out: NDArray[np.float32],
-) -> bool:
+def _threaded(sinograms: NDArray[np.float32], stripes: Stripes, out: NDArray[np.float32]) -> bool:
     """One slice after the other, all threads on bands of its columns."""
     from hipct.preparation import rings_large_numba as loops
 
@@ -177,6 +183,7 @@ def _threaded(
     origin = np.empty((columns, angles), np.uint32)
     means = np.empty((2, 1, columns))
     drop = dropped_ranks(angles)
+    large_px, size_px, additive = stripes.large_px, stripes.size_px, stripes.additive
     bits = np.ascontiguousarray(sinograms).view(np.uint32)
     finite: list[bool] = []
 
@@ -194,7 +201,7 @@ def _threaded(
         if not all(finite):
             return False
         parallel_for(smoothen, columns, smallest=NARROWEST_BAND)
-        stripe, level = stripes_and_levels(means[0], means[1], snr, additive)
+        stripe, level = stripes_and_levels(means[0], means[1], stripes)
 
         def even(first: int, last: int, stripe: Array = stripe, level: Array = level) -> None:
             loops.level_band(ranked, smooth, stripe[0], level[0], additive, first, last)
@@ -210,19 +217,19 @@ def _threaded(
     return True
 
 
-def _plain(sinogram: Array, large_px: int, snr: float, additive: bool, size_px: int) -> Array:
+def _plain(sinogram: Array, stripes: Stripes) -> Array:
     xp = namespace(sinogram)
     order = xp.argsort(sinogram, axis=0, kind="stable")
     ranked = xp.take_along_axis(sinogram, order, axis=0)
-    smooth = median_across(ranked, large_px)
+    smooth = median_across(ranked, stripes.large_px)
     drop = dropped_ranks(len(ranked))
     kept = slice(drop, len(ranked) - drop)
     means = [v[kept].mean(axis=0, dtype=np.float64)[None] for v in (ranked, smooth)]
-    stripe, level = stripes_and_levels(means[0], means[1], snr, additive)
-    even = ranked - level if additive else ranked / xp.where(stripe, 1.0, level)
+    stripe, level = stripes_and_levels(means[0], means[1], stripes)
+    even = ranked - level if stripes.additive else ranked / xp.where(stripe, 1.0, level)
     levelled = xp.where(stripe, smooth, even.astype(ranked.dtype))
     restored = xp.empty_like(ranked)
-    xp.put_along_axis(restored, order, median_across(levelled, size_px), axis=0)
+    xp.put_along_axis(restored, order, median_across(levelled, stripes.size_px), axis=0)
     return restored
 
 

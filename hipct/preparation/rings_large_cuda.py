@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hipct.core.arrays import Array, namespace
-from hipct.preparation.rings_large import dropped_ranks, stripes_and_levels
+from hipct.preparation.rings_large import Stripes, dropped_ranks, stripes_and_levels
 from hipct.preparation.rings_sorting_cuda import (
     MOST_SLICES,
     Geometry,
@@ -32,20 +32,13 @@ def work_bytes(slices: int, angles: int, columns: int) -> int:
     return _batch(slices, angles, columns) * BYTES_OF_VALUE * angles * columns
 
 
-def level_and_sort(
-    sinograms: Array, large_px: int, snr: float, additive: bool, size_px: int, out: Array
-) -> bool:
+def level_and_sort(sinograms: Array, stripes: Stripes, out: Array) -> bool:
     """Large stripes removed, then fine ones by sorting; whether all values were finite.
 
     Parameters
     ----------
     sinograms : array, shape (slices, angles, columns), float32
-    large_px, size_px : int
-        Widths of the two medians.
-    snr : float
-        See :func:`hipct.preparation.rings_detect.detect_stripes`.
-    additive : bool
-        Whether columns differ by offsets (line integrals) or factors (transmission).
+    stripes : Stripes
     out : array, the same
         May be the sinograms themselves.
     """
@@ -70,23 +63,24 @@ def level_and_sort(
         rank_columns(
             some.view(np.uint32), [a[:count] for a in keys], [a[:count] for a in origin], broken
         )
-        median_of_ranks(keys[-1][:count], by_rank[:count], large_px, smooth[:count].view(np.uint32))
+        median_of_ranks(
+            keys[-1][:count], by_rank[:count], stripes.large_px, smooth[:count].view(np.uint32)
+        )
         ranked = _floats(keys[-1][:count])
         stripe, level = stripes_and_levels(
             ranked[:, :, kept].mean(axis=2, dtype=np.float64),
             smooth[:count, kept].mean(axis=1, dtype=np.float64),
-            snr,
-            additive,
+            stripes,
         )
         level = level[:, :, None]
-        if additive:
+        if stripes.additive:
             ranked = (ranked - level).astype(np.float32)
         else:
             ranked = (ranked / xp.where(stripe[:, :, None], 1.0, level)).astype(np.float32)
         ranked = xp.where(stripe[:, :, None], smooth[:count].transpose(0, 2, 1), ranked)
         keys[-1][:count] = _keys(ranked)
         median_of_ranks(
-            keys[-1][:count], origin[-1][:count], size_px, smooth[:count].view(np.uint32)
+            keys[-1][:count], origin[-1][:count], stripes.size_px, smooth[:count].view(np.uint32)
         )
         out[first : first + count] = smooth[:count]
     return not int(broken[0])

@@ -116,6 +116,7 @@ def restore_columns(
 
 @njit(cache=True, nogil=True)
 def reflect(column: int, columns: int) -> Any:  # pragma: no cover - compiled
+    """Column whose values continue a row beyond its borders."""
     if column < 0:
         return -1 - column
     return column if column < columns else 2 * columns - 1 - column

@@ -3,12 +3,12 @@
 Titarenko, Titarenko, Kyrieleis & Withers, "An analytical formula for ring artefact suppression in
 X-ray tomography", Applied Mathematics Letters 23 (2010) 1489: the offsets ``q`` of the columns that
 make the mean along the angle ``m`` smoothest, ``min |D (m - q)|^2 + alpha |q|^2`` with ``D`` the
-difference of neighbouring columns. ``D' D`` has the cosines of the DCT-II for eigenvectors, with
-``4 sin^2(pi k / (2 columns))``, so that
+difference of neighbouring columns. ``D' D`` has the cosines of the DCT-II for eigenvectors, so that
 
     q = sum_k l_k / (l_k + alpha) m_k cos(pi k (c + 1/2) / columns),
 
-which is the paper's Eq. 7 without its matrix of hyperbolic cosines, and without their overflow.
+``l_k = 4 sin^2(pi k / (2 columns))``. The paper writes the same inverse as a matrix of hyperbolic
+cosines, which costs a product for each mean and overflows for many columns.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""How strong the rings of slices are, before and after their removal.
+
+The measure of :mod:`hipct.preparation.stripe_score` in polar coordinates about the rotation axis:
+what 15-degree parts of a ring have in common that are not neighbours, in units of the noise.
+"""
+
+from __future__ import annotations
+
+from hipct.core.arrays import Array, namespace
+from hipct.preparation.checks import floating, three_axes
+from hipct.preparation.stripe_score import WIDTH_PX, RingScore, common_power, spread
+from hipct.volume.polar import STEPS, check_radial_width, check_slices, radial_detail
+
+CENTRE_PX = 20
+"""Radius that is left out: too few pixels to tell a ring from the sample."""
+
+
+def ring_score(slices: Array, *, width_px: int = WIDTH_PX) -> RingScore:
+    """Score of the rings of slices.
+
+    Compare ``ring_rms`` before and after a removal, which has the unit of the voxels; the
+    ``score``, in units of the noise, says whether rings can be seen. Both grow in proportion to
+    the rings. Off-centre objects, edges and texture do not count; what is concentric with the
+    axis all around, and narrower than half of ``width_px``, does.
+
+    Parameters
+    ----------
+    slices : array, shape (slices, n, n)
+        Voxels with the rotation axis in the middle, finite; integers become float32.
+    width_px : int
+        Width of the median along the radius, odd: rings up to half as wide count.
+
+    Returns
+    -------
+    RingScore
+        Its arrays lie where the slices are.
+
+    Raises
+    ------
+    InputError
+        If shape, dtype or the width is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> place = np.arange(128) - 63.5
+    >>> radius = np.hypot(place, place[:, None])
+    >>> noise = np.random.default_rng(0).standard_normal((1, 128, 128))
+    >>> rings = 0.5 * np.cos(radius)
+    >>> bool(ring_score(noise).score[0] < 0.1 < 0.25 < ring_score(noise + rings).score[0])
+    True
+    """
+    slices = floating(three_axes(slices, "slices", "slices, rows, columns"))
+    polar = check_slices(slices)
+    check_radial_width(width_px, polar)
+    xp = namespace(slices)
+    scores = xp.empty((2, len(slices)))
+    for place in range(len(slices)):
+        detail, parts = radial_detail(slices[place], polar, width_px)
+        first = min(STEPS * CENTRE_PX, polar.radii // 4)
+        scores[0, place] = common_power(parts[first:], around=True)
+        scores[1, place] = spread(detail[first:])
+    return RingScore(scores[0], scores[1])
