@@ -60,7 +60,7 @@ def describe(scan: Scan) -> dict[str, Any]:
         "pixel_size_um": info.pixel_size_um,
         "distance_m": info.distance_m,
         "rotation_axis_px": info.rotation_axis_px,
-        "name": info.name,
+        "name": info.name or None,
         "start_time": info.start_time,
         "z_um": info.z_um,
         "lateral_um": info.lateral_um,

@@ -22,6 +22,7 @@ from hipct.acquisition.units import (
     PLAUSIBLE_ENERGY_KEV,
     PLAUSIBLE_PIXEL_M,
     Quantity,
+    factor,
 )
 from hipct.core.errors import FormatError
 
@@ -36,6 +37,11 @@ _DISTANCE = (
     "measurement/sample/setup/detector_distance",
     "measurement/instrument/detector_motor_stack/setup/z",
 )
+
+
+# The motors under the sample: y is upright, x runs across the beam.
+_POSITIONS = "measurement/instrument/sample_motor_stack/setup"
+_START = ("process/acquisition/start_date",)
 
 
 class DxchangeScan(Scan):
@@ -121,6 +127,10 @@ class DxchangeScan(Scan):
             flat_index=np.arange(-flats, 0, dtype=np.float64) - darks,
             dark_index=np.arange(-darks, 0, dtype=np.float64),
             kind=self._kind(notes),
+            name=self.path.stem,
+            start_time=self._start_time(),
+            z_um=self._position("y", notes),
+            lateral_um=self._position("x", notes),
             source=str(self.path),
             format="DXchange",
             notes=tuple(notes),
@@ -178,6 +188,25 @@ class DxchangeScan(Scan):
             if value is not None:
                 return value
         return None
+
+    def _position(self, motor: str, notes: list[str]) -> float | None:
+        """Where the sample stands in um; ``None`` if the file does not say."""
+        dataset = hdf5.find_dataset(self._file, f"{_POSITIONS}/{motor}")
+        if dataset is None or dataset.size == 0:
+            return None
+        unit, values = hdf5.unit_of(dataset), hdf5.vector(dataset)
+        if unit is None or not np.isfinite(values).all():
+            notes.append(f"{dataset.name} has no unit, or no finite value, and was left out.")
+            return None
+        try:
+            return float(np.median(values)) * factor(unit, "length") * 1e6
+        except FormatError:
+            notes.append(f"{dataset.name} has the unknown unit {unit[:40]!r} and was left out.")
+            return None
+
+    def _start_time(self) -> str | None:
+        dataset = hdf5.find_dataset(self._file, *_START)
+        return None if dataset is None else hdf5.text(dataset) or None
 
     def _kind(self, notes: list[str]) -> Kind:
         said = hdf5.text(self._file.attrs.get("kind"))

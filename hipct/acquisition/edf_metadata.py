@@ -17,6 +17,8 @@ from hipct.core.extras import require
 PARAMETERS = ("tomo_n", "scanrange", "dark_n", "pixelsize", "distance", "energy")
 _CURRENTS = ("srcur", "srcurrent", "machinecurrent")
 _LARGEST_FILE = 10 << 20
+_HEADER_BLOCK = 4096
+_LARGEST_HEADER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def read_header(path: Path) -> EdfHeader:
         values = {str(key).lower(): str(value) for key, value in image.header.items()}
         rows, columns = (int(size) for size in image.shape)
         dtype = np.dtype(image.dtype).newbyteorder("=")
+    if values.get("compression", "none").lower() == "none":
+        _refuse_truncated(path, rows * columns * dtype.itemsize)
     motors = _pairs(values, "motor_mne", "motor_pos")
     counters = _pairs(values, "counter_mne", "counter_pos")
     current = float("nan")
@@ -85,6 +89,24 @@ def read_header(path: Path) -> EdfHeader:
     return EdfHeader(
         path, (rows, columns), dtype, motors, current, values.get("date") or values.get("time")
     )
+
+
+def _refuse_truncated(path: Path, pixels: int) -> None:
+    # fabio fills up what is missing of an image with zeros.
+    held, block = b"", b""
+    with path.open("rb") as file:
+        while b"}" not in block and len(held) < _LARGEST_HEADER:
+            block = file.read(_HEADER_BLOCK)
+            held += block
+            if not block:
+                break
+    end = held.find(b"}") + 1
+    size = path.stat().st_size
+    if end and size < end + pixels:
+        raise FormatError(
+            f"{path} is truncated: it has {size} bytes, and {pixels} of pixels and {end} of a "
+            "header are announced; copy it again from its source."
+        )
 
 
 def read_parameters(folder: Path) -> dict[str, float]:

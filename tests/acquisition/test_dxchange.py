@@ -9,6 +9,7 @@ import pytest
 
 from hipct.acquisition.dxchange import DxchangeScan
 from hipct.acquisition.open import open_scan
+from hipct.acquisition.series import open_series
 from hipct.core.errors import FormatError, InputError, MissingMetadata
 
 ALL = slice(None)
@@ -144,3 +145,25 @@ def test_the_whole_turn_of_the_neutrons(shared_data):
     assert np.degrees(info.angular_range_rad) == pytest.approx(360)
     assert info.suggests_half_acquisition
     assert not info.with_overrides(acquisition="half").suggests_half_acquisition
+
+
+def test_positions_of_the_sample_make_it_a_member_of_a_series(tmp_path, dxchange):
+    for k, place in enumerate((1, 0)):
+
+        def motors(file, z=place):
+            stack = "measurement/instrument/sample_motor_stack/setup"
+            file[f"{stack}/y"] = [2.5 + 0.03 * z]
+            file[f"{stack}/y"].attrs["units"] = "mm"
+            file[f"{stack}/x"] = [150.0]
+            file[f"{stack}/x"].attrs["units"] = "um"
+            file["measurement/instrument/detector/actual_pixel_size_x"] = 10.0
+            file["measurement/instrument/detector/actual_pixel_size_x"].attrs["units"] = "um"
+            file["process/acquisition/start_date"] = "2024-05-06T08:00:00"
+
+        dxchange(tmp_path / f"organ_{k}.h5", extra=motors)
+    info = open_scan(tmp_path / "organ_1.h5").info
+    assert (info.z_um, info.lateral_um, info.name) == (2500, 150, "organ_1")
+    assert info.start_time == "2024-05-06T08:00:00"
+    with open_series(tmp_path) as series:
+        assert [m.name for m in series] == ["organ_1", "organ_0"]
+        np.testing.assert_allclose(series.offsets_px, [0, 3])
