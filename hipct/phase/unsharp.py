@@ -163,6 +163,11 @@ def unsharp(
     return result.reshape(images.shape)
 
 
+def unsharp_work_bytes(images: int, image_bytes: int) -> int:
+    """Peak bytes that :func:`unsharp` takes on a device beside images and result."""
+    return 4 * min(images * image_bytes, max(image_bytes, _DEVICE_BATCH_BYTES))
+
+
 def unsharp_halo_rows(sigma_px: float) -> int:
     """Rows of real data that an unsharp mask needs above and below a tile.
 

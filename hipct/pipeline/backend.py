@@ -2,24 +2,80 @@
 
 from __future__ import annotations
 
-from hipct.core.device import Device, device_budget, open_device
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from hipct.acquisition.scan import Scan
+from hipct.core.device import ON_THE_CPU, Device, device_budget, gpu_count, open_device
+from hipct.core.errors import DeviceError, HipctError
+from hipct.core.extras import require
 from hipct.core.progress import Observer
 from hipct.pipeline.config import Config
 
+FREE_MEMORY = f"free some of it, {ON_THE_CPU}"
+"""What to do where a device has no memory left for a small piece of work."""
 
-def run_device(config: Config, observer: Observer, index: int = 0) -> Device:
-    """Open the device of a configuration and hold it to its share of the memory.
 
-    Where ``auto`` finds no GPU, the reason is said once.
+@contextmanager
+def run_device(config: Config, observer: Observer, remedy: str = FREE_MEMORY) -> Iterator[Device]:
+    """The device of a configuration, held to its share of the memory for the time of a block.
+
+    Where ``auto`` finds no GPU, the reason is said. What CUDA raises inside of the block becomes a
+    sentence, with the ``remedy`` where memory has run out.
 
     Raises
     ------
     DeviceError, MissingExtra
-        If a GPU is asked for and cannot be used, or has less memory free than it should take.
+        If a GPU is asked for and cannot be used, has less memory free than it should take, or
+        fails.
     """
-    device, reason = open_device(config.compute.backend, index)
+    device, reason = open_device(config.compute.backend)
     if reason is not None:
         observer.say(reason)
-    if device.on_gpu:
-        device.set_budget(device_budget(device, config.compute.device_memory))
-    return device
+    if not device.on_gpu:
+        yield device
+        return
+    # A device that has failed does not tell its name any more.
+    name = device.name
+    with device.xp.cuda.Device(device.index):
+        limit = device.xp.get_default_memory_pool().get_limit()
+    device.set_budget(device_budget(device, config.compute.device_memory))
+    try:
+        yield device
+    except Exception as error:
+        if isinstance(error, HipctError) or not _of_cupy(error):
+            raise
+        what = "ran out of memory" if isinstance(error, MemoryError) else "failed"
+        advice = (
+            remedy if isinstance(error, MemoryError) else f"see what nvidia-smi says, {ON_THE_CPU}"
+        )
+        raise DeviceError(f"{name} {what} ({str(error).rstrip('.')}); {advice}.") from error
+    finally:
+        # Whoever called may use the device for something else.
+        with suppress(RuntimeError):  # of a device that has failed
+            device.set_budget(limit)
+
+
+def gpus_to_use(device: Device, wanted: int | None, scan: Scan, observer: Observer) -> int:
+    """GPUs that a run shares its work between: those wanted, at most those that answer.
+
+    One, and a sentence why, where the package that starts the workers is missing, or where another
+    process cannot open the scan.
+    """
+    if not device.on_gpu:
+        return 1
+    count = min(gpu_count(), wanted or math.inf)
+    if count > 1:
+        try:
+            require("distributed", "cluster", "Sharing the work between several GPUs")
+            scan.__reduce__()
+        except HipctError as error:
+            observer.say(f"{count} GPUs answer, and one is used. {error}")
+            return 1
+    return int(count)
+
+
+def _of_cupy(error: Exception) -> bool:
+    """Whether CuPy has raised an error: out of memory, CUDA's runtime, driver or libraries."""
+    return type(error).__module__.partition(".")[0] in {"cupy", "cupy_backends"}

@@ -15,10 +15,13 @@ from itertools import product
 from typing import NamedTuple
 
 from hipct.phase.paganin import PaganinFilter
+from hipct.phase.unsharp import unsharp_work_bytes
 from hipct.pipeline.job import Job
+from hipct.preparation.references import groups_in_time
 from hipct.preparation.rings import ring_memory_bytes
 from hipct.reconstruction.reconstructor import Reconstructor
 from hipct.volume.layout import PyramidSpec
+from hipct.volume.window import HISTOGRAM_BYTES
 
 PROCESS_BYTES = 420_000_000
 """Resident memory of the process with all libraries loaded and kernels compiled (measured)."""
@@ -111,7 +114,7 @@ def cuts(
     """
     chunk, projections = max(1, angle_chunk), job.info.projections
     blocks = {min(projections, chunk * max(1, size // chunk)) for size in BLOCKS}
-    most = 4 * batch if on_gpu else batch
+    most = min(4 * batch if on_gpu else batch, len(job.rows))
     slabs = sorted({max(1, most >> k) for k in range(9)}, reverse=True)
     staging = [(False, False), (False, True), (True, False), (True, True)]
     edge = job.config.volume.chunk
@@ -190,17 +193,33 @@ def device_memory_by_stage(
             on_device=True,
         )
     return {
-        # Raw frames, their float32 copies while a median is taken, and what stays of two tiles.
-        "flats and darks": (info.flats + info.darks) * frame * (info.dtype.itemsize + 16),
+        "flats and darks": (info.flats + info.darks) * frame * info.dtype.itemsize
+        + _references_bytes(job),
         "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
-        PREPARE: 2 * block + (0 if phase is None else phase.memory_bytes(cut.angle_block)),
+        PREPARE: 2 * block + _filter_bytes(job, cut, phase),
         # On their way to the host where they do not stay; and three slabs on their way back.
         "line integrals of a tile": tile if cut.tile_on_device else block + 3 * slab,
         RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
         + rings
         # float32 slices, and 16-bit ones with their halves of the slabs before and after.
         + cut.slab_rows * reconstructor.size**2 * (4 + 3 * 9 // 4),
+        "search for the window": 0 if job.config.volume.window else HISTOGRAM_BYTES,
     }
+
+
+def _references_bytes(job: Job) -> int:
+    """What stays of two tiles' flats and darks on a GPU, and what making them takes (measured)."""
+    groups = len(groups_in_time(job.info.flat_index)) if job.info.flats else 1
+    return (8 * (groups + 1) + 32 * groups + 48) * frame_pixels(job)
+
+
+def _filter_bytes(job: Job, cut: Cut, phase: PaganinFilter | None) -> int:
+    """Work space of the phase filter on a GPU, or of an unsharp mask alone."""
+    if phase is not None:
+        return phase.memory_bytes(cut.angle_block)
+    if job.config.unsharp.method == "none":
+        return 0
+    return unsharp_work_bytes(cut.angle_block, 4 * frame_pixels(job))
 
 
 def frame_pixels(job: Job) -> int:

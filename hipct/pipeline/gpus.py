@@ -8,16 +8,14 @@ what the levels above need of two shares is left to the process that has dealt t
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hipct.acquisition.scan import Scan
-from hipct.core.device import Device, gpu_count, open_device
-from hipct.core.errors import MissingExtra
-from hipct.core.extras import require
+from hipct.core.device import open_device
+from hipct.core.errors import DeviceError
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import available_cores, set_thread_count
 from hipct.pipeline.ledger import Ledger
@@ -47,28 +45,23 @@ class Share:
 
 @dataclass(frozen=True)
 class Done:
-    """What a worker has done."""
+    """What a worker has done, and what it had to say."""
 
     voxels: int
     busy: Busy
     device_peak_bytes: int
+    notes: list[str]
 
 
-def gpus_to_use(device: Device, wanted: int | None, observer: Observer) -> int:
-    """GPUs that a run shares its work between: those wanted, at most those that answer.
+class Noted(Silent):
+    """Keeps the sentences of a worker until it has done its share."""
 
-    One, and a sentence why, where the package that starts the workers is missing.
-    """
-    if not device.on_gpu:
-        return 1
-    count = min(gpu_count(), wanted or math.inf)
-    if count > 1:
-        try:
-            require("distributed", "cluster", "Sharing the work between several GPUs")
-        except MissingExtra as error:
-            observer.say(f"{count} GPUs answer, and one is used. {error}")
-            return 1
-    return int(count)
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def say(self, message: str) -> None:
+        """Keep a sentence."""
+        self.notes.append(message)
 
 
 def deal(plan: Plan, done: set[int], shares: int) -> list[frozenset[int]]:
@@ -111,11 +104,11 @@ def run_on_gpus(
     ledger: Ledger,
     scratch: Path,
     *,
-    gpus: int,
+    shares: list[frozenset[int]],
     clock: StageClock,
     observer: Observer,
 ) -> tuple[int, int]:
-    """Make all layers of level 0 that are left on several GPUs.
+    """Make layers of level 0 on several GPUs, as they were dealt.
 
     Returns
     -------
@@ -126,26 +119,63 @@ def run_on_gpus(
 
     Raises
     ------
-    InputError
-        If the scan was not opened from files.
+    DeviceError
+        If worker processes end without a word.
     HipctError
         Whatever stops a worker.
     """
-    from distributed import Client, LocalCluster, wait
+    from distributed import Client, wait
+    from distributed.scheduler import KilledWorker
 
-    done = {layer for level, layer in ledger.done() if level == 0}
-    threads = max(1, available_cores() // gpus)
-    shares = [
+    done = sum(level == 0 for level, _ in ledger.done())
+    threads = max(1, available_cores() // len(shares))
+    work = [
         Share(scan, plan, window, Ledger(ledger.folder), scratch, gpu, threads, layers)
-        for gpu, layers in enumerate(deal(plan, done, gpus))
+        for gpu, layers in enumerate(shares)
     ]
-    left = sum(len(share.layers) for share in shares)
+    left = sum(map(len, shares))
     observer.say(f"{left} layers are shared between {len(shares)} GPUs.")
     observer.start("layers", left)
     seen = 0
-    with (
-        LocalCluster(
-            n_workers=len(shares),
+    with _workers(len(shares)) as cluster, Client(cluster) as client:
+        futures = [
+            client.submit(_work, share, resources={"GPU": 1}, pure=False, retries=0)
+            for share in work
+        ]
+        waiting: Any = futures
+        while waiting:
+            with suppress(TimeoutError):
+                waiting = wait(waiting, timeout=POLL_S, return_when="FIRST_COMPLETED").not_done
+            now = sum(level == 0 for level, _ in ledger.done()) - done
+            observer.advance("layers", now - seen)
+            seen = now
+            for future in futures:
+                if future.status != "error":
+                    continue
+                try:
+                    future.result()
+                except KilledWorker as error:
+                    raise DeviceError(
+                        "The process of a GPU was ended from outside several times, as a system "
+                        "does that has no memory left; give a smaller --memory, or --set "
+                        "compute.gpus=1, and repeat the command: it goes on where it stood."
+                    ) from error
+        results: list[Done] = client.gather(futures)
+    observer.finish("layers")
+    for result in results:
+        clock.merge(result.busy)
+        for note in result.notes:
+            observer.say(note)
+    return sum(each.voxels for each in results), max(each.device_peak_bytes for each in results)
+
+
+def _workers(count: int) -> Any:
+    """Worker processes, each with one GPU to give away."""
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
+            n_workers=count,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
@@ -154,35 +184,20 @@ def run_on_gpus(
             memory_limit=0,
             resources={"GPU": 1},
             silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        futures = [
-            client.submit(_work, share, resources={"GPU": 1}, pure=False, retries=0)
-            for share in shares
-        ]
-        waiting: Any = futures
-        while waiting:
-            with suppress(TimeoutError):
-                waiting = wait(waiting, timeout=POLL_S, return_when="FIRST_COMPLETED").not_done
-            now = sum(level == 0 for level, _ in ledger.done()) - len(done)
-            observer.advance("layers", now - seen)
-            seen = now
-            for future in futures:
-                if future.status == "error":
-                    future.result()
-        results: list[Done] = client.gather(futures)
-    observer.finish("layers")
-    for result in results:
-        clock.merge(result.busy)
-    return sum(each.voxels for each in results), max(each.device_peak_bytes for each in results)
+        )
+    except (RuntimeError, OSError) as error:
+        raise DeviceError(
+            f"The {count} processes of the GPUs could not be started ({error}); a Python script "
+            "needs 'if __name__ == \"__main__\":' around what it does, and with compute.gpus=1 "
+            "one GPU is used without them."
+        ) from error
 
 
 def _work(share: Share) -> Done:
     """One share, in a worker's process."""
     set_thread_count(share.threads)
     plan = share.plan
-    job, axis, clock = plan.job, plan.axis, StageClock()
+    job, axis, clock, noted = plan.job, plan.axis, StageClock(), Noted()
     assert axis is not None
     device, _ = open_device("cupy", share.gpu)
     # What is neither in a lane nor bound to an array, such as the end of a plan, is for it as well.
@@ -195,10 +210,10 @@ def _work(share: Share) -> Done:
         SlabChain(job, engine, axis, clock, share.window),
         share.ledger,
         clock,
-        Silent(),
+        noted,
         share.scratch / f"gpu-{share.gpu}",
         device,
         share.layers,
     )
     voxels = stream.run()
-    return Done(voxels, clock.busy(), device.peak_bytes)
+    return Done(voxels, clock.busy(), device.peak_bytes, noted.notes)

@@ -19,9 +19,11 @@ from hipct.core.device import HOST, Device
 from hipct.core.errors import PlanError
 from hipct.core.memory import format_bytes
 from hipct.core.progress import Observer, Silent
-from hipct.pipeline.backend import run_device
+from hipct.pipeline.backend import gpus_to_use, run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import (
+    CUDA_BYTES,
+    PROCESS_BYTES,
     Cut,
     Files,
     cuts,
@@ -64,6 +66,8 @@ class Plan:
         Peak bytes by stage in the memory of a GPU; empty on the CPU.
     device_budget_bytes : int
         What the run may use of it.
+    processes : int
+        Processes that share the work, one a GPU; the bytes are those of each.
     """
 
     job: Job
@@ -77,6 +81,7 @@ class Plan:
     device: str = "CPU"
     device_memory: dict[str, int] = field(default_factory=dict)
     device_budget_bytes: int = 0
+    processes: int = 1
 
     @property
     def device_peak_bytes(self) -> int:
@@ -111,6 +116,7 @@ class Plan:
             "scratch_bytes": self.scratch_bytes,
             "output_bytes": self.spec.nbytes,
             "device": self.device,
+            "processes": self.processes,
             "device_memory_bytes": self.device_memory,
             "device_peak_bytes": self.device_peak_bytes,
             "device_budget_bytes": self.device_budget_bytes,
@@ -160,13 +166,16 @@ class Plan:
                 "which do not fit into memory; removed afterwards"
             )
         lines.append(
-            f"device   {self.device}"
+            "device   "
+            + (f"{self.processes} x " if self.processes > 1 else "")
+            + self.device
             + (", which keeps the line integrals of a tile" if cut.tile_on_device else "")
         )
-        lines += _table("memory by stage", self.memory, self.peak_bytes, self.budget_bytes)
+        each = " of each process" if self.processes > 1 else ""
+        lines += _table(f"memory by stage{each}", self.memory, self.peak_bytes, self.budget_bytes)
         if self.device_memory:
             lines += _table(
-                "device memory by stage",
+                f"device memory by stage{' of each' if each else ''}",
                 self.device_memory,
                 self.device_peak_bytes,
                 self.device_budget_bytes,
@@ -178,9 +187,9 @@ class Plan:
 def _table(title: str, memory: dict[str, int], peak: int, budget: int) -> list[str]:
     return [
         "",
-        f"{title:<28}{'peak':>10}",
-        *(f"  {name:<26}{format_bytes(size):>10}" for name, size in memory.items()),
-        f"{'peak of the run':<28}{format_bytes(peak):>10} of {format_bytes(budget)}",
+        f"{title:<32}{'peak':>10}",
+        *(f"  {name:<30}{format_bytes(size):>10}" for name, size in memory.items()),
+        f"{'peak of the run':<32}{format_bytes(peak):>10} of {format_bytes(budget)}",
     ]
 
 
@@ -219,7 +228,10 @@ def make_plan(
     job = resolve(scan, config or Config())
     if axis is None:
         axis = job.config.axis.value
-    return plan_job(job, axis, scan, device=run_device(job.config, observer or Silent()))
+    observer = observer or Silent()
+    with run_device(job.config, observer) as device:
+        processes = gpus_to_use(device, job.config.compute.gpus, scan, observer)
+        return plan_job(job, axis, scan, device=device, processes=processes)
 
 
 def plan_job(
@@ -235,9 +247,12 @@ def plan_job(
     """Plan a resolved job (see :func:`make_plan`) for a device.
 
     ``files`` is what an earlier run has begun the volume with; a cut whose scratch files are larger
-    than ``scratch_free`` bytes is not taken. So many ``processes`` share memory and scratch space.
+    than ``scratch_free`` bytes is not taken. So many ``processes``, one a GPU, share memory and
+    scratch space, beside the one that has started them.
     """
-    budget = job.config.memory_bytes() // processes
+    budget = job.config.memory_bytes()
+    if processes > 1:
+        budget = max(0, budget - PROCESS_BYTES - CUDA_BYTES) // processes
     if scratch_free is not None:
         scratch_free //= processes
     axis_or_widest = widest_axis(job) if axis is None else axis
@@ -271,6 +286,7 @@ def plan_job(
             device=device.name,
             device_memory=on_device,
             device_budget_bytes=device.budget_bytes,
+            processes=processes,
         )
         if best is None or _excess(plan) < _excess(best):
             best = plan

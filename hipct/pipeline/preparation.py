@@ -124,7 +124,11 @@ class TilePreparation:
 
     def _transmission(self, raw: Array, angles: slice, counts: PixelCounts) -> Array:
         info, config, xp = self._job.info, self._job.config, self._device.xp
-        frames = xp.exp(-raw.astype(np.float32)) if info.kind == "line_integral" else raw
+        frames = raw
+        if info.kind == "line_integral":
+            frames = raw.astype(np.float32)
+            xp.negative(frames, out=frames)
+            xp.exp(frames, out=frames)
         transmission = self._flat.apply(
             frames,
             projection_index=info.projection_index[angles],

@@ -7,18 +7,23 @@ from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from hipct.core.device import Device
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.plan import Plan
 
 PACKAGES = ("hipct", "numpy", "scipy", "numba", "zarr", "dask")
 
 
-def provenance(plan: Plan, axis: dict[str, Any]) -> dict[str, Any]:
-    """Versions, source, configuration and estimates of a run, as JSON values."""
+def provenance(plan: Plan, axis: dict[str, Any], device: Device) -> dict[str, Any]:
+    """Versions, device, source, configuration and estimates of a run, as JSON values."""
     job, info = plan.job, plan.job.info
+    versions = {name: package_version(name) for name in PACKAGES}
+    if device.on_gpu:
+        # One package in many wheels of other names.
+        versions["cupy"] = device.xp.__version__
     return {
-        "versions": {name: package_version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": versions | {"python": platform.python_version()},
+        "computed_by": {"backend": device.xp.__name__, "device": device.name},
         "source": {
             "path": info.source,
             "format": info.format,

@@ -10,15 +10,15 @@ from typing import Any
 from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
 from hipct.core.device import Device
-from hipct.core.errors import DeviceError, InputError, OutputError
+from hipct.core.errors import InputError, OutputError
 from hipct.core.files import free_bytes, write_json
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count, thread_count
-from hipct.pipeline.backend import run_device
+from hipct.pipeline.backend import gpus_to_use, run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Files
 from hipct.pipeline.estimates import estimate_axis, estimate_window
-from hipct.pipeline.gpus import gpus_to_use, run_on_gpus
+from hipct.pipeline.gpus import deal, run_on_gpus
 from hipct.pipeline.job import Job, resolve
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.plan import Plan, make_reconstructor, plan_job
@@ -31,6 +31,12 @@ from hipct.volume.preview import orthogonal_preview
 from hipct.volume.publish import publish, refuse_other_than_volume
 from hipct.volume.window import Window
 from hipct.volume.writer import create_pyramid
+
+LESS_DEVICE_MEMORY = (
+    "give the run less to plan with, by a smaller --device-memory (compute.device_memory), and "
+    "repeat the command: it goes on where it stood"
+)
+"""What to do where a device runs out of memory in the middle of a run."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,26 @@ def reconstruct(
     observer = observer or Silent()
     refuse_other_than_volume(out, overwrite)
     job = resolve(scan, config)
-    device = run_device(config, observer)
+    with run_device(config, observer, LESS_DEVICE_MEMORY) as device:
+        return _reconstruct(
+            scan, job, out, device, overwrite=overwrite, restart=restart, observer=observer
+        )
+
+
+def _reconstruct(
+    scan: Scan,
+    job: Job,
+    out: Path,
+    device: Device,
+    *,
+    overwrite: bool,
+    restart: bool,
+    observer: Observer,
+) -> RunResult:
     ledger = Ledger(out.with_name(out.name + ".run"))
-    threads_before = thread_count()
-    if config.compute.threads is not None:
-        set_thread_count(config.compute.threads)
+    threads, threads_before = job.config.compute.threads, thread_count()
+    if threads is not None:
+        set_thread_count(threads)
     try:
         # GPU and CPU round differently: one volume is made by one of them.
         made_by = {"hipct": package_version("hipct"), "backend": device.xp.__name__}
@@ -131,14 +152,6 @@ def reconstruct(
         if not ledger.has_layers():
             ledger.remove()
         raise
-    except MemoryError as error:
-        if not device.on_gpu:
-            raise
-        raise DeviceError(
-            f"{device.name} ran out of memory ({error}); give the run less to plan with, by a "
-            "smaller --device-memory (compute.device_memory), and repeat the command: it goes on "
-            "where it stood."
-        ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -148,7 +161,7 @@ def reconstruct(
         ) from error
     finally:
         ledger.close()
-        if config.compute.threads is not None:
+        if threads is not None:
             set_thread_count(threads_before)
 
 
@@ -174,7 +187,7 @@ class _Run:
         self._axis = self._find_axis()
         self._scratch = Path(job.config.compute.scratch or ledger.scratch)
         begun = ledger.state().get("files")
-        self._gpus = gpus_to_use(device, job.config.compute.gpus, observer)
+        self._gpus = gpus_to_use(device, job.config.compute.gpus, scan, observer)
         plan = plan_job(
             job,
             self._axis["value"],
@@ -192,13 +205,17 @@ class _Run:
         self._plan = replace(
             plan, spec=replace(plan.spec, window=self._window, name=_stem(self._out))
         )
-        self._provenance = provenance(self._plan, self._axis)
+        self._provenance = provenance(self._plan, self._axis, device)
 
     def stream(self) -> None:
         """Reconstruct and write every layer that is not done yet."""
         ledger, spec = self._ledger, self._plan.spec
         if not ledger.volume.exists():
             create_pyramid(ledger.volume, spec, self._provenance)
+        done = {layer for level, layer in ledger.done() if level == 0}
+        shares = deal(self._plan, done, self._gpus) if self._gpus > 1 else []
+        # What is left of a resumed run, or a thin volume, may be too little to share.
+        self._gpus = max(1, len(shares))
         if self._gpus > 1:
             # The workers need the memory that the estimates have taken on the first GPU.
             self._device.give_back()
@@ -208,7 +225,7 @@ class _Run:
                 self._window,
                 ledger,
                 self._scratch,
-                gpus=self._gpus,
+                shares=shares,
                 clock=self._clock,
                 observer=self._observer,
             )

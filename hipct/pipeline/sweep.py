@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from hipct.acquisition.scan import Scan
+from hipct.core.device import Device
 from hipct.core.errors import InputError, MissingMetadata, OutputError
 from hipct.core.files import free_bytes, refuse_existing
 from hipct.core.memory import format_bytes
@@ -47,8 +48,8 @@ def find_scan_axis(
     """
     observer = observer or Silent()
     job = _resolve(scan, config or Config(), observer)
-    device = run_device(job.config, observer)
-    return estimate_axis(scan, job, StageClock(), observer, device=device)
+    with run_device(job.config, observer) as device:
+        return estimate_axis(scan, job, StageClock(), observer, device=device)
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,12 @@ def sweep_axis(
             f"ImageJ cannot read; give at most {LARGEST_STACK // (4 * size * size)} axis values."
         )
     clock = StageClock()
-    device = run_device(job.config, observer)
-    scouting = job.with_halo(SCOUT_HALO_ACCURACY)
-    lines = prepared_rows(scan, scouting, range(row, row + 1), clock, device=device)
     small: list[NDArray[np.float32]] = []
-    observer.start("sweep", len(values))
+    scouting = job.with_halo(SCOUT_HALO_ACCURACY)
 
-    def pages() -> Iterator[NDArray[np.float32]]:
+    def pages(device: Device) -> Iterator[NDArray[np.float32]]:
+        lines = prepared_rows(scan, scouting, range(row, row + 1), clock, device=device)
+        observer.start("sweep", len(values))
         for value in values:
             engine = make_reconstructor(job, value, size, xp=device.xp)
             chain = SlabChain(job, engine, value, clock)
@@ -143,7 +143,9 @@ def sweep_axis(
             observer.advance("sweep")
             yield page
 
-    _write_stack(out, pages(), (len(values), size, size), values, job.info.pixel_size_um)
+    shape = len(values), size, size
+    with run_device(job.config, observer) as device:
+        _write_stack(out, pages(device), shape, values, job.info.pixel_size_um)
     observer.finish("sweep")
     write_png(sheet, contact_sheet(small, [f"{value:.2f}" for value in values]))
     return AxisSweep(out, sheet, row, tuple(values))

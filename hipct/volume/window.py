@@ -21,6 +21,9 @@ __all__ = ["GreyHistogram", "Window", "circle", "window_from_histogram", "window
 _DROPPED_BITS = 10
 _BINS = 1 << (32 - _DROPPED_BITS)
 
+HISTOGRAM_BYTES = 8 * _BINS
+"""What a :class:`GreyHistogram` keeps on a device."""
+
 
 @dataclass(frozen=True)
 class Window:
