@@ -57,6 +57,7 @@ class Bars:
         )
         self._lock = threading.Lock()
         self._tasks: dict[str, TaskID] = {}
+        self._said: set[str] = set()
 
     def __enter__(self) -> Bars:
         self._progress.start()
@@ -86,8 +87,11 @@ class Bars:
                 self._progress.stop_task(self._tasks[stage])
 
     def say(self, message: str) -> None:
-        """Print a sentence above the bars."""
-        self._progress.console.print(message, markup=False, soft_wrap=True)
+        """Print a sentence above the bars, the same one only once."""
+        with self._lock:
+            if message not in self._said:
+                self._said.add(message)
+                self._progress.console.print(message, markup=False, soft_wrap=True)
 
 
 class Lines:
@@ -97,6 +101,7 @@ class Lines:
         self._stream = stream
         self._lock = threading.Lock()
         self._stages: dict[str, _Stage] = {}
+        self._said: set[str] = set()
 
     def start(self, stage: str, total: int) -> None:
         """Begin to count a stage."""
@@ -124,9 +129,11 @@ class Lines:
                 self._print(f"{stage}: {counted.done} of {counted.total} in {took:.1f} s")
 
     def say(self, message: str) -> None:
-        """Print a sentence."""
+        """Print a sentence, the same one only once: steps of a command may find the same."""
         with self._lock:
-            self._print(message)
+            if message not in self._said:
+                self._said.add(message)
+                self._print(message)
 
     def _print(self, line: str) -> None:
         self._stream.write(f"{line}\n")

@@ -165,3 +165,19 @@ def test_ctrl_c_ends_the_command_with_one_line(tmp_path: Path) -> None:
     assert err.strip() == (
         "hipct: stopped; run the same command again and it goes on where it stood."
     )
+
+
+def test_auto_says_once_why_it_takes_the_cpu(tmp_path: Path, scan_file: Path) -> None:
+    standin = Path(__file__).resolve().parents[1] / "standin"
+    paths = f"{standin}{os.pathsep}{Path(program.__file__).parents[2]}"
+    words = ["axis", str(scan_file), "--set", "phase.method=none", "--sweep", "axis.tif"]
+    done = subprocess.run(
+        [sys.executable, "-m", "hipct", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths, "HIPCT_STANDIN_DRIVER": "0"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Computing on the CPU. No NVIDIA driver answers") == 1

@@ -25,7 +25,8 @@ class _Base:
     """Work in order."""
 
     def __init__(self, *, null: bool = False, non_blocking: bool = False):
-        self.device_id = current_device()
+        # The null stream is there without a device too, as CuPy can be imported without one.
+        self.device_id = 0 if null else current_device()
         self.is_non_blocking = non_blocking
         self.ptr = 0 if null else id(self)
         self._pending: list[Callable[[], None]] = []
