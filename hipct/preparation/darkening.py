@@ -229,20 +229,17 @@ def correct_level(
 def _time(frames: int) -> NDArray[np.float64]:
     """From -1/2 at the first frame to 1/2 at the last."""
     frame = np.arange(frames, dtype=np.float64)
-    time: NDArray[np.float64] = (frame - (frames - 1) / 2) / np.float64(max(frames - 1, 1))
-    return time
+    return np.asarray((frame - (frames - 1) / 2) / max(frames - 1, 1), dtype=np.float64)
 
 
 def _least_absolute(
     design: NDArray[np.float64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
     """Solution of least absolute deviations, and the median of these deviations."""
-    weights = np.ones(len(values))
-    departures = values
-    found = np.zeros(design.shape[1])
+    root = np.ones(len(values))
     for _ in range(30):
-        root = np.sqrt(weights)
         found = np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0]
         departures = np.abs(values - design @ found)
-        weights = 1 / np.maximum(departures, max(1e-3 * float(np.median(departures)), 1e-9))
-    return found, float(np.median(departures))
+        scatter = float(np.median(departures))
+        root = 1 / np.sqrt(np.maximum(departures, max(1e-3 * scatter, 1e-9)))
+    return found.astype(np.float64), scatter

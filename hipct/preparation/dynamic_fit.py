@@ -11,6 +11,13 @@ from hipct.core.errors import InputError
 _ROUNDS = 15
 """Reweighted least squares: the coefficients then move by less than 1e-3 of the first step."""
 
+BIN = 4
+"""Pixels on a side that are averaged before differences are taken.
+
+Noise is large in differences of neighbours, and that of the eigen flats themselves, which come from
+few flats, would pull the coefficients of weak ones towards 0.
+"""
+
 _FLOOR = 1e-3
 """Transmission that smaller values are taken for in the logarithm."""
 
@@ -21,7 +28,8 @@ def fit_variation(transmission: Array, eigen: Array) -> Array:
     Eq. 6 of Van Nieuwenhove et al. (2015), of the logarithm: that of T itself rewards any flat
     that is brighter, which they forbid by fixing the mean. The sum of absolute differences between
     neighbouring pixels is minimised by reweighted least squares around the last solution (Gauss &
-    Newton); the edges of the sample are outliers that weigh little.
+    Newton); the edges of the sample are outliers that weigh little. Both are averaged over
+    :data:`BIN` pixels squared first.
 
     Parameters
     ----------
@@ -38,9 +46,10 @@ def fit_variation(transmission: Array, eigen: Array) -> Array:
     result = xp.ones((len(transmission), 1 + components), np.float32)
     if components == 0:
         return result
+    eigen = _binned(eigen)
     for angle, frame in enumerate(transmission):
-        known = xp.isfinite(frame)
-        logarithm = xp.log(xp.maximum(xp.where(known, frame, 1), _FLOOR))
+        known = _binned(xp.where(xp.isfinite(frame), frame, 1))
+        logarithm = xp.log(xp.maximum(known, _FLOOR))
         weights = xp.zeros(components, np.float32)
         for number in range(_ROUNDS):
             flat = xp.maximum(1 + xp.tensordot(weights, eigen, axes=1), 0.05)
@@ -114,6 +123,16 @@ def solve(matrix: Array, values: Array) -> Array:
         system = system - xp.outer(system[:, column], pivot)
         system[column] = pivot
     return system[:, count]
+
+
+def _binned(frames: Array) -> Array:
+    """Means over squares of pixels, (..., rows, columns); what does not fill one is left out."""
+    rows, columns = (max(1, size // BIN) for size in frames.shape[-2:])
+    high, wide = (min(BIN, size) for size in frames.shape[-2:])
+    squares = frames[..., : rows * high, : columns * wide].reshape(
+        *frames.shape[:-2], rows, high, columns, wide
+    )
+    return squares.mean(axis=(-3, -1))
 
 
 def _step(corrected: Array, change: Array, *, first: bool) -> Array:

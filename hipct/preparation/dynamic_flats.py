@@ -7,9 +7,9 @@ Nieuwenhove et al., Opt. Express 23 (2015) 27975). Here e_k are relative to the 
 what is left to do after an ordinary flat field with the mean flat is a division by
 ``1 + sum_k w_k e_k``: darks, dead pixels and machine current are settled by then.
 
-The coefficients of a projection belong to its whole frame. They are found once, on all rows (every
-fourth row and column is enough), and applied to any rows of any slab, whose eigen flats are the
-same combinations (:attr:`EigenFlats.mixing`) of their flats.
+The coefficients of a projection belong to its whole frame. They are found once, on all rows (or on
+a tall band of them), and applied to any rows of any slab, whose eigen flats are the same
+combinations (:attr:`EigenFlats.mixing`) of their flats.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class EigenFlats:
         ----------
         flats : array, shape (flats, rows, columns)
             Raw counts; ten or more, taken over the time of the scan. All rows of the detector,
-            or every fourth.
+            or a band of them that all that drifts passes through.
         darks : array, shape (darks, rows, columns), optional
         components : int, optional
             How many; by default those above the noise of the flats, at most
@@ -128,7 +128,7 @@ class EigenFlats:
         ----------
         transmission : array, shape (angles, rows, columns)
             Projections divided by the mean flat (FlatField with the median or mean of all flats
-            as one group), of the rows or pixels of these eigen flats, all of the detector.
+            as one group), of the rows of these eigen flats.
         background : array of bool, shape (rows, columns), optional
             Pixels that see no sample in any projection. Given, the coefficients are the least
             squares of these pixels against 1, and the level is fitted too; fast and exact.
