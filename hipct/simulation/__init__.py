@@ -1,5 +1,6 @@
 """Simulated scans with known truth, independent of the reconstruction that they test."""
 
+from hipct.simulation.helix import simulate_helix
 from hipct.simulation.organ import Organ
 from hipct.simulation.scan import simulate_scan
 from hipct.simulation.series import simulate_series, simulate_whole
@@ -12,6 +13,7 @@ __all__ = [
     "Truth",
     "load_series_truth",
     "load_truth",
+    "simulate_helix",
     "simulate_scan",
     "simulate_series",
     "simulate_whole",

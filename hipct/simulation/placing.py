@@ -30,6 +30,9 @@ class Faults:
         of random scatter.
     level_steps : float
         Largest relative deviation of a sub-scan's mu, evenly distributed.
+    motion_px : float
+        Largest translation of the sample in x, y and z from the start to the end of a sub-scan,
+        which begins fast and comes to rest (a square root of time).
     darkening : float
         Light that the projections lose from the first to the last one of the series, while the
         flats stay.
@@ -40,10 +43,11 @@ class Faults:
     join_error_px: float = 0.0
     axis_drift_px: float = 0.0
     level_steps: float = 0.0
+    motion_px: float = 0.0
     darkening: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("position_error_px", "lateral_error_px", "join_error_px"):
+        for name in ("position_error_px", "lateral_error_px", "join_error_px", "motion_px"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InputError(f"{name} is {getattr(self, name)}; it has to be 0 or more.")
         if not math.isfinite(self.axis_drift_px):
@@ -63,6 +67,7 @@ def place_sub_scans(
     along = np.linspace(-0.5, 0.5, sub_scans) if sub_scans > 1 else np.zeros(1)
     axes = frame.axis_px + faults.axis_drift_px * (along + 0.1 * random.uniform(-1, 1, sub_scans))
     joins = random.uniform(-1, 1, sub_scans)
+    moved = random.uniform(-1, 1, (2 * sub_scans, 3))
     annuli: Any = ("inner", "outer") if apart else ("only",)
     count = sub_scans * len(annuli)
     places = []
@@ -84,6 +89,7 @@ def place_sub_scans(
                     x_px=faults.lateral_error_px * float(x[k]),
                     level=1 + faults.level_steps * float(level[k]),
                     darkening=(float(lost[0]), float(lost[1])),
+                    motion_px=tuple(faults.motion_px * moved[order]),
                     annulus=annulus,
                 )
             )

@@ -26,6 +26,7 @@ def record_scan(
     info: ScanInfo,
     *,
     shift_um: NDArray[np.float64] | None = None,
+    keep: Truth | None = None,
     overwrite: bool = False,
     observer: Observer,
 ) -> None:
@@ -45,6 +46,9 @@ def record_scan(
         What the store says of itself.
     shift_um : (projections, 3) float64, optional
         Translation (x, y, z) of the organ in each projection.
+    keep : Truth, optional
+        What is stored as the truth instead of what the camera saw: of a helical scan the grid
+        that it covers.
     overwrite : bool
         Replace an existing store.
     observer : Observer
@@ -66,7 +70,7 @@ def record_scan(
             writer.write_darks(first, camera.darks(first, min(first + block, info.darks)))
         for first in range(0, info.flats, block):
             writer.write_flats(first, camera.flats(first, min(first + block, info.flats)))
-        write_truth(writer, truth)
+        write_truth(writer, keep if keep is not None else truth)
         observer.start(STAGE, angles_rad.size)
         for first in range(0, angles_rad.size, block):
             frames = camera.projections(first, angles_rad[first : first + block], observer)

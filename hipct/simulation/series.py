@@ -32,7 +32,6 @@ SeriesAcquisition = Literal["full", "half", "quarter"]
 COMMON_OF_QUARTER = 0.48
 FIRST_Z_UM = 12_000.0
 FIRST_DAY = datetime(2024, 5, 6, 8, 0, 0)
-MINUTES_PER_SCAN = 4.0
 ORGAN_TO_GRID = 1.1
 
 
@@ -54,6 +53,7 @@ def simulate_series(
     join_error_px: float = 0.0,
     axis_drift_px: float = 0.0,
     level_steps: float = 0.0,
+    motion_px: float = 0.0,
     darkening: float = 0.0,
     noise: float | None = 5000.0,
     drift: float = 0.01,
@@ -94,7 +94,8 @@ def simulate_series(
         both over 360 degrees.
     columns, rows, angles, energy_kev, distance_m, pixel_size_um, delta_beta : optional
         Of one sub-scan, see :func:`hipct.simulation.simulate_scan`.
-    position_error_px, lateral_error_px, join_error_px, axis_drift_px, level_steps, darkening
+    position_error_px, lateral_error_px, join_error_px, axis_drift_px, level_steps, motion_px,
+    darkening
         See :class:`hipct.simulation.placing.Faults`.
     noise, drift, rings, zingers, dead_pixels : optional
         See :class:`hipct.simulation.detector.Detector`.
@@ -143,6 +144,7 @@ def simulate_series(
         join_error_px=join_error_px,
         axis_drift_px=axis_drift_px,
         level_steps=level_steps,
+        motion_px=motion_px,
         darkening=darkening,
     )
     _check(
@@ -186,37 +188,43 @@ def simulate_series(
     truth = SeriesTruth(
         Truth(organ, replace(whole, oversampling=finer.oversampling)), truth.placements
     )
+    detector = Detector(
+        rows=rows,
+        columns=columns,
+        photons=noise,
+        drift=drift,
+        rings=rings,
+        zingers=zingers,
+        dead_pixels=dead_pixels,
+        # A reference has runs of its own, behind those of the sample.
+        run=1 + (len(places) if reference else 0),
+        seed=seed,
+    )
     with SeriesStoreWriter(out, overwrite=overwrite, resume=False) as writer:
         try:
             members = []
             for number, place in enumerate(sorted(places, key=lambda place: place.name)):
-                run = 1 + number + (len(places) if reference else 0)
-                detector = Detector(
-                    rows=rows,
-                    columns=columns,
-                    photons=noise,
-                    drift=drift,
-                    rings=rings,
-                    zingers=zingers,
-                    dead_pixels=dead_pixels,
-                    darkening=place.darkening,
-                    run=run,
-                    seed=seed,
-                )
-                one = truth.truth_of(place)
+                run = detector.run + number
+                one = replace(detector, run=run, darkening=place.darkening)
                 timetable = Timetable.of(angles_rad.size, flats, darks, seed + run)
-                began = FIRST_DAY + timedelta(minutes=MINUTES_PER_SCAN * number)
                 info = scan_info(
-                    one.setup,
+                    truth.truth_of(place).setup,
                     angles_rad,
                     timetable,
                     name=place.name,
-                    start_time=began.isoformat(),
+                    start_time=(FIRST_DAY + timedelta(minutes=4 * number)).isoformat(),
                     z_um=FIRST_Z_UM + (place.motor_offset_px + (rows - 1) / 2) * pixel_size_um,
                     lateral_um=apart * pixel_size_um if place.annulus == "outer" else 0.0,
                 )
+                moved = truth.motion_px(place, timetable.time(timetable.projection))
                 record_scan(
-                    writer.member(place.name), one, detector, timetable, info, observer=observer
+                    writer.member(place.name),
+                    truth.truth_of(place),
+                    one,
+                    timetable,
+                    info,
+                    shift_um=moved * pixel_size_um if any(place.motion_px) else None,
+                    observer=observer,
                 )
                 members.append(
                     {"name": place.name, "z_um": info.z_um, "lateral_um": info.lateral_um}

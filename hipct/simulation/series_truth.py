@@ -42,6 +42,9 @@ class Placement:
         Its mu are those of the organ times this.
     darkening : (float, float)
         Light lost by its projections at its start and at its end.
+    motion_px : (float, float, float)
+        How far the sample has moved in (x, y, z) at the end of the sub-scan: at the time t, which
+        goes from 0 to 1 over the projections, by ``sqrt(t)`` of it.
     annulus : "inner", "outer" or "only"
         Which part of a quarter-acquisition it is.
     """
@@ -56,6 +59,7 @@ class Placement:
     x_px: float = 0.0
     level: float = 1.0
     darkening: tuple[float, float] = (0.0, 0.0)
+    motion_px: tuple[float, float, float] = (0.0, 0.0, 0.0)
     annulus: Annulus = "only"
 
 
@@ -128,6 +132,12 @@ class SeriesTruth:
             placement.x_px * pixel, placement.y_px * pixel, -middle * pixel
         ).scaled(placement.level)
 
+    def motion_px(self, placement: Placement, time: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Translation (x, y, z) of the sample at times, (times, 3) float64; see Placement."""
+        gone = np.sqrt(np.clip(time, 0.0, 1.0))
+        moved: NDArray[np.float64] = gone[:, None] * np.array(placement.motion_px)
+        return moved
+
     def truth_of(self, placement: Placement) -> Truth:
         """Truth of one sub-scan for itself."""
         setup = replace(
@@ -182,4 +192,10 @@ def _placements(found: list[dict[str, Any]]) -> Iterable[Placement]:
     known = {field.name for field in fields(Placement)}
     for values in found:
         chosen = {name: value for name, value in values.items() if name in known}
-        yield Placement(**{**chosen, "darkening": tuple(chosen["darkening"])})
+        yield Placement(
+            **{
+                **chosen,
+                "darkening": tuple(chosen["darkening"]),
+                "motion_px": tuple(chosen["motion_px"]),
+            }
+        )

@@ -10,6 +10,7 @@ from hipct.core.errors import InputError, OutputError
 from hipct.simulation import (
     load_series_truth,
     load_truth,
+    simulate_helix,
     simulate_scan,
     simulate_series,
     simulate_whole,
@@ -173,3 +174,69 @@ def test_an_existing_series_is_replaced_only_on_demand(tmp_path):
     scan = simulate_scan(tmp_path / "s.zarr", columns=40, rows=8, angles=4, flats=1, darks=1)
     with pytest.raises(OutputError, match="no series store"):
         simulate_series(scan, **SMALL, overwrite=True)
+
+
+def test_motion_moves_the_organ_as_far_as_the_truth_says(tmp_path):
+    """Oracle: line integrals of the unmoved organ where the motion has brought the pixels."""
+    path = simulate_series(
+        tmp_path / "a.series.zarr", **(CLEAN | {"sub_scans": 1}), motion_px=4.0, blur_px=0.0
+    )
+    truth = load_series_truth(path)
+    (place,) = truth.placements
+    assert np.abs(place.motion_px).max() > 0.5
+    found = attenuation(path / place.name)
+    with StoreScan(path / place.name) as scan:
+        info = scan.info
+    time = info.projection_index / info.projection_index[-1]
+    moved = truth.motion_px(place, time)
+    np.testing.assert_allclose(moved[-1], place.motion_px)
+    pixel = 20.0
+    fine = (np.arange(4) + 0.5) / 4 - 0.5
+    for k in (0, 5, 23):
+        a, (x, y, z) = info.angles_rad[k], moved[k]
+        rows = (np.arange(16)[:, None] + fine).ravel() - (truth.rows - 1) / 2 - z
+        columns = (np.arange(64)[:, None] + fine).ravel() - place.axis_px
+        columns -= x * np.cos(a) + y * np.sin(a)
+        rays = truth.whole.organ.projected_thickness(a, rows * pixel, columns * pixel)
+        seen = np.exp(-rays).reshape(16, 4, 64, 4).mean(axis=(1, 3))
+        np.testing.assert_allclose(found[k], -np.log(seen), atol=2e-4)
+
+
+@pytest.mark.parametrize("pitch", [10.0, -10.0])
+def test_a_helical_scan_rises_through_the_organ(tmp_path, pitch):
+    """Each projection is the band of a tall circular scan that its z tells."""
+    options = {"columns": 64, "rows": 16, "noise": None, "rings": 0.0, "drift": 0.0, "flats": 2,
+               "darks": 2, "propagation": False, "blur_px": 0.0}  # fmt: skip
+    path = simulate_helix(
+        tmp_path / "h.zarr", turns=2.5, pitch_px=pitch, angles_per_turn=8, **options
+    )
+    truth = load_truth(path)
+    assert truth.setup.rows == 16 + 24
+    found = attenuation(path)
+    with StoreScan(path) as scan:
+        info = scan.info
+    assert info.projections == 20
+    first = (info.projection_z_um - info.projection_z_um.min()) / 20.0
+    np.testing.assert_allclose(np.diff(first), pitch / 8)
+    fine = (np.arange(4) + 0.5) / 4 - 0.5
+    for k in (0, 7, 19):
+        rows = (np.arange(16)[:, None] + fine).ravel() + first[k] - (truth.setup.rows - 1) / 2
+        columns = (np.arange(64)[:, None] + fine).ravel() - truth.setup.axis_px
+        rays = truth.organ.projected_thickness(info.angles_rad[k], rows * 20.0, columns * 20.0)
+        seen = np.exp(-rays).reshape(16, 4, 64, 4).mean(axis=(1, 3))
+        np.testing.assert_allclose(found[k], -np.log(seen), atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"turns": 0.0}, "turns is 0.0"),
+        ({"angles_per_turn": 0}, "angles_per_turn is 0"),
+        ({"pitch_px": np.inf}, "pitch_px is inf"),
+        ({"flats": 0}, "flats is 0"),
+    ],
+)
+def test_wrong_helices_are_answered_by_a_sentence(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        simulate_helix(tmp_path / "h.zarr", **changes)
+    assert list(tmp_path.iterdir()) == []
