@@ -38,8 +38,8 @@ class MeanProjection:
 
     def __init__(self) -> None:
         self.angles = 0
-        self._transmission: Any = 0.0
-        self._integral: Any = 0.0
+        self._transmission: Any = None
+        self._integral: Any = None
 
     def add(self, transmission: Array) -> None:
         """Add a block.
@@ -61,9 +61,11 @@ class MeanProjection:
                 f"The block has (rows, columns) {block.shape[1:]}, those before had "
                 f"{self._transmission.shape}; add blocks of the same rows."
             )
+        if not self.angles:
+            self._transmission, self._integral = (xp.zeros(block.shape[1:]) for _ in range(2))
         for frame in block:
-            self._transmission = self._transmission + frame
-            self._integral = self._integral - xp.log(xp.maximum(frame, SMALLEST))
+            self._transmission += frame
+            self._integral -= xp.log(xp.maximum(frame, SMALLEST))
         self.angles += len(block)
 
     def transmission(self) -> Array:

@@ -304,15 +304,17 @@ class ReferenceFlats:
         wide = self._smooth.wide
         members = wide.members(knot)
         smooth = self._smooth.group(wide, members, self._rows)
-        xp = namespace(smooth)
-        means = xp.stack(
-            [self._sums[group] * np.float32(1 / self._fed[group]) for group in members]
-        )
         if self._smooth.windows.reduction == "mean":
-            return means.mean(axis=0) - smooth[0]
-        return self._reduced(means - smooth)
+            total = -smooth[0]
+            for group in members:
+                total += self._sums[group] * np.float32(1 / (self._fed[group] * len(members)))
+            return total
+        means = [self._sums[group] * np.float32(1 / self._fed[group]) for group in members]
+        return self._reduced(namespace(smooth).stack(means) - smooth)
 
     def _reduced(self, frames: Array) -> Array:
+        if len(frames) == 1:
+            return frames[0]
         return reduce_frames(frames, self._smooth.windows.reduction)
 
     def _knots(self, positions: ArrayLike) -> NDArray[np.float64]:

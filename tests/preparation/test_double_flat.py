@@ -128,6 +128,16 @@ def test_what_does_not_fit_is_refused(xp):
         double_flat(xp.ones((2, 3, 4)), 3)
 
 
+def test_means_add_up_in_double_precision(xp, fetch):
+    """Counts of 6000 frames: 1 in 1e7 of the sum is more than a frame's noise."""
+    frames = np.full((2000, 1, 2), 60001.0, np.float32)
+    frames[:, :, 1] = 3.0
+    mean = mean_of(xp, np.array_split(frames, 3))
+    assert mean.angles == 2000
+    np.testing.assert_array_equal(fetch(mean.transmission()), [[60001, 3]])
+    np.testing.assert_allclose(fetch(mean.line_integral()), -np.log([[60001, 3]]), rtol=1e-7)
+
+
 def test_unknown_pixels_of_the_reference_change_nothing(xp, fetch):
     reference = np.full((2, 3), 2.0, np.float32)
     reference[0, 1], reference[1, 2] = np.nan, 0
