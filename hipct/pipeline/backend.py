@@ -13,12 +13,15 @@ from hipct.core.extras import require
 from hipct.core.progress import Observer
 from hipct.pipeline.config import Config
 
-FREE_MEMORY = f"free some of it, {ON_THE_CPU}"
-"""What to do where a device has no memory left for a small piece of work."""
+MORE_MEMORY = (
+    "give more of it with --device-memory (compute.device_memory), free what others have taken, "
+    f"{ON_THE_CPU}"
+)
+"""What to do where a device has no memory left for work that is cut as finely as it can be."""
 
 
 @contextmanager
-def run_device(config: Config, observer: Observer, remedy: str = FREE_MEMORY) -> Iterator[Device]:
+def run_device(config: Config, observer: Observer, remedy: str = MORE_MEMORY) -> Iterator[Device]:
     """The device of a configuration, held to its share of the memory for the time of a block.
 
     Where ``auto`` finds no GPU, the reason is said. What CUDA raises inside of the block becomes a
@@ -36,25 +39,39 @@ def run_device(config: Config, observer: Observer, remedy: str = FREE_MEMORY) ->
     if not device.on_gpu:
         yield device
         return
-    # A device that has failed does not tell its name any more.
-    name = device.name
     with device.xp.cuda.Device(device.index):
         limit = device.xp.get_default_memory_pool().get_limit()
     device.set_budget(device_budget(device, config.compute.device_memory))
     try:
-        yield device
-    except Exception as error:
-        if isinstance(error, HipctError) or not _of_cupy(error):
-            raise
-        what = "ran out of memory" if isinstance(error, MemoryError) else "failed"
-        advice = (
-            remedy if isinstance(error, MemoryError) else f"see what nvidia-smi says, {ON_THE_CPU}"
-        )
-        raise DeviceError(f"{name} {what} ({str(error).rstrip('.')}); {advice}.") from error
+        with failures_told(device, remedy):
+            yield device
     finally:
         # Whoever called may use the device for something else.
         with suppress(RuntimeError):  # of a device that has failed
             device.set_budget(limit)
+
+
+@contextmanager
+def failures_told(device: Device, remedy: str = MORE_MEMORY) -> Iterator[None]:
+    """Turn what CUDA raises into a sentence, with a remedy where memory has run out.
+
+    Raises
+    ------
+    DeviceError
+        In place of CuPy's errors.
+    """
+    # A device that has failed does not tell its name any more.
+    name = device.name
+    try:
+        yield
+    except Exception as error:
+        if not _of_cupy(error):
+            raise
+        if isinstance(error, MemoryError):
+            what, advice = "ran out of memory", remedy
+        else:
+            what, advice = "failed", f"see what nvidia-smi says, {ON_THE_CPU}"
+        raise DeviceError(f"{name} {what} ({str(error).rstrip('.')}); {advice}.") from error
 
 
 def gpus_to_use(device: Device, wanted: int | None, scan: Scan, observer: Observer) -> int:

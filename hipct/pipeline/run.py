@@ -14,7 +14,7 @@ from hipct.core.errors import InputError, OutputError
 from hipct.core.files import free_bytes, write_json
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count, thread_count
-from hipct.pipeline.backend import gpus_to_use, run_device
+from hipct.pipeline.backend import failures_told, gpus_to_use, run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Files
 from hipct.pipeline.estimates import estimate_axis, estimate_window
@@ -279,7 +279,10 @@ class _Run:
         if known is None and job.config.axis.value is not None:
             known = {"value": job.config.axis.value, "method": "given", "confidence": 1.0}
         elif known is None:
-            estimate = estimate_axis(self._scan, job, self._clock, observer, device=self._device)
+            with failures_told(self._device):
+                estimate = estimate_axis(
+                    self._scan, job, self._clock, observer, device=self._device
+                )
             known = {
                 "value": float(estimate.value),
                 "method": estimate.method,

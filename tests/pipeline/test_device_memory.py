@@ -87,10 +87,15 @@ def test_no_slab_is_planned_higher_than_the_volume(standin, discs):
     assert standin.get_default_memory_pool().get_limit() == 0
 
 
-def test_a_search_for_the_axis_that_runs_out_of_memory_is_told(discs, standin, monkeypatch):
+def test_a_search_for_the_axis_that_runs_out_of_memory_is_told(
+    tmp_path, discs, standin, monkeypatch
+):
     config = Config(phase={"method": "none"}, compute={"device_memory": "20kB", "backend": "cupy"})
-    with pytest.raises(DeviceError, match=r"Stand-in ran out of memory .*; free some of it, or"):
+    sentence = r"Stand-in ran out of memory .*; give more of it with --device-memory"
+    with pytest.raises(DeviceError, match=sentence):
         find_scan_axis(discs(), config)
+    with pytest.raises(DeviceError, match=sentence):
+        reconstruct(discs(), tmp_path / "v.ome.zarr", config)
 
     def lost(*_, **__):
         raise standin.cuda.runtime.CUDARuntimeError(700)
