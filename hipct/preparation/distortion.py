@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
+from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for
 from hipct.preparation.checks import output, three_axes
 
@@ -180,20 +181,37 @@ class Undistortion:
             )
         xp = namespace(frames)
         out = output(out, (len(frames), *self._shape), np.float32, frames)
+        if xp is np and has_numba():
+            self._fused(frames, out)
+            return out
         taps = self._gather(xp)
+        for frame, target in zip(frames, out):
+            values = frame.astype(np.float32).ravel()
+            target[...] = 0
+            for place, weight in taps:
+                xp.add(target, values[place] * weight, out=target)
+        return out
+
+    def _fused(self, frames: NDArray[Any], out: NDArray[np.float32]) -> None:
+        from hipct.preparation.distortion_numba import cubic_rows, linear_rows
+
+        if "numba" not in self._on:
+            (row, row_weight), (column, column_weight) = self._taps
+            before = len(row) // 2 - 1
+            self._on["numba"] = (
+                row[before] - np.int32(self._first),
+                row_weight,
+                column[before],
+                column_weight,
+            )
+        geometry = self._on["numba"]
+        loop = cubic_rows if len(geometry[1]) == 4 else linear_rows
+        native = frames.astype(frames.dtype.newbyteorder("="), copy=False)
 
         def work(start: int, stop: int) -> None:
-            for frame, target in zip(frames[start:stop], out[start:stop]):
-                values = frame.astype(np.float32).ravel()
-                target[...] = 0
-                for place, weight in taps:
-                    xp.add(target, values[place] * weight, out=target)
+            loop(native, *geometry, start, stop, out)
 
-        if xp is np:
-            parallel_for(work, len(frames))
-        else:
-            work(0, len(frames))
-        return out
+        parallel_for(work, self._shape[0])
 
     def _gather(self, xp: Any) -> list[tuple[Array, Array]]:
         """Index among the source's pixels and weight of each neighbour, made once a side."""
@@ -202,7 +220,7 @@ class Undistortion:
             self._on[xp.__name__] = [
                 (
                     xp.asarray((row[i] - self._first) * self._shape[1] + column[j]),
-                    xp.asarray((row_weight[i] * column_weight[j]).astype(np.float32)),
+                    xp.asarray(row_weight[i] * column_weight[j]),
                 )
                 for i in range(len(row))
                 for j in range(len(column))
@@ -228,10 +246,10 @@ def undistort(
 
 def _taps(
     places: NDArray[np.float64], size: int, interpolation: Interpolation
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Neighbours of places along an axis, (neighbours, rows, columns), and their weights."""
     inside = np.clip(places, 0, size - 1)
-    base = np.minimum(np.floor(inside), max(size - 2, 0)).astype(np.int64)
+    base = np.minimum(np.floor(inside), max(size - 2, 0)).astype(np.int32)
     t = inside - base
     if interpolation == "linear":
         weights = np.stack([1 - t, t])
@@ -247,4 +265,4 @@ def _taps(
         )
         offsets = range(-1, 3)
     index = np.stack([np.clip(base + offset, 0, size - 1) for offset in offsets])
-    return index, weights
+    return index, weights.astype(np.float32)

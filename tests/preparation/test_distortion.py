@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hipct.core.errors import InputError
+from hipct.preparation import distortion
 from hipct.preparation.distortion import (
     Undistortion,
     displacement_of_maps,
@@ -166,6 +167,18 @@ def test_flats_and_projections_alike(xp, fetch):
     assert np.abs(transmission - expected)[6:-6, 6:-6].max() < 0.02
     assert misplaced(-np.log(transmission)).max() < 0.08
     assert np.abs(raw_sample - expected)[6:-6, 6:-6].max() > 0.15
+
+
+@pytest.mark.parametrize("dtype", ["u2", ">u2", "f4", "f8"])
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+@pytest.mark.parametrize("size", [(30, 41), (1, 7), (2, 1), (1, 1)])
+def test_array_code_and_loop_agree(monkeypatch, size, interpolation, dtype):
+    frames = np.random.default_rng(4).integers(0, 60000, (2, *size)).astype(dtype)
+    displacement = np.random.default_rng(5).uniform(-3, 3, (*size, 2))
+    loop = undistort(frames, displacement, interpolation=interpolation)
+    monkeypatch.setattr(distortion, "has_numba", lambda: False)
+    plain = undistort(frames, displacement, interpolation=interpolation)
+    np.testing.assert_allclose(loop, plain, atol=0.05)
 
 
 def test_nothing_is_fetched(standin):
