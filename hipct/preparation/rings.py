@@ -6,19 +6,20 @@ Which one to take
   of ``size_px`` wide. That is what a scintillator and a camera in good order show.
 - Take ``"all"`` where some rings are wide, bright or flicker (dust, dead or saturated pixels,
   scratches): first dead and fluctuating pixels, then large stripes, then ``"sorting"``. It costs
-  three times as much. Give ``large_px`` at least twice the widest stripe.
+  twice to three times as much. Give ``large_px`` at least twice the widest stripe.
 - Take ``"dead"`` or ``"large"`` alone where only those occur, or where sorting takes too much.
 - Take ``"wavelet"`` for stripes that come and go along the angle: a larger sigma takes shorter
   pieces. It costs some of what the object has in common over all angles.
 - Take ``"regularised"`` for a quick look, or for an object far from the axis: it is many times
   cheaper than all others and takes all that is rough in the mean over the angles, the object's
   own part of it as well.
-- What is left, or what only shows after reconstruction, the image-space filter of
-  :mod:`hipct.volume.rings_polar` takes; it is also the only one for slices that come without their
-  sinograms.
+- What is left after reconstruction, the image-space filter of :mod:`hipct.volume.rings_polar`
+  takes, without touching any edge; it is also the only one for slices that come without their
+  sinograms. It cannot mend dead or flickering pixels, whose streaks run tangentially: those have
+  to go from the sinogram.
 
-:mod:`hipct.volume.ring_score` measures rings before and after, and how far an edge was blurred is
-seen best on a phantom: ``python -m benchmarks.rings``.
+:mod:`hipct.volume.ring_score` measures rings before and after; ``python -m benchmarks.rings``
+compares all methods on phantoms, edges included.
 """
 
 from __future__ import annotations
@@ -158,7 +159,10 @@ def ring_memory_bytes(
         return sorting_memory_bytes(slices, angles, columns, size_px, on_device=on_device)
     if method == "wavelet":
         return wavelet_memory_bytes(slices, angles, columns, levels, sigma, on_device=on_device)
-    if method == "regularised":
-        return regularised_memory_bytes(slices, columns, on_device=on_device)
-    memory = {"dead": dead_memory_bytes, "large": large_memory_bytes, "all": all_memory_bytes}
+    memory = {
+        "dead": dead_memory_bytes,
+        "large": large_memory_bytes,
+        "all": all_memory_bytes,
+        "regularised": regularised_memory_bytes,
+    }
     return memory[method](slices, angles, columns, on_device=on_device)
