@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
+from hipct.core.threads import parallel_for
 
 _ROUNDS = 15
 """Reweighted least squares: the coefficients then move by less than 1e-3 of the first step."""
@@ -47,15 +48,15 @@ def fit_variation(transmission: Array, eigen: Array) -> Array:
     if components == 0:
         return result
     eigen = _binned(eigen)
-    for angle, frame in enumerate(transmission):
-        known = _binned(xp.where(xp.isfinite(frame), frame, 1))
-        logarithm = xp.log(xp.maximum(known, _FLOOR))
-        weights = xp.zeros(components, np.float32)
-        for number in range(_ROUNDS):
-            flat = xp.maximum(1 + xp.tensordot(weights, eigen, axes=1), 0.05)
-            step = _step(logarithm - xp.log(flat), eigen / flat, first=number == 0)
-            weights = weights + step
-        result[angle, 1:] = weights
+
+    def work(start: int, stop: int) -> None:
+        for angle in range(start, stop):
+            result[angle, 1:] = _least_variation(transmission[angle], eigen)
+
+    if xp is np:
+        parallel_for(work, len(transmission))
+    else:
+        work(0, len(transmission))
     return result
 
 
@@ -88,18 +89,19 @@ def fit_background(transmission: Array, eigen: Array, background: ArrayLike | Ar
             f"of the (rows, columns) {eigen.shape[1:]}."
         )
     unknowns = 1 + len(eigen)
-    if int(mask.sum()) < unknowns:
+    pixels = xp.flatnonzero(mask)
+    if pixels.size < unknowns:
         raise InputError(
-            f"The background has {int(mask.sum())} pixels, fewer than the {unknowns} unknowns; "
+            f"The background has {pixels.size} pixels, fewer than the {unknowns} unknowns; "
             "give more pixels without sample, or none to minimise the total variation."
         )
-    design = xp.concatenate([xp.ones((1, *eigen.shape[1:]), np.float32), eigen])
-    design = xp.where(mask, design, 0).reshape(unknowns, -1).astype(np.float64)
+    picked = xp.take(eigen.reshape(len(eigen), -1), pixels, axis=1)
+    design = xp.concatenate([xp.ones((1, pixels.size)), picked])
     result = xp.empty((len(transmission), unknowns), np.float32)
     normal = design @ design.T
     for angle, frame in enumerate(transmission):
-        values = xp.where(xp.isfinite(frame), frame, 1).ravel()
-        found = solve(normal, design @ values)
+        values = xp.take(frame.ravel(), pixels)
+        found = solve(normal, design @ xp.where(xp.isfinite(values), values, 1).astype(np.float64))
         result[angle, 0] = found[0]
         result[angle, 1:] = found[1:] / found[0]
     return result
@@ -123,6 +125,18 @@ def solve(matrix: Array, values: Array) -> Array:
         system = system - xp.outer(system[:, column], pivot)
         system[column] = pivot
     return system[:, count]
+
+
+def _least_variation(frame: Array, eigen: Array) -> Array:
+    """Coefficients of one projection; the eigen flats are averaged already."""
+    xp = namespace(frame, eigen)
+    known = _binned(xp.where(xp.isfinite(frame), frame, 1))
+    logarithm = xp.log(xp.maximum(known, _FLOOR))
+    weights = xp.zeros(len(eigen), np.float32)
+    for number in range(_ROUNDS):
+        flat = xp.maximum(1 + xp.tensordot(weights, eigen, axes=1), 0.05)
+        weights = weights + _step(logarithm - xp.log(flat), eigen / flat, first=number == 0)
+    return weights
 
 
 def _binned(frames: Array) -> Array:

@@ -133,7 +133,7 @@ class EigenFlats:
             Pixels that see no sample in any projection. Given, the coefficients are the least
             squares of these pixels against 1, and the level is fitted too; fast and exact.
             Otherwise they minimise the total variation of the corrected ``-log T``
-            (:func:`~.dynamic_fit.fit_variation`).
+            (:func:`~.dynamic_fit.fit_variation`): slow, a band of 128 rows is enough.
 
         Returns
         -------
