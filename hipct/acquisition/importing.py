@@ -72,7 +72,7 @@ def import_scan(
     step = max(1, min(read_bytes // frame, 128))
     if step > source.angle_chunk:
         step -= step % source.angle_chunk
-    kinds: tuple[FrameKind, ...] = ("projections", "flats", "darks")
+    kinds: tuple[FrameKind, ...] = ("projections", "flats", "darks", "returns")
     with ScanStoreWriter(
         out,
         info,
@@ -80,7 +80,7 @@ def import_scan(
         memory_bytes=max(memory_bytes - step * frame, 0),
         attributes=attributes,
     ) as writer:
-        observer.start("import", info.projections + info.flats + info.darks)
+        observer.start("import", sum(getattr(info, kind) for kind in kinds))
         for kind in kinds:
             count: int = getattr(info, kind)
             for first in range(0, count, step):

@@ -17,11 +17,11 @@ from hipct.acquisition import hdf5
 from hipct.acquisition.angles import given_angles, no_angles
 from hipct.acquisition.foreign import reading
 from hipct.acquisition.nxtomo_geometry import Geometry, read_geometry
+from hipct.acquisition.nxtomo_groups import Groups, find_entries
 from hipct.acquisition.nxtomo_position import read_position
 from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
 from hipct.core.errors import FormatError, InputError
 
-_DEPTH, _MOST_GROUPS = 3, 2000
 _KEYS: dict[FrameKind, int] = {"projections": 0, "flats": 1, "darks": 2}
 _INVALID, _ALIGNMENT = 3, -1
 
@@ -77,7 +77,7 @@ class NxtomoScan(Scan):
             notes.append(
                 f"The file holds {len(entries)} scans ({_shown(entries)}); this is {name}."
             )
-        groups = _Groups(entry)
+        groups = Groups(entry)
         data = hdf5.find_dataset(groups.detector, "data") if groups.detector is not None else None
         if data is None:
             data = hdf5.find_dataset(entry, "data/data", "instrument/detector/data")
@@ -95,6 +95,7 @@ class NxtomoScan(Scan):
         angles_rad = given_angles(angles, projections.size)
         if angles_rad is None:
             angles_rad = self._angles(groups, data.shape[0], projections, notes)
+        returns = self._return_angles(groups, data.shape[0], frames_by_kind)
         geometry = read_geometry(groups, data.shape[2], notes)
         position = read_position(
             entry,
@@ -120,6 +121,8 @@ class NxtomoScan(Scan):
         self.info = replace(
             self.info,
             name=label,
+            return_angles_rad=returns,
+            return_index=frames_by_kind["returns"].astype(np.float64),
             start_time=_text_of(entry, "start_time"),
             z_um=position.z_um,
             lateral_um=position.lateral_um,
@@ -147,7 +150,7 @@ class NxtomoScan(Scan):
         raise InputError(f"{self.path} has no scan called {wanted!r}; it holds {_shown(entries)}.")
 
     def _sort_frames(
-        self, groups: _Groups, data: h5py.Dataset, notes: list[str]
+        self, groups: Groups, data: h5py.Dataset, notes: list[str]
     ) -> dict[FrameKind, NDArray[np.intp]]:
         count = data.shape[0] if data.shape else 0
         control = self._keys(groups, "image_key_control", count)
@@ -170,19 +173,23 @@ class NxtomoScan(Scan):
                 "3 invalid (and -1 alignment)."
             )
         if aligned.any():
-            notes.append(f"{int(aligned.sum())} alignment frames are left out.")
+            notes.append(
+                f"{int(aligned.sum())} alignment frames are no projections; they are kept as "
+                "returns, to measure motion."
+            )
         if invalid.any():
             notes.append(f"{int(invalid.sum())} frames marked invalid are left out.")
         sorted_frames = {
             kind: np.flatnonzero((keys == key) & ~aligned) for kind, key in _KEYS.items()
         }
+        sorted_frames["returns"] = np.flatnonzero(aligned)
         if sorted_frames["projections"].size == 0:
             raise FormatError(
                 f"{self.path}:{groups.entry.name} holds no projections (no image_key is 0)."
             )
         return sorted_frames
 
-    def _keys(self, groups: _Groups, name: str, count: int) -> NDArray[np.float64] | None:
+    def _keys(self, groups: Groups, name: str, count: int) -> NDArray[np.float64] | None:
         dataset = groups.in_detector(name)
         if dataset is None:
             dataset = hdf5.find_dataset(groups.entry, f"data/{name}")
@@ -197,7 +204,7 @@ class NxtomoScan(Scan):
         return keys
 
     def _angles(
-        self, groups: _Groups, count: int, projections: NDArray[np.intp], notes: list[str]
+        self, groups: Groups, count: int, projections: NDArray[np.intp], notes: list[str]
     ) -> NDArray[np.float64]:
         dataset = groups.in_sample("rotation_angle")
         if dataset is None:
@@ -223,8 +230,19 @@ class NxtomoScan(Scan):
             )
         return angles
 
+    def _return_angles(
+        self, groups: Groups, count: int, frames: dict[FrameKind, NDArray[np.intp]]
+    ) -> NDArray[np.float64]:
+        """Angles of the returns; without them they are dropped from ``frames``."""
+        dataset = groups.in_sample("rotation_angle")
+        angles = np.empty(0) if dataset is None else hdf5.angles_rad(dataset)[0]
+        if angles.size != count or not np.isfinite(angles[frames["returns"]]).all():
+            frames["returns"] = np.empty(0, dtype=np.intp)
+            return np.empty(0)
+        return angles[frames["returns"]]
+
     def _current(
-        self, groups: _Groups, count: int, notes: list[str]
+        self, groups: Groups, count: int, notes: list[str]
     ) -> tuple[NDArray[np.float64] | None, str | None]:
         dataset = groups.in_control("data")
         if dataset is None:
@@ -277,106 +295,6 @@ class NxtomoScan(Scan):
     def _read_into(self, kind: FrameKind, frames: slice, rows: slice, out: NDArray[Any]) -> None:
         with reading(self.path, "NXtomo"):
             self._frames[kind].read_into(frames.start, frames.stop, rows, out)
-
-
-class _Groups:
-    """The NeXus groups of an entry, by class first, by path second."""
-
-    def __init__(self, entry: h5py.Group) -> None:
-        self.entry = entry
-        self.instrument = _child(entry, "NXinstrument", "instrument")
-        self.sample = _child(entry, "NXsample", "sample")
-        # By name only: other monitors (a diode, say) do not hold the machine current.
-        control = hdf5.find(entry, "control")
-        self.control = control if isinstance(control, h5py.Group) else None
-        self.detector = self._pick_detector()
-        self.source = _child(self.instrument, "NXsource", "source")
-        self.beam = _child(self.instrument, "NXbeam", "beam")
-        if self.beam is None:
-            self.beam = _child(entry, "NXbeam", "beam")
-        self.monochromator = _child(self.instrument, "NXmonochromator", "monochromator")
-
-    def in_detector(self, name: str) -> h5py.Dataset | None:
-        return _dataset(self.detector, name)
-
-    def in_sample(self, name: str) -> h5py.Dataset | None:
-        return _dataset(self.sample, name)
-
-    def in_control(self, name: str) -> h5py.Dataset | None:
-        return _dataset(self.control, name)
-
-    def _pick_detector(self) -> h5py.Group | None:
-        if self.instrument is None:
-            return None
-        candidates = hdf5.children_of_class(self.instrument, "NXdetector")
-        with_keys = [group for group in candidates if "image_key" in group]
-        if len(with_keys) == 1:
-            return with_keys[0]
-        return _child(self.instrument, "NXdetector", "detector")
-
-
-def find_entries(file: h5py.File) -> list[str]:
-    """Paths of all groups whose ``definition`` is NXtomo, in the file's order.
-
-    Diamond puts it into a sub-entry (``entry1/tomo_entry``). A file whose broken link hides
-    its only entry is reported as such.
-
-    Raises
-    ------
-    FormatError
-        If there is no such entry and a top-level link leads nowhere.
-    """
-    found: list[str] = []
-    broken: FormatError | None = None
-    level: list[h5py.Group] = [file]
-    seen = 0
-    for _ in range(_DEPTH):
-        below = []
-        for group in level:
-            for name in group:
-                seen += 1
-                if seen > _MOST_GROUPS:
-                    return found
-                try:
-                    child = hdf5.find(group, name)
-                except FormatError as error:
-                    broken = broken or error
-                    continue
-                if not isinstance(child, h5py.Group):
-                    continue
-                if _is_nxtomo(child):
-                    found.append(f"{group.name.rstrip('/')}/{name}")
-                else:
-                    below.append(child)
-        level = below
-    if not found and broken is not None and "exchange" not in file:
-        raise broken
-    return found
-
-
-def _is_nxtomo(group: h5py.Group) -> bool:
-    try:
-        definition = group.get("definition")
-        return isinstance(definition, h5py.Dataset) and hdf5.text(definition) == "NXtomo"
-    except hdf5.BROKEN_LINK:
-        return False
-
-
-def _child(group: h5py.Group | None, nx_class: str, name: str) -> h5py.Group | None:
-    if group is None:
-        return None
-    of_class = hdf5.children_of_class(group, nx_class)
-    for child in of_class:
-        if child.name.rsplit("/", 1)[-1] == name:
-            return child
-    named = hdf5.find(group, name)
-    if isinstance(named, h5py.Group):
-        return named
-    return of_class[0] if of_class else None
-
-
-def _dataset(group: h5py.Group | None, name: str) -> h5py.Dataset | None:
-    return None if group is None else hdf5.find_dataset(group, name)
 
 
 def _text_of(group: h5py.Group, name: str) -> str | None:

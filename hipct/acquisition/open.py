@@ -138,8 +138,10 @@ def _open_file(path: Path, angles: ArrayLike | str | None, entry: str | int | No
 
 def _open_hdf5(path: Path, angles: ArrayLike | str | None, entry: str | int | None) -> Scan:
     from hipct.acquisition import hdf5
-    from hipct.acquisition.bliss import BlissScan, find_sequences
-    from hipct.acquisition.nxtomo import NxtomoScan, find_entries
+    from hipct.acquisition.bliss import BlissScan
+    from hipct.acquisition.bliss_entries import find_sequences
+    from hipct.acquisition.nxtomo import NxtomoScan
+    from hipct.acquisition.nxtomo_groups import find_entries
 
     with hdf5.open_hdf5(path) as file, reading(path, "HDF5"):
         entries = find_entries(file)

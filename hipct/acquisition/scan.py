@@ -15,7 +15,7 @@ from hipct.core.errors import InputError
 
 __all__ = ["Acquisition", "FrameKind", "Kind", "Scan", "ScanInfo"]
 
-FrameKind = Literal["projections", "flats", "darks"]
+FrameKind = Literal["projections", "flats", "darks", "returns"]
 
 
 class Scan(ABC):
@@ -77,6 +77,10 @@ class Scan(ABC):
     def read_darks(self, rows: slice) -> NDArray[Any]:
         """Darks as stored: (darks, rows, columns), possibly 0 of them."""
         return self._read("darks", 0, self.info.darks, rows, None)
+
+    def read_returns(self, rows: slice) -> NDArray[Any]:
+        """Views taken again at the end, as stored: (returns, rows, columns), possibly 0 of them."""
+        return self._read("returns", 0, self.info.returns, rows, None)
 
     def read_frames(self, kind: FrameKind, frames: slice) -> NDArray[Any]:
         """Whole frames of one kind: (frames, rows, columns)."""

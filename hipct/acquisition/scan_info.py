@@ -48,6 +48,9 @@ class ScanInfo:
     projection_index, flat_index, dark_index : numpy.ndarray
         Frame numbers in order of acquisition ("time"); negative before the first projection.
         An empty ``projection_index`` stands for 0, 1, 2...
+    return_angles_rad, return_index : numpy.ndarray
+        Angles and frame numbers of views that were taken again at the end of the scan, which show
+        how the sample has moved; mostly none.
     current, flat_current : numpy.ndarray or None
         Machine current of each projection and of each flat, as stored (NaN where unknown).
     current_unit : str or None
@@ -87,6 +90,8 @@ class ScanInfo:
     projection_index: NDArray[np.float64] = field(default_factory=_empty)
     flat_index: NDArray[np.float64] = field(default_factory=_empty)
     dark_index: NDArray[np.float64] = field(default_factory=_empty)
+    return_angles_rad: NDArray[np.float64] = field(default_factory=_empty)
+    return_index: NDArray[np.float64] = field(default_factory=_empty)
     current: NDArray[np.float64] | None = None
     flat_current: NDArray[np.float64] | None = None
     current_unit: str | None = None
@@ -123,6 +128,8 @@ class ScanInfo:
         self._set("projection_index", self._vector("projection_index", self.projections))
         self._set("flat_index", self._vector("flat_index", None))
         self._set("dark_index", self._vector("dark_index", None))
+        self._set("return_angles_rad", self._vector("return_angles_rad", None))
+        self._set("return_index", self._vector("return_index", self.returns))
         if self.current is not None:
             self._set("current", self._vector("current", self.projections, finite=False))
         if self.flat_current is not None:
@@ -142,6 +149,11 @@ class ScanInfo:
         return int(self.dark_index.size)
 
     @property
+    def returns(self) -> int:
+        """Number of views that were taken again at the end."""
+        return int(self.return_angles_rad.size)
+
+    @property
     def where(self) -> str:
         """The source, for messages."""
         return self.source or "this scan"
@@ -149,7 +161,7 @@ class ScanInfo:
     @property
     def nbytes(self) -> int:
         """Bytes of all frames, uncompressed."""
-        frames = self.projections + self.flats + self.darks
+        frames = self.projections + self.flats + self.darks + self.returns
         return frames * self.rows * self.columns * self.dtype.itemsize
 
     @property

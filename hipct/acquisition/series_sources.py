@@ -133,8 +133,8 @@ def _look_into_file(path: Path, found: Found, *, among_others: bool = False) -> 
         found.sources.append(Source(path))
         return
     from hipct.acquisition import hdf5
-    from hipct.acquisition.bliss import find_sequences
-    from hipct.acquisition.nxtomo import find_entries
+    from hipct.acquisition.bliss_entries import find_sequences
+    from hipct.acquisition.nxtomo_groups import find_entries
 
     try:
         with hdf5.open_hdf5(path) as file, reading(path, "HDF5"):

@@ -16,7 +16,9 @@ from hipct.acquisition.store_layout import ATTRIBUTE, FORMAT, SERIES_FORMAT, VER
 from hipct.core.errors import FormatError, InputError
 
 _LARGEST_VECTOR = 100_000_000
-_OPTIONAL = ("current", "flat_current", "projection_z_um")
+_OPTIONAL = (
+    "current", "flat_current", "projection_z_um", "return_angles_rad", "return_index",
+)  # fmt: skip
 
 
 class StoreScan(Scan):
@@ -52,9 +54,11 @@ class StoreScan(Scan):
             self.attributes = dict(group.attrs)
             header = self._checked_header(self.attributes.pop(ATTRIBUTE, None))
             with fast_codecs():
-                self._frames = {
+                self._frames: dict[FrameKind, zarr.Array[Any]] = {
                     kind: self._array(group, kind, 3) for kind in ("projections", "flats", "darks")
                 }
+                if "returns" in group:
+                    self._frames["returns"] = self._array(group, "returns", 3)
             self._check_shapes()
             self.origin = str(header["source"])
             self.info = self._info(group, header)
@@ -123,6 +127,7 @@ class StoreScan(Scan):
 
     def _info(self, group: zarr.Group, header: dict[str, Any]) -> ScanInfo:
         projections, rows, columns = self._frames["projections"].shape
+        returns = self._frames["returns"].shape[0] if "returns" in self._frames else 0
         counts = {
             "angles_rad": projections,
             "projection_index": projections,
@@ -131,6 +136,8 @@ class StoreScan(Scan):
             "current": projections,
             "flat_current": self._frames["flats"].shape[0],
             "projection_z_um": projections,
+            "return_angles_rad": returns,
+            "return_index": returns,
         }
         vectors: dict[str, Any] = {}
         for name, count in counts.items():

@@ -26,6 +26,8 @@ from hipct.core.errors import InputError
 DEFAULT_MEMORY_BYTES = 2 << 30
 
 _KINDS: tuple[FrameKind, ...] = ("projections", "flats", "darks")
+_OF_RETURNS = ("return_angles_rad", "return_index")
+_OPTIONAL_KINDS: tuple[FrameKind, ...] = ("returns",)
 
 
 class ScanStoreWriter:
@@ -80,7 +82,8 @@ class ScanStoreWriter:
         try:
             with writing(self.path):
                 self._group = zarr.create_group(self._folder.path, zarr_format=3)
-                for kind in _KINDS:
+                optional = [kind for kind in _OPTIONAL_KINDS if getattr(info, kind)]
+                for kind in (*_KINDS, *optional):
                     self._sinks[kind] = FrameSink(self._group, kind, info, shard_frames)
                 self._write_vectors()
         except BaseException:
@@ -189,12 +192,14 @@ class ScanStoreWriter:
             "projection_index": (info.projection_index, "angle"),
             "flat_index": (info.flat_index, "flat"),
             "dark_index": (info.dark_index, "dark"),
+            "return_angles_rad": (info.return_angles_rad, "return"),
+            "return_index": (info.return_index, "return"),
             "current": (info.current, "angle"),
             "flat_current": (info.flat_current, "flat"),
             "projection_z_um": (info.projection_z_um, "angle"),
         }
         for name, (vector, axis) in vectors.items():
-            if vector is None:
+            if vector is None or (name in _OF_RETURNS and not info.returns):
                 continue
             array = self._group.create_array(
                 name,

@@ -123,27 +123,49 @@ class Camera:
 
     def projections(self, first: int, angles_rad: NDArray[np.float64], observer: Observer) -> Frame:
         """Projections ``first`` and on at the given angles, (angles, rows, columns)."""
-        index = self._timetable.projection[first : first + angles_rad.size]
+        last = first + angles_rad.size
+        index = self._timetable.projection[first:last]
+        shift = None if self._shift_um is None else self._shift_um[first:last]
+        return self._views(angles_rad, index, shift_um=shift, number=first, observer=observer)
+
+    def returns(
+        self, angles_rad: NDArray[np.float64], index: NDArray[np.float64], observer: Observer
+    ) -> Frame:
+        """Views taken again after the last projection, where the organ stands by then."""
+        shift = None
+        if self._shift_um is not None:
+            shift = np.repeat(self._shift_um[-1:], angles_rad.size, axis=0)
+        first = self._timetable.projection.size
+        return self._views(angles_rad, index, shift_um=shift, number=first, observer=observer)
+
+    def _views(
+        self,
+        angles_rad: NDArray[np.float64],
+        index: NDArray[np.float64],
+        *,
+        shift_um: NDArray[np.float64] | None,
+        number: int,
+        observer: Observer,
+    ) -> Frame:
         times, currents = self._timetable.time(index), self._timetable.current_ma(index)
         setup = self._truth.setup
         block = np.empty((angles_rad.size, setup.rows, setup.columns), dtype=np.uint16)
 
         def views(start: int, stop: int) -> None:
             for k in range(start, stop):
+                organ = self._truth.organ
+                if shift_um is not None:
+                    organ = organ.moved(*shift_um[k])
                 block[k] = self._detector.expose(
-                    self.transmission(float(angles_rad[k]), self._organ(first + k)),
+                    self.transmission(float(angles_rad[k]), organ),
                     time=times[k],
                     current_ma=currents[k],
-                    number=first + k,
+                    number=number + k,
                 )
                 observer.advance(STAGE)
 
         parallel_for(views, angles_rad.size)
         return block
-
-    def _organ(self, projection: int) -> Organ:
-        organ = self._truth.organ
-        return organ if self._shift_um is None else organ.moved(*self._shift_um[projection])
 
     def transmission(self, angle: float, organ: Organ | None = None) -> Real:
         """What the organ lets through at an angle, (rows, columns) float32.

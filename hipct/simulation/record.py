@@ -71,11 +71,14 @@ def record_scan(
         for first in range(0, info.flats, block):
             writer.write_flats(first, camera.flats(first, min(first + block, info.flats)))
         write_truth(writer, keep if keep is not None else truth)
-        observer.start(STAGE, angles_rad.size)
+        observer.start(STAGE, angles_rad.size + info.returns)
         for first in range(0, angles_rad.size, block):
             frames = camera.projections(first, angles_rad[first : first + block], observer)
             saturated += int(np.count_nonzero(frames == np.iinfo(frames.dtype).max))
             writer.write_projections(first, frames)
+        if info.returns:
+            again = camera.returns(info.return_angles_rad, info.return_index, observer)
+            writer.write_frames("returns", 0, again)
         observer.finish(STAGE)
     if camera.refined:
         observer.say(

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from hipct.acquisition.series_store import SeriesIndex, SeriesStoreWriter
@@ -72,6 +73,7 @@ def simulate_series(
     blur_px: float = 0.5,
     flats: int = 20,
     darks: int = 10,
+    returns: int = 0,
     overwrite: bool = False,
     observer: Observer | None = None,
 ) -> Path:
@@ -120,6 +122,8 @@ def simulate_series(
         See :func:`hipct.simulation.simulate_scan`.
     flats, darks : int
         Flats in each of three groups, and darks before; 0 flats: the series has none.
+    returns : int
+        Views taken again at the end of each sub-scan, at 0, 90, 180... degrees.
 
     Returns
     -------
@@ -152,6 +156,7 @@ def simulate_series(
         overlap=overlap,
         flats=flats,
         darks=darks,
+        returns=returns,
         jar=jar,
         organ_size=organ_size,
     )
@@ -211,6 +216,10 @@ def simulate_series(
                     truth.truth_of(place).setup,
                     angles_rad,
                     timetable,
+                    return_angles_rad=np.arange(returns) * np.pi / 2,
+                    return_index=timetable.flat.max(initial=timetable.projection[-1])
+                    + 1
+                    + np.arange(returns),
                     name=place.name,
                     start_time=(FIRST_DAY + timedelta(minutes=4 * number)).isoformat(),
                     z_um=FIRST_Z_UM + (place.motor_offset_px + (rows - 1) / 2) * pixel_size_um,
@@ -297,7 +306,14 @@ def simulate_whole(
 
 
 def _check(
-    *, sub_scans: int, overlap: float, flats: int, darks: int, jar: float, organ_size: float
+    *,
+    sub_scans: int,
+    overlap: float,
+    flats: int,
+    darks: int,
+    returns: int,
+    jar: float,
+    organ_size: float,
 ) -> None:
     if sub_scans < 1:
         raise InputError(f"sub_scans is {sub_scans}; give 1 or more.")
@@ -305,6 +321,8 @@ def _check(
         raise InputError(f"overlap is {overlap}; allowed is 0 to below 1.")
     if flats < 0:
         raise InputError(f"flats is {flats}; give 0 or more.")
+    if returns < 0:
+        raise InputError(f"returns is {returns}; give 0 or more.")
     if darks < 1:
         raise InputError(f"darks is {darks}; give 1 or more.")
     if not (math.isfinite(jar) and jar >= 0):

@@ -95,7 +95,10 @@ def test_a_sequence_is_a_scan(tmp_path, config):
         np.testing.assert_array_equal(scan.read_darks(ALL), darks)
         np.testing.assert_allclose(np.degrees(info.angles_rad), np.arange(6) * 60)
         assert info.projection_index.tolist() == [0, 1, 2, 3, 4, 5]
-        assert info.flat_index.tolist() == [-3, -2, -1, 6, 7, 8]
+        assert info.flat_index.tolist() == [-3, -2, -1, 8, 9, 10]
+        np.testing.assert_allclose(np.degrees(info.return_angles_rad), [0, 90])
+        assert info.return_index.tolist() == [6, 7]
+        assert scan.read_returns(ALL).shape == (2, ROWS, COLUMNS)
         assert info.dark_index.tolist() == [-5, -4]
         assert (info.pixel_size_um, info.energy_kev, info.acquisition) == (20, 88, "half")
         assert info.distance_m == pytest.approx(3.5 / (55.5 / 52))

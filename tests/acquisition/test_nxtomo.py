@@ -8,6 +8,7 @@ import pytest
 
 from hipct.acquisition.nxtomo import NxtomoScan
 from hipct.acquisition.open import open_scan
+from hipct.acquisition.store import import_scan
 from hipct.core.errors import FormatError, InputError, MissingMetadata
 
 KEYS = [2, 2, 1, 1, 0, 0, 0, 3, 0, 0, 1, 0, 2]
@@ -39,12 +40,19 @@ def test_frames_are_sorted_by_image_key_and_keep_their_time(tmp_path, nxtomo):
         assert "1 frames marked invalid" in notes_of(scan)
 
 
-def test_alignment_frames_are_left_out(tmp_path, nxtomo):
+def test_alignment_frames_are_returns(tmp_path, nxtomo):
     """image_key calls them projections; only image_key_control says -1."""
-    nxtomo(tmp_path / "a.nx", keys=[1, 0, 0, 0, 0], control=[1, 0, 0, 0, -1])
+    frames = nxtomo(
+        tmp_path / "a.nx", keys=[1, 0, 0, 0, 0], control=[1, 0, 0, 0, -1], angles=[0, 0, 90, 180, 0]
+    )
     scan = NxtomoScan(tmp_path / "a.nx")
     np.testing.assert_array_equal(scan.info.projection_index, [1, 2, 3])
     assert "alignment" in notes_of(scan)
+    assert (scan.info.return_angles_rad.tolist(), scan.info.return_index.tolist()) == ([0], [4])
+    np.testing.assert_array_equal(scan.read_returns(slice(1, 4)), frames[4:, 1:4])
+    with import_scan(scan, tmp_path / "a.zarr") as stored:
+        np.testing.assert_array_equal(stored.read_returns(ALL), frames[4:])
+        assert stored.info.return_index.tolist() == [4]
 
 
 def test_only_image_key_control(tmp_path, nxtomo):

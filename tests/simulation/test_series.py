@@ -240,3 +240,32 @@ def test_wrong_helices_are_answered_by_a_sentence(tmp_path, changes, words):
     with pytest.raises(InputError, match=words):
         simulate_helix(tmp_path / "h.zarr", **changes)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_returns_show_where_the_motion_ended(tmp_path):
+    """The view at 0 degrees, taken again, is that of the organ at the end of its way."""
+    path = simulate_series(
+        tmp_path / "a.series.zarr", **(CLEAN | {"sub_scans": 1}), motion_px=4.0, blur_px=0.0,
+        returns=3,
+    )  # fmt: skip
+    truth = load_series_truth(path)
+    (place,) = truth.placements
+    with StoreScan(path / place.name) as scan:
+        info = scan.info
+        again = scan.read_returns(ALL).astype(float)
+        dark = scan.read_darks(ALL).astype(float).mean(axis=0)
+        flat = scan.read_flats(ALL).astype(float).mean(axis=0) - dark
+    np.testing.assert_allclose(np.degrees(info.return_angles_rad), [0, 90, 180])
+    assert info.return_index.min() > info.projection_index.max()
+    pixel, (x, y, z) = 20.0, place.motion_px
+    fine = (np.arange(4) + 0.5) / 4 - 0.5
+    for angle, frame in zip(info.return_angles_rad, again):
+        seen = (frame - dark) / flat
+        rows = (np.arange(16)[:, None] + fine).ravel() - (truth.rows - 1) / 2 - z
+        columns = (np.arange(64)[:, None] + fine).ravel() - place.axis_px
+        columns -= x * np.cos(angle) + y * np.sin(angle)
+        rays = truth.whole.organ.projected_thickness(angle, rows * pixel, columns * pixel)
+        wanted = np.exp(-rays).reshape(16, 4, 64, 4).mean(axis=(1, 3))
+        # The machine's current is one factor for all of the frame.
+        seen *= wanted.mean() / seen.mean()
+        np.testing.assert_allclose(seen, wanted, atol=3e-4)
