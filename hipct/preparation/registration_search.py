@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,23 +145,11 @@ class Search:
         return weights
 
     def _band_pass(self, image: Array) -> Array:
-        """Difference of two Gaussians, the image continued by its edge: float32."""
-        xp = namespace(image)
-        fft = fft_module(xp)
-        image = image - image.mean(dtype=np.float64)
-        margin = math.ceil(3 * self.band[1])
-        shape = [_good_length(size + 2 * margin) for size in image.shape]
-        after = [full - size - margin for full, size in zip(shape, image.shape)]
-        padded = xp.pad(image.astype(np.float32), [(margin, a) for a in after], mode="edge")
-        response = xp.asarray(self._response(shape).astype(np.float32))
-        filtered = fft.irfft2(fft.rfft2(padded) * response, tuple(shape))
-        return filtered[margin : margin + image.shape[0], margin : margin + image.shape[1]]
+        """Difference of two Gaussians: float32."""
+        return filtered(image, self._response, math.ceil(3 * self.band[1]))
 
     def _response(self, shape: Sequence[int]) -> NDArray[np.float64]:
-        rows, columns = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])
-        exponent = -2 * np.pi**2 * (rows**2 + columns**2)
-        response: NDArray[np.float64] = np.exp(exponent * self.band[0] ** 2)
-        return response - np.exp(exponent * self.band[1] ** 2)
+        return gaussian(shape, self.band[0]) - gaussian(shape, self.band[1])
 
     def _bandwidth(self) -> float:
         """Independent values in a pixel of filtered white noise."""
@@ -210,6 +198,28 @@ class _Axis:
         # A shift and its alias, one length away, must not both overlap.
         length = _good_length(max(lengths[0] + lags[-1], lengths[1] - lags[0]) + 2)
         return cls(one, two, base, lags, length, overlap)
+
+
+def gaussian(shape: Sequence[int], sigma_px: float) -> NDArray[np.float64]:
+    """Response of a Gaussian at the frequencies of a half spectrum."""
+    rows, columns = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])
+    response: NDArray[np.float64] = np.exp(-2 * (np.pi * sigma_px) ** 2 * (rows**2 + columns**2))
+    return response
+
+
+def filtered(
+    image: Array, response: Callable[[Sequence[int]], NDArray[np.float64]], margin: int
+) -> Array:
+    """An image (rows, columns), continued by its edge over a margin, filtered: float32."""
+    xp = namespace(image)
+    fft = fft_module(xp)
+    image = image - image.mean(dtype=np.float64)
+    shape = tuple(_good_length(size + 2 * margin) for size in image.shape)
+    widths = [(margin, full - size - margin) for full, size in zip(shape, image.shape)]
+    padded = xp.pad(image.astype(np.float32), widths, mode="edge")
+    spectrum = fft.rfft2(padded) * xp.asarray(response(shape).astype(np.float32))
+    rows, columns = (slice(margin, margin + size) for size in image.shape)
+    return fft.irfft2(spectrum, shape)[rows, columns]
 
 
 def _normalised(both: Array, first: Array, second: Array) -> Array:

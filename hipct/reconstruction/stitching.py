@@ -35,6 +35,8 @@ from hipct.reconstruction.stitching_fit import (
 NAMED_ERRORS = 4.0
 """Residuals above this many standard errors are named."""
 
+_UNKNOWN_AXIS_PX = 1000.0
+
 
 class ShiftLike(Protocol):
     """A measured shift, as of :func:`hipct.preparation.registration.measure_shift`."""
@@ -156,6 +158,10 @@ def refine_positions(
             notes.append(f"Sub-scans {k} and {k + 1}: {sentence}")
     offset, offset_errors = _vertical(motor, offset_error_px, fits)
     side, side_errors, bad_axes = _sideways(axes, axis_error, lateral, lateral_error_px, fits)
+    notes += [
+        f"Sub-scan {k}: no axis was found; {side[k, 0]:.2f} follows from its neighbours."
+        for k in np.flatnonzero(~np.isfinite(axes)).tolist()
+    ]
     for k in bad_axes:
         notes.append(
             f"Sub-scan {k}: the measured axis {axes[k]:.2f} does not fit those of its "
@@ -249,15 +255,15 @@ def _sideways(
 ) -> tuple[Float, Float, list[int]]:
     """(axis, x, y) of the sub-scans, their errors, and whose measured axis is an outlier."""
     count = axes.size
-    known = np.flatnonzero(np.isfinite(axes))
     size = 3 * count
-    prior = np.zeros((known.size, size))
-    prior[np.arange(known.size), 3 * known] = 1 / axis_error[known]
+    known = np.isfinite(axes)
+    start = np.where(known, axes, np.median(axes[known]))
+    errors = np.where(known, axis_error, _UNKNOWN_AXIS_PX)
+    prior = np.zeros((count, size))
+    prior[np.arange(count), 3 * np.arange(count)] = 1 / errors
     motors = np.eye(size)[[i for i in range(size) if i % 3]] / error
-    rows, values = (
-        [prior, motors],
-        [axes[known] / axis_error[known], lateral[:, ::-1].ravel() / error],
-    )
+    rows = [prior, motors]
+    values = [start / errors, lateral[:, ::-1].ravel() / error]
     for k, fit in enumerate(fits):
         if fit is not None:
             block = np.zeros((3, size))
@@ -265,15 +271,15 @@ def _sideways(
             block[:, 3 * k + 3 : 3 * k + 6] = fit.root
             rows.append(block)
             values.append(fit.root @ fit.column_shift)
-    doubted = np.arange(sum(map(len, values))) < known.size + 2 * count
+    doubted = np.arange(sum(map(len, values))) < size
     solution = robust_solve(np.concatenate(rows), np.concatenate(values), doubted)
     relative = np.eye(size)
     for part in (1, 2):
         relative[part::3, part::3] -= 1 / count
     covariance = relative @ solution.covariance @ relative.T
-    errors = np.sqrt(np.maximum(np.diagonal(covariance), 0)).reshape(count, 3)
-    bad = known[np.abs(solution.residuals[: known.size]) > NAMED_ERRORS]
-    return solution.values.reshape(count, 3), errors, [int(k) for k in bad]
+    found = np.sqrt(np.maximum(np.diagonal(covariance), 0)).reshape(count, 3)
+    bad = np.flatnonzero(known & (np.abs(solution.residuals[:count]) > NAMED_ERRORS))
+    return solution.values.reshape(count, 3), found, bad.tolist()
 
 
 def _table(pair: Sequence[ShiftLike] | None, count: int) -> Float:

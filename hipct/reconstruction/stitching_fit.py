@@ -21,7 +21,11 @@ _CAUCHY = 2.385
 _FAR = 5.0
 """Residuals, in standard errors, of what is left out and named."""
 
-_ROUNDS = 50
+_ROUNDS = 25
+_SETTLED = 1e-4
+
+_SMALL = 8
+"""Unknowns of a problem that is solved by its singular values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,31 +70,42 @@ def robust_solve(design: Float, values: Float, doubted: NDArray[np.bool_]) -> So
 
     Notes
     -----
-    Iteratively reweighted least squares, weights ``1 / (1 + (r / c)^2)``, started from the
-    absolute residuals (weights ``1 / |r|``), so that a few gross outliers do not decide where it
-    ends. Where rows and unknowns leave something undetermined, the smallest change is taken.
+    Iteratively reweighted least squares: first with Huber's weights, which have one solution, so
+    that a few gross outliers do not decide where it ends, then with Cauchy's,
+    ``1 / (1 + (r / c)^2)``. A small problem may leave something undetermined: the smallest solution
+    is taken. A large one must not.
     """
     weights: Float = np.ones(len(values))
-    solution: Float = np.zeros(design.shape[1])
-    residuals: Float = -values
-    for turn in range(_ROUNDS):
-        root = np.sqrt(weights)
-        solution = np.asarray(
-            np.linalg.lstsq(design * root[:, None], values * root, rcond=1e-12)[0], np.float64
-        )
-        residuals = design @ solution - values
-        size = np.abs(residuals)
-        if turn < _ROUNDS // 2:
-            new = 1 / np.maximum(size / _CAUCHY, 1.0)
-        else:
-            new = 1 / (1 + (size / _CAUCHY) ** 2)
-        new = np.where(doubted, new, 1.0)
-        if turn > _ROUNDS // 2 and np.abs(new - weights).max() < 1e-9:
-            break
-        weights = new
-    weighted = design * np.sqrt(weights)[:, None]
-    covariance: Float = np.linalg.pinv(weighted.T @ weighted)
+    solution: Float = weights
+    residuals: Float = weights
+    for weigh in (_huber, _cauchy):
+        for _ in range(_ROUNDS):
+            solution = _weighted(design, values, weights)
+            residuals = design @ solution - values
+            new = np.where(doubted, weigh(np.abs(residuals) / _CAUCHY), 1.0)
+            change = np.abs(new - weights).max()
+            weights = new
+            if change < _SETTLED:
+                break
+    covariance = np.asarray(np.linalg.pinv((design * weights[:, None]).T @ design), np.float64)
     return Solution(solution, covariance, residuals, weights)
+
+
+def _huber(size: Float) -> Float:
+    return 1 / np.maximum(size, 1.0)
+
+
+def _cauchy(size: Float) -> Float:
+    return 1 / (1 + size**2)
+
+
+def _weighted(design: Float, values: Float, weights: Float) -> Float:
+    if design.shape[1] <= _SMALL:
+        root = np.sqrt(weights)
+        solved = np.linalg.lstsq(design * root[:, None], values * root, rcond=1e-12)[0]
+        return np.asarray(solved, np.float64)
+    weighted = (design * weights[:, None]).T
+    return np.asarray(np.linalg.solve(weighted @ design, weighted @ values), np.float64)
 
 
 def fit_pair(angles: Float, table: Float) -> tuple[PairFit | None, str]:

@@ -197,9 +197,10 @@ def match_levels(
 ) -> SeriesLevels:
     """Levels of a series from the steps between neighbours.
 
-    All steps are adjusted at once by least squares. What they cannot tell, a constant or an even
-    ramp over the whole organ, is taken as 0 by a weak prior on every gain, offset and slope, which also
-    keeps the errors of many steps from adding up to a drift.
+    All steps are adjusted at once by least squares. They cannot tell a constant from the organ, nor
+    a ramp over the whole of it, to which sub-scans with the same slope add up: so the offsets and
+    the slopes have the mean 0, and a trend of levels with time counts as one of offsets. A weak
+    prior on every gain, offset and slope keeps the errors of many steps from adding up to a drift.
 
     Parameters
     ----------
@@ -230,8 +231,10 @@ def match_levels(
     count = len(steps) + 1
     gain = _gains(steps, typical_error)
     half = (rows - 1) / 2
-    equations: list[Float] = [np.eye(2 * count) / typical_error]
-    values: list[Float] = [np.zeros(2 * count)]
+    means = np.zeros((2, 2 * count))
+    means[0, :count] = means[1, count:] = 1 / (count * _SMALLEST_ERROR)
+    equations: list[Float] = [np.eye(2 * count) / typical_error, means]
+    values: list[Float] = [np.zeros(2 * count + 2)]
     for k, step in enumerate(steps):
         if step is None:
             continue

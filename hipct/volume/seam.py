@@ -1,14 +1,15 @@
 """How much a seam between two parts of a volume stands out: the seam score.
 
 From slice to slice a volume changes by what the sample does and by noise. At a seam the levels,
-the positions or the noise of two sub-scans change as well. The score of the step from slice z to
-z + 1 is
+the positions or the noise of two sub-scans change as well. With
 
-    d(z) / median of d(z') over its neighbours,    d(z) = rms of (mean over tiles of v[z+1] - v[z])
+    d(z) = rms over the slice of (mean over a tile of v[z + 1] - v[z])
 
-1 where the step is like its neighbours. Means over small tiles of the slice come first: they leave
-a step of the level, or a shift of structures larger than a tile, and take noise out that would
-hide it. So a score is as strict as its tiles are large.
+the score of a seam is the rms of d over the steps that belong to it, divided by the median of d
+over neighbouring steps on both sides: 1 where it is like its neighbours. Means over small tiles
+leave a step of the level, or a shift of structures larger than a tile, and take noise out that
+would hide it: a score is as strict as its tiles are large. What the sample does from slice to slice
+is in the score too; with noise it scatters little, without any by some per cent.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 
 NEIGHBOURS = 8
-"""Steps on either side that a step is compared with."""
+"""Steps on either side that a seam is compared with."""
 
 TILE_PX = 4
 """Side of the tiles over which differences are averaged."""
@@ -78,92 +79,59 @@ def row_differences(slab: Array, *, inside: Array | None = None, tile_px: int = 
     return differences
 
 
-def seam_scores(differences: Float, *, neighbours: int = NEIGHBOURS) -> Float:
-    """Each difference in relation to the median of its neighbours on both sides.
+def seam_score(
+    differences: Float, first: int, last: int | None = None, *, neighbours: int = NEIGHBOURS
+) -> float:
+    """The score of one seam.
 
     Parameters
     ----------
     differences : ndarray, (steps,)
-        As :func:`row_differences` gives them.
-    neighbours : int
-        Steps on either side; fewer at the ends, but one at least in all.
-
-    Returns
-    -------
-    ndarray of float64, (steps,)
-        1 where nothing stands out; 1 where all is 0, infinite where the neighbours alone are.
-
-    Examples
-    --------
-    >>> seam_scores(np.array([1.0, 1.0, 1.5, 1.0, 1.0])).tolist()
-    [1.0, 1.0, 1.5, 1.0, 1.0]
-    """
-    count = len(differences)
-    if count < 2 or neighbours < 1:
-        raise InputError(
-            f"There are {count} differences between slices and {neighbours} neighbours to compare "
-            "with; give 2 differences or more and 1 neighbour or more."
-        )
-    scores = np.ones(count)
-    for k in range(count):
-        around = np.concatenate([
-            differences[max(k - neighbours, 0) : k], differences[k + 1 : k + 1 + neighbours]
-        ])  # fmt: skip
-        usual = float(np.median(around))
-        if usual > 0:
-            scores[k] = differences[k] / usual
-        elif differences[k] > 0:
-            scores[k] = np.inf
-    return scores
-
-
-def seam_score(
-    slab: Array,
-    first: int,
-    last: int | None = None,
-    *,
-    inside: Array | None = None,
-    tile_px: int = TILE_PX,
-    neighbours: int = NEIGHBOURS,
-) -> float:
-    """The seam score of a slab.
-
-    Parameters
-    ----------
-    slab, inside, tile_px, neighbours
-        As of :func:`row_differences` and :func:`seam_scores`; the slab should reach some
-        ``neighbours`` slices beyond the seam on both sides.
+        As :func:`row_differences` gives them; those of slabs that share a slice follow each other.
     first : int
-        The slice after the seam: the step from slice first - 1 to first is looked at.
+        The slice after the seam: the step from slice first - 1 to first belongs to it.
     last : int, optional
-        Of a seam that is blended over the slices ``first`` to ``last``; the step that stands out
-        most counts.
+        Of a seam that is blended from slice ``first`` to slice ``last``: all steps into these
+        slices belong to it.
+    neighbours : int
+        Steps on either side; fewer at the ends of the volume, but one at least in all.
 
     Returns
     -------
     float
-        1: no seam.
+        1: no seam; also where nothing changes at all. Infinite if it does at the seam alone.
 
     Raises
     ------
     InputError
-        If the slab has no such slices.
+        If there are no such slices, or no neighbours.
 
     Examples
     --------
-    >>> noise = np.random.default_rng(0).normal(size=(20, 64, 64))
-    >>> noise[10:] += 0.5
-    >>> round(seam_score(noise, 10), 1), round(seam_score(noise, 5), 1)
-    (1.7, 1.0)
+    >>> steps = np.array([1.0, 1.0, 1.1, 1.5, 0.9, 1.0])
+    >>> seam_score(steps, 4), seam_score(steps, 2)
+    (1.5, 1.0)
     """
     last = first if last is None else last
-    if not 1 <= first <= last < len(slab):
+    if not 1 <= first <= last <= len(differences) or neighbours < 1:
         raise InputError(
-            f"The seam lies at the slices {first} to {last} of a slab of {len(slab)}; give slices "
-            "from 1 to the last, in ascending order."
+            f"The seam lies at the slices {first} to {last} of {len(differences) + 1}, to be "
+            f"compared with {neighbours} steps on either side; give slices from 1 to the last, in "
+            "ascending order, and 1 step or more."
         )
-    differences = row_differences(slab, inside=inside, tile_px=tile_px)
-    return float(seam_scores(differences, neighbours=neighbours)[first - 1 : last].max())
+    around = np.concatenate([
+        differences[max(first - 1 - neighbours, 0) : first - 1],
+        differences[last : last + neighbours],
+    ])  # fmt: skip
+    if not around.size:
+        raise InputError(
+            "All steps between the slices belong to the seam; give a volume that reaches beyond."
+        )
+    seam = float(np.sqrt(np.mean(np.square(differences[first - 1 : last]))))
+    usual = float(np.median(around))
+    if usual == 0:
+        return 1.0 if seam == 0 else float("inf")
+    return seam / usual
 
 
 def _tiles(slices: Array, side: int) -> Array:
