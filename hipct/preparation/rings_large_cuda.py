@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hipct.core.arrays import Array, namespace
+from hipct.core.kernels import Constant
 from hipct.preparation.rings_large import Stripes, dropped_ranks, stripes_and_levels
 from hipct.preparation.rings_sorting_cuda import (
     MOST_SLICES,
@@ -16,6 +17,11 @@ from hipct.preparation.rings_sorting_cuda import (
     median_of_ranks,
     rank_columns,
 )
+
+VARIANTS: tuple[tuple[str, dict[str, Constant]], ...] = (
+    ("median_ranks", {"SIZE": 51, "ANGLE": "unsigned short"}),
+)
+"""Of the shared kernels what this module alone compiles: the wide median across columns."""
 
 WORK_BYTES = 1024 * 2**20
 """Work space that batches of slices share; one slice may need more."""
