@@ -21,6 +21,7 @@ from hipct.preparation.references import groups_in_time
 from hipct.preparation.rings import ring_memory_bytes
 from hipct.reconstruction.reconstructor import Reconstructor
 from hipct.volume.layout import PyramidSpec
+from hipct.volume.rings_polar import polar_memory_bytes
 from hipct.volume.window import HISTOGRAM_BYTES
 
 PROCESS_BYTES = 420_000_000
@@ -138,7 +139,6 @@ def memory_by_stage(
     """Bytes that each stage holds at its peak, where the CPU computes."""
     info, frame = job.info, frame_pixels(job)
     sinogram = info.projections * info.columns * 4
-    rings = 2 * sinogram if job.config.rings.method != "none" else 0
     staged = sinogram if cut.stage_tile else 0
     return {
         "process": PROCESS_BYTES,
@@ -148,7 +148,8 @@ def memory_by_stage(
         PREPARE: (3 if cut.stage_tile else 2) * cut.angle_block * frame * 4,
         "line integrals of a tile": 0 if cut.stage_tile else cut.tile_buffers * tile_bytes(job),
         RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
-        + cut.slab_rows * (reconstructor.size**2 * 6 + rings + staged),
+        + cut.slab_rows * (reconstructor.size**2 * 6 + staged)
+        + _slab_filters_bytes(job, cut, reconstructor.size, on_device=False),
         "voxels of a layer": 0 if cut.stage_layer else cut.layer_buffers * layer_bytes(spec),
         "writing": _write_bytes(spec, cut),
     }
@@ -183,15 +184,6 @@ def device_memory_by_stage(
     block = cut.angle_block * frame * 4
     slab = cut.slab_rows * info.projections * info.columns * 4
     tile = cut.tile_buffers * tile_bytes(job)
-    rings = 0
-    if job.config.rings.method != "none":
-        rings = slab + ring_memory_bytes(
-            cut.slab_rows,
-            info.projections,
-            info.columns,
-            method=job.config.rings.method,
-            on_device=True,
-        )
     return {
         "flats and darks": (info.flats + info.darks) * frame * info.dtype.itemsize
         + _references_bytes(job),
@@ -200,11 +192,34 @@ def device_memory_by_stage(
         # On their way to the host where they do not stay; and three slabs on their way back.
         "line integrals of a tile": tile if cut.tile_on_device else block + 3 * slab,
         RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
-        + rings
+        + _slab_filters_bytes(job, cut, reconstructor.size, on_device=True)
         # float32 slices, and 16-bit ones with their halves of the slabs before and after.
         + cut.slab_rows * reconstructor.size**2 * (4 + 3 * 9 // 4),
         "search for the window": 0 if job.config.volume.window else HISTOGRAM_BYTES,
     }
+
+
+def _slab_filters_bytes(job: Job, cut: Cut, size: int, *, on_device: bool) -> int:
+    """What levels and rings take of a slab beside the line integrals and slices given."""
+    info, config = job.info, job.config
+    slab = cut.slab_rows * info.projections * info.columns * 4
+    copies, work = 0, 0
+    if config.half.border_px or (config.half.match_levels and job.half):
+        copies += 1
+    if config.rings.method != "none":
+        copies += 1
+        work = ring_memory_bytes(
+            cut.slab_rows,
+            info.projections,
+            info.columns,
+            method=config.rings.method,
+            size_px=config.rings.size_px,
+            levels=config.rings.levels,
+            sigma=config.rings.sigma,
+            on_device=on_device,
+        )
+    polar = polar_memory_bytes(cut.slab_rows, size, on_device=on_device)
+    return copies * slab + max(work, polar if config.polar.enabled else 0)
 
 
 def _references_bytes(job: Job) -> int:

@@ -18,6 +18,7 @@ STAGES = (
     "phase",
     "log",
     "axis",
+    "levels",
     "rings",
     "reconstruct",
     "quantise",
