@@ -27,19 +27,34 @@ _WHAT = {
 def command(*, path: str, angles: str | None, entry: str | None, as_json: bool) -> None:
     """Tell what is in a scan, a store or a volume, and what is missing.
 
-    PATH is a scan in any format that 'hipct import' takes, a scan store, or an OME-Zarr volume.
+    PATH is a scan in any format that 'hipct import' takes, a store of a scan or of a series, or an
+    OME-Zarr volume.
     """
-    volume = _is_volume(Path(path))
-    facts = _volume(path, as_json) if volume else _scan(path, angles, entry)
+    from hipct.acquisition.series_store import is_series_store
+
+    if is_series_store(Path(path)):
+        facts = _series(path)
+    else:
+        facts = _volume(path, as_json) if _is_volume(Path(path)) else _scan(path, angles, entry)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
     missing = facts.pop("missing", [])
+    members = facts.pop("members", [])
+    apart = {name: facts.pop(name, []) for name in ("gaps", "skipped")}
     notes = facts.pop("notes", [])
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
         if value is not None:
             click.echo(f"{name:<{width}}{_text(value)}")
+    for member in members:
+        click.echo(
+            f"{'sub-scan':<{width}}{member['name']}: z {member['z_um']:.1f} um, first row "
+            f"{member['first_row']:.1f}, {member['flats']} flats, {member['darks']} darks"
+        )
+    for name, sentences in apart.items():
+        for sentence in sentences:
+            click.echo(f"{name:<{width}}{sentence}")
     for name in missing:
         click.echo(f"{'missing':<{width}}{_WHAT.get(name, name)}")
     for note in notes:
@@ -69,6 +84,14 @@ def _volume(path: str, as_json: bool) -> dict[str, Any]:
     if as_json:
         facts["provenance"] = dict(open_volume(path).provenance)
     return facts
+
+
+def _series(path: str) -> dict[str, Any]:
+    from hipct.acquisition.describe import describe_series
+    from hipct.acquisition.series import open_series
+
+    with open_series(path) as series:
+        return describe_series(series)
 
 
 def _scan(path: str, angles: str | None, entry: str | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ SECTIONS = {
     },
     "The scan": {
         "simulate": "Write a simulated HiP-CT scan with known truth",
-        "import": "Copy a scan (DXchange, NXtomo, TIFF folder) into a scan store",
+        "import": "Copy a scan, or all sub-scans of a sample, into a store",
         "inspect": "Tell what is in a scan, a store or a volume, and what is missing",
         "axis": "Find the rotation axis, or show slices over a range of axes",
     },

@@ -138,7 +138,9 @@ def test_a_reader_that_goes_away_is_no_failure_to_shout_about(tmp_path: Path) ->
 def test_ctrl_c_ends_the_command_with_one_line(tmp_path: Path) -> None:
     wait = tmp_path / "wait.py"
     wait.write_text(
-        "import contextlib, time\n"
+        "import contextlib, signal, time\n"
+        # Whatever runs the tests in the background may have it ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import hipct.acquisition.open as opening\n"
         "import hipct.pipeline.run as run\n"
         "from hipct.cli.main import main\n"
