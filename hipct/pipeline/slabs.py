@@ -11,7 +11,7 @@ from hipct.pipeline.job import Job
 from hipct.pipeline.report import StageClock
 from hipct.preparation.borders import mend_borders
 from hipct.preparation.pair_levels import match_pair_levels
-from hipct.preparation.rings import remove_rings
+from hipct.preparation.rings import Method, remove_rings
 from hipct.reconstruction.reconstructor import Reconstructor
 from hipct.volume.quantise import ClipCounts, Window, quantise
 from hipct.volume.rings_polar import remove_rings_polar
@@ -57,7 +57,7 @@ class SlabChain:
         lines = self._levelled(lines)
         if config.rings.method != "none":
             with self._clock.stage("rings", lines.nbytes):
-                lines = self._without_rings(lines)
+                lines = self._without_rings(lines, config.rings.method)
         with self._clock.stage("reconstruct", lines.nbytes):
             slices = self._reconstructor.reconstruct(lines)
         polar = config.polar
@@ -98,12 +98,11 @@ class SlabChain:
                 )
         return lines
 
-    def _without_rings(self, lines: Array) -> Array:
+    def _without_rings(self, lines: Array, method: Method) -> Array:
         rings = self._job.config.rings
-        assert rings.method != "none"
         return remove_rings(
             lines,
-            method=rings.method,
+            method=method,
             size_px=rings.size_px,
             large_px=rings.large_px,
             snr=rings.snr,
