@@ -28,6 +28,10 @@ STAGES = (
 """Stages in the order of the data."""
 
 
+CHILDREN_S = 1.0
+"""How often the memory watch looks for new child processes."""
+
+
 @dataclass(frozen=True)
 class Busy:
     """Busy seconds and bytes by stage, and the intervals (begin, end) in which a stage was busy."""
@@ -188,18 +192,22 @@ class MemoryWatch:
 
     def _sample(self) -> None:
         process = psutil.Process()
+        children: list[psutil.Process] = []
+        looked = float("-inf")
         while True:
-            self.peak_bytes = max(self.peak_bytes, _resident(process))
+            # Asking for children looks at every process of the machine, which takes a while.
+            if time.monotonic() - looked > CHILDREN_S:
+                children, looked = process.children(recursive=True), time.monotonic()
+            resident = sum(map(_resident, (process, *children)))
+            self.peak_bytes = max(self.peak_bytes, resident)
             if self._stop.wait(self._interval):
                 return
 
 
 def _resident(process: psutil.Process) -> int:
-    total = int(process.memory_info().rss)
-    for child in process.children(recursive=True):
-        with suppress(psutil.Error):  # it may have ended meanwhile
-            total += int(child.memory_info().rss)
-    return total
+    with suppress(psutil.Error):  # it may have ended meanwhile
+        return int(process.memory_info().rss)
+    return 0
 
 
 def _covered(intervals: list[tuple[float, float]]) -> float:
