@@ -11,6 +11,7 @@ version of z-series) counts as one scan a height.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,7 +29,7 @@ from hipct.acquisition.bliss_geometry import (
     read_bliss_geometry,
 )
 from hipct.acquisition.foreign import reading
-from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
+from hipct.acquisition.scan import FrameKind, ScanInfo
 from hipct.core.errors import FormatError, InputError
 
 _MOTORS: tuple[Motor, ...] = ("rotation", "translation_z", "current")
@@ -62,7 +63,7 @@ class _Taken:
         return joined if joined.size == self.count and self.count else None
 
 
-class BlissScan(Scan):
+class BlissScan(hdf5.Hdf5Scan):
     """One tomographic sequence of a BLISS file.
 
     Parameters
@@ -92,18 +93,7 @@ class BlissScan(Scan):
         entry: str | int | None = None,
         angles: ArrayLike | str | None = None,
     ) -> None:
-        self.path = Path(path)
-        self._file = hdf5.open_hdf5(self.path)
-        try:
-            with reading(self.path, "BLISS"):
-                self._open(entry, angles)
-        except BaseException:
-            self._file.close()
-            raise
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        super().__init__(path, "BLISS", partial(self._open, entry, angles))
 
     def _open(self, wanted: str | int | None, angles: ArrayLike | str | None) -> None:
         sequences = find_sequences(self._file)

@@ -6,6 +6,7 @@ J. Synchrotron Rad. 21, 1224 (2014).
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from hipct.acquisition import hdf5
 from hipct.acquisition.angles import given_angles, no_angles
 from hipct.acquisition.foreign import reading
-from hipct.acquisition.scan import FrameKind, Kind, Scan, ScanInfo
+from hipct.acquisition.scan import FrameKind, Kind, ScanInfo
 from hipct.acquisition.units import (
     PLAUSIBLE_DISTANCE_M,
     PLAUSIBLE_ENERGY_KEV,
@@ -44,7 +45,7 @@ _POSITIONS = "measurement/instrument/sample_motor_stack/setup"
 _START = ("process/acquisition/start_date",)
 
 
-class DxchangeScan(Scan):
+class DxchangeScan(hdf5.Hdf5Scan):
     """A scan in a DXchange file.
 
     Parameters
@@ -63,18 +64,7 @@ class DxchangeScan(Scan):
     """
 
     def __init__(self, path: str | Path, *, angles: ArrayLike | str | None = None) -> None:
-        self.path = Path(path)
-        self._file = hdf5.open_hdf5(self.path)
-        try:
-            with reading(self.path, "DXchange"):
-                self._open(angles)
-        except BaseException:
-            self._file.close()
-            raise
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        super().__init__(path, "DXchange", partial(self._open, angles))
 
     def _open(self, angles: ArrayLike | str | None) -> None:
         notes: list[str] = []

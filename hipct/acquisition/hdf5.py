@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.acquisition.foreign import reading
+from hipct.acquisition.scan import Scan
 from hipct.acquisition.units import Quantity, factor, normalise_unit
 from hipct.core.errors import FormatError
 
@@ -31,6 +32,34 @@ def open_hdf5(path: Path) -> h5py.File:
     """
     with reading(path, "HDF5"):
         return h5py.File(path, "r", locking=False)
+
+
+class Hdf5Scan(Scan):
+    """A scan in an HDF5 file that stays open as long as the scan does.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    kind : str
+        What it is called where it turns out to be damaged.
+    parse : callable
+        Reads the layout from ``self._file`` into the scan.
+    """
+
+    def __init__(self, path: str | Path, kind: str, parse: Callable[[], None]) -> None:
+        self.path = Path(path)
+        self._file = open_hdf5(self.path)
+        try:
+            with reading(self.path, kind):
+                parse()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def find(group: h5py.Group, path: str) -> Any | None:

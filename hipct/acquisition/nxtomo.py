@@ -6,6 +6,7 @@ Groups are found by ``NX_class`` and ``definition`` first and by their usual pat
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,14 @@ from hipct.acquisition.foreign import reading
 from hipct.acquisition.nxtomo_geometry import Geometry, read_geometry
 from hipct.acquisition.nxtomo_groups import Groups, find_entries
 from hipct.acquisition.nxtomo_position import read_position
-from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
+from hipct.acquisition.scan import FrameKind, ScanInfo
 from hipct.core.errors import FormatError, InputError
 
 _KEYS: dict[FrameKind, int] = {"projections": 0, "flats": 1, "darks": 2}
 _INVALID, _ALIGNMENT = 3, -1
 
 
-class NxtomoScan(Scan):
+class NxtomoScan(hdf5.Hdf5Scan):
     """One entry of an NXtomo file.
 
     Parameters
@@ -55,18 +56,7 @@ class NxtomoScan(Scan):
         entry: str | int | None = None,
         angles: ArrayLike | str | None = None,
     ) -> None:
-        self.path = Path(path)
-        self._file = hdf5.open_hdf5(self.path)
-        try:
-            with reading(self.path, "NXtomo"):
-                self._open(entry, angles)
-        except BaseException:
-            self._file.close()
-            raise
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        super().__init__(path, "NXtomo", partial(self._open, entry, angles))
 
     def _open(self, wanted: str | int | None, angles: ArrayLike | str | None) -> None:
         entries = find_entries(self._file)
