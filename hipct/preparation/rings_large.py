@@ -15,6 +15,7 @@ air, where line integrals are noise about zero.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for
 from hipct.preparation.checks import floating, output, three_axes
 from hipct.preparation.rings_detect import SNR, check_snr, detect_stripes, widened
+from hipct.preparation.rings_sorting import refuse_unsortable, slice_by_slice
 
 Quantity = Literal["line_integral", "transmission"]
 """What sinograms hold: stripes are offsets of line integrals and factors of transmission."""
@@ -142,14 +144,9 @@ def level_and_sort(sinograms: Array, stripes: Stripes, out: Array) -> Array:
 
         finite = on_device(sinograms, stripes, out)
     else:
-        finite = bool(xp.isfinite(sinograms).all())
-        for place in range(len(sinograms) if finite else 0):
-            out[place] = _plain(sinograms[place], stripes)
+        finite = slice_by_slice(partial(_plain, stripes=stripes), sinograms, out)
     if not finite:
-        raise InputError(
-            "sinograms hold NaN or infinite values, which cannot be sorted; mend the projections "
-            "first (FlatField.apply and line_integral leave only finite values)."
-        )
+        refuse_unsortable()
     return out
 
 

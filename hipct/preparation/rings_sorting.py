@@ -8,6 +8,10 @@ a median across columns at every rank removes what one column has for itself; so
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import NoReturn
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,15 +68,27 @@ def remove_rings_sorting(
     elif xp is not np and sinograms.dtype == np.float32:
         finite = _on_device(sinograms, size_px, out)
     else:
-        finite = bool(xp.isfinite(sinograms).all())
-        for place in range(len(sinograms) if finite else 0):
-            out[place] = _plain(sinograms[place], size_px)
+        finite = slice_by_slice(partial(_plain, size=size_px), sinograms, out)
     if not finite:
-        raise InputError(
-            "sinograms hold NaN or infinite values, which cannot be sorted; mend the projections "
-            "first (FlatField.apply and line_integral leave only finite values)."
-        )
+        refuse_unsortable()
     return out
+
+
+def slice_by_slice(plain: Callable[[Array], Array], sinograms: Array, out: Array) -> bool:
+    """Array code on one sinogram after the other, if all values are finite; whether they are."""
+    finite = bool(namespace(sinograms).isfinite(sinograms).all())
+    if finite:
+        for place in range(len(sinograms)):
+            out[place] = plain(sinograms[place])
+    return finite
+
+
+def refuse_unsortable() -> NoReturn:
+    """Say that there are values without an order."""
+    raise InputError(
+        "sinograms hold NaN or infinite values, which cannot be sorted; mend the projections "
+        "first (FlatField.apply and line_integral leave only finite values)."
+    )
 
 
 def sorting_memory_bytes(
