@@ -296,20 +296,18 @@ class Stream:
         with self.clock.stage("from device", grey.nbytes), self.device.lane("lower"):
             self._keep(piece, grey)
             if halves is not None:
-                first = self.plan.job.rows.start + piece.layer * self.plan.spec.layer
-                self._half_buffers[piece.layer].write((piece.rows.start - first) // 2, halves)
+                self._half_buffers[piece.layer].write(self._row_in_layer(piece) // 2, halves)
+
+    def _row_in_layer(self, piece: Piece) -> int:
+        """Row of its layer at which a piece begins."""
+        first = self.plan.job.rows.start + piece.layer * self.plan.spec.layer
+        return piece.rows.start - first
 
     def _layers_of_even_pieces(self) -> set[int]:
         """Layers whose pieces all begin at even rows, so that each can be halved by itself."""
-        spec = self.plan.spec
-        if len(spec.levels) == 1:
+        if len(self.plan.spec.levels) == 1:
             return set()
-        first = self.plan.job.rows.start
-        odd = {
-            piece.layer
-            for piece in self._pieces
-            if (piece.rows.start - first - piece.layer * spec.layer) % 2
-        }
+        odd = {piece.layer for piece in self._pieces if self._row_in_layer(piece) % 2}
         return {piece.layer for piece in self._pieces} - odd
 
     def _lines(self, piece: Piece) -> Array:
@@ -343,8 +341,7 @@ class Stream:
             if piece.layer in self._halved:
                 z, y, x = reduced_shape((depth, *spec.shape[1:]))
                 self._half_buffers[piece.layer] = Buffer((z, y, x), np.uint16, device=self.device)
-        first = self.plan.job.rows.start + piece.layer * spec.layer
-        self._layer_buffers[piece.layer].write(piece.rows.start - first, grey)
+        self._layer_buffers[piece.layer].write(self._row_in_layer(piece), grey)
         self.observer.advance("reconstruct", len(piece.rows))
 
     def _in_parts(self, work: Callable[[slice], None], items: slice, what: str) -> None:
