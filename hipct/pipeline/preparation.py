@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from types import ModuleType
 
-import numpy as np
-
 from hipct.acquisition.scan import Scan
 from hipct.core.arrays import Array
 from hipct.core.device import HOST, Device
-from hipct.core.errors import InputError
 from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import UnsharpMask, unsharp
-from hipct.pipeline.job import Job, uses_flats
+from hipct.pipeline.job import Job
 from hipct.pipeline.report import StageClock
-from hipct.preparation.air import air_normalise
+from hipct.pipeline.transmission import Transmission
 from hipct.preparation.counts import PixelCounts
-from hipct.preparation.flat import FlatField
 from hipct.preparation.linearise import sinograms
-from hipct.preparation.zingers import remove_zingers
 
 
 class TilePreparation:
@@ -54,28 +49,20 @@ class TilePreparation:
         tile: range | None = None,
         device: Device = HOST,
     ) -> None:
-        self._scan, self._job, self._clock, self._counts = scan, job, clock, counts
-        self._device = device
+        self._job, self._clock, self._counts = job, clock, counts
         tile = rows if tile is None else tile
         first = max(0, tile.start - job.halo)
         last = min(job.info.rows, tile.stop + job.halo)
-        self._read_rows = slice(first, last)
         self._keep = slice(rows.start - first, rows.stop - first)
-        self._flat = self._references()
+        self._source = Transmission(
+            scan, job, range(first, last), clock, counted=rows, device=device
+        )
         self._mask = unsharp_mask(job)
         self._phase = phase_filter(job, last - first, self._mask, device.xp)
 
     def read(self, angles: slice) -> Array:
         """Raw frames of the rows and their halo, (angles, rows, columns), on the device."""
-        info, device = self._job.info, self._device
-        rows = self._read_rows.stop - self._read_rows.start
-        raw = device.host_array((angles.stop - angles.start, rows, info.columns), info.dtype)
-        with self._clock.stage("read", raw.nbytes):
-            self._scan.read_projections(angles, self._read_rows, raw)
-        if not device.on_gpu:
-            return raw
-        with self._clock.stage("to device", raw.nbytes), device.lane("read"):
-            return device.upload(raw)
+        return self._source.read(angles)
 
     def line_integrals(self, raw: Array, angles: slice, out: Array, first: int = 0) -> None:
         """Put the line integrals of the wanted rows into ``out`` (rows, angles, columns).
@@ -96,16 +83,8 @@ class TilePreparation:
         self._counts.merge(counts)
 
     def _fill(self, raw: Array, angles: slice, out: Array, first: int, counts: PixelCounts) -> None:
-        job, clock = self._job, self._clock
-        with clock.stage("flat", raw.nbytes):
-            transmission = self._transmission(raw, angles, counts)
-            if job.config.repair.zinger_threshold > 0:
-                transmission = remove_zingers(
-                    transmission,
-                    job.config.repair.zinger_threshold,
-                    counts=counts,
-                    counted_rows=self._keep,
-                )
+        clock = self._clock
+        transmission = self._source.frames(raw, angles, counts)
         if self._phase is not None or self._mask is not None:
             with clock.stage("phase", transmission.nbytes):
                 transmission = self._retrieved(transmission)
@@ -121,50 +100,6 @@ class TilePreparation:
         return unsharp(
             transmission, sigma_px=mask.sigma_px, strength=mask.strength, method=mask.method
         )
-
-    def _transmission(self, raw: Array, angles: slice, counts: PixelCounts) -> Array:
-        info, config, xp = self._job.info, self._job.config, self._device.xp
-        frames = raw
-        if info.kind == "line_integral":
-            frames = raw.astype(np.float32)
-            xp.negative(frames, out=frames)
-            xp.exp(frames, out=frames)
-        transmission = self._flat.apply(
-            frames,
-            projection_index=info.projection_index[angles],
-            current=None if self._job.current is None else self._job.current[angles],
-            counts=counts,
-            counted_rows=self._keep,
-        )
-        if config.flat.air_columns:
-            columns = config.flat.air_columns
-            transmission = air_normalise(transmission, left=columns, right=columns, counts=counts)
-        return transmission
-
-    def _references(self) -> FlatField:
-        """References of the rows, or ones where the frames are normalised already."""
-        scan, job = self._scan, self._job
-        info = job.info
-        if not uses_flats(info, job.config):
-            return FlatField.without_flats(
-                self._read_rows.stop - self._read_rows.start, info.columns, xp=self._device.xp
-            )
-        if info.flats == 0:
-            raise InputError(
-                f"{info.where} holds counts and no flats; import them with the scan, or set "
-                "flat.enabled=false where the frames are divided by them already."
-            )
-        with self._clock.stage("read"):
-            flats = scan.read_flats(self._read_rows)
-            darks = scan.read_darks(self._read_rows)
-        with self._clock.stage("flat", flats.nbytes + darks.nbytes):
-            return FlatField.from_frames(
-                self._device.upload(flats),
-                self._device.upload(darks),
-                flat_index=info.flat_index,
-                flat_current=job.flat_current,
-                dead_share=job.config.repair.dead_pixel_threshold,
-            )
 
 
 def unsharp_mask(job: Job) -> UnsharpMask | None:
