@@ -24,17 +24,7 @@ class Figures(NamedTuple):
 
 
 def lobes(phantoms, r):
-    """Two lobes of different density, no ellipse together, with inclusions up to the rim."""
-    ellipse = phantoms.Ellipse
-    return (
-        ellipse(1.0, -0.35 * r, 0.05 * r, 0.62 * r, 0.9 * r, 0.2),
-        ellipse(0.9, 0.4 * r, -0.1 * r, 0.58 * r, 0.8 * r, -0.3),
-        ellipse(-0.3, 0.0, 0.0, 0.3 * r, 0.6 * r, 0.2),
-        ellipse(0.4, -0.85 * r, 0.0, 0.12 * r, 0.2 * r),
-        ellipse(-0.5, 0.3 * r, 0.6 * r, 0.1 * r, 0.1 * r),
-        ellipse(0.6, 0.8 * r, 0.3 * r, 0.08 * r, 0.08 * r),
-        ellipse(-0.6, -0.3 * r, -0.7 * r, 0.1 * r, 0.15 * r),
-    )
+    return phantoms.lobes(r)
 
 
 def body(phantoms, r):
