@@ -17,6 +17,7 @@ import importlib
 import warnings
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any, Literal
 
 import numpy as np
 import scipy.fft
@@ -39,24 +40,76 @@ def nabu_fbp(
     6e-7 and the filter takes under 1 % of the time.
     """
     filtering = _require("nabu.reconstruction.filtering", "nabu")
-    opencl = _require("nabu.reconstruction.fbp_opencl", "nabu")
     stack, angles, axis = _checked(sinograms, angles, axis)
     shape = stack.shape[1:]
     row_filter = filtering.SinoFilter(shape)
-    try:
-        projector = opencl.OpenCLBackprojector(
-            shape,
-            angles=-angles,
-            rot_center=axis,
-            filter_name="none",
-            extra_options={"use_textures": False, "centered_axis": True},
-        )
-    except Exception as error:
-        raise PeerMissing(
-            f"nabu found no OpenCL device ({error}); pip install 'pyopencl[pocl]'."
-        ) from error
+    projector = _nabu_projector(shape, angles=-angles, rot_center=axis)
     # `fbp` returns a view of one buffer that the next slice overwrites.
     return np.stack([projector.fbp(row_filter(rows)).copy() for rows in stack])
+
+
+def nabu_half(
+    angles: NDArray[np.floating],
+    columns: int,
+    axis: float,
+    *,
+    size: int,
+    padding: Literal["edges", "zeros"] = "edges",
+) -> Callable[[NDArray[np.floating]], Floats]:
+    """Half-acquisition of nabu, planned: one sinogram (angles, columns) to a slice (size, size).
+
+    As its pipeline does it: rows are filtered as they are, their edge values or zeros beside them,
+    then weighted by a ramp over the columns that both half turns see, and back-projected over the
+    whole turn. Its CPU ramp filter, its OpenCL back-projection (as :func:`nabu_fbp`).
+    """
+    filtering = _require("nabu.reconstruction.filtering", "nabu")
+    shape = len(angles), columns
+    row_filter = filtering.SinoFilter(shape, padding_mode=padding)
+    projector = _nabu_projector(
+        shape, angles=-np.asarray(angles), rot_center=axis, slice_shape=size, halftomo=True
+    )
+
+    def slice_of(sinogram: NDArray[np.floating]) -> Floats:
+        rows = np.ascontiguousarray(sinogram, np.float32)
+        image: Floats = projector.fbp(row_filter(rows)).copy()
+        return image
+
+    return slice_of
+
+
+def nabu_stitched(
+    angles: NDArray[np.floating], columns: int, axis: float, *, size: int
+) -> Callable[[NDArray[np.floating]], Floats]:
+    """Sinogram builder of nabu: opposite rows joined into one over half a turn, then its FBP.
+
+    The joint lies at a whole or half pixel, so that the axis is rounded to that. Angles have to
+    ascend; rows of the second half turn are interpolated to where their opposites are, and where
+    their number is odd the last is left out, as it has none.
+    """
+    building = _require("nabu.reconstruction.sinogram", "nabu")
+    filtering = _require("nabu.reconstruction.filtering", "nabu")
+    count = len(angles) // 2 * 2
+    first = np.asarray(angles[: count // 2])
+    builder = building.SinoBuilder(
+        sinos_shape=(1, count, columns),
+        rot_center=axis,
+        halftomo=True,
+        interpolate=True,
+        angles=np.asarray(angles[:count]),
+    )
+    # Its own rows are an even number of columns wide, about their middle.
+    shape = len(first), builder.extended_sino_width // 2 * 2
+    row_filter = filtering.SinoFilter(shape, padding_mode="edges")
+    projector = _nabu_projector(
+        shape, angles=-first, rot_center=(shape[1] - 1) / 2, slice_shape=size
+    )
+
+    def slice_of(sinogram: NDArray[np.floating]) -> Floats:
+        rows = builder.convert_sino(np.array(sinogram[:count], np.float32))
+        image: Floats = projector.fbp(row_filter(np.ascontiguousarray(rows))).copy()
+        return image
+
+    return slice_of
 
 
 def astra_fbp(
@@ -191,6 +244,22 @@ PEERS: dict[str, Peer] = {
     "finufft": finufft_fbp,
 }
 """The peers by name, for tests and benchmarks that run all that are installed."""
+
+
+def _nabu_projector(shape: tuple[int, int], **options: Any) -> Any:
+    """OpenCL back-projection of nabu about the middle of the slice, on what device there is."""
+    opencl = _require("nabu.reconstruction.fbp_opencl", "nabu")
+    try:
+        return opencl.OpenCLBackprojector(
+            shape,
+            filter_name="none",
+            extra_options={"use_textures": False, "centered_axis": True},
+            **options,
+        )
+    except Exception as error:
+        raise PeerMissing(
+            f"nabu found no OpenCL device ({error}); pip install 'pyopencl[pocl]'."
+        ) from error
 
 
 def _require(module: str, package: str) -> ModuleType:
