@@ -80,6 +80,7 @@ class Detector:
     darkening : (float, float)
         Fraction of the light that the sample's frames lose at the start and at the end of the
         scan, on a line between: optics that darken with the dose after the flats were taken.
+        Below 0 where there is more light than when the flats were taken.
     run : int
         Number of the scan: other runs of one seed have the same pattern, spots and stuck pixels,
         and noise of their own.
@@ -114,8 +115,10 @@ class Detector:
                 raise InputError(f"{name} is {getattr(self, name)}; allowed is 0 to {largest}.")
         if not abs(self.drift) <= 0.5:
             raise InputError(f"drift is {self.drift}; allowed is -0.5 to 0.5.")
-        if not all(0 <= loss < 1 for loss in self.darkening):
-            raise InputError(f"darkening is {self.darkening}; allowed is 0 to below 1.")
+        if not all(abs(loss) < 1 for loss in self.darkening):
+            raise InputError(
+                f"darkening is {self.darkening}; allowed is -1 to 1, neither included."
+            )
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; give 0 or a positive integer.")
 

@@ -36,6 +36,9 @@ class Faults:
     darkening : float
         Light that the projections lose from the first to the last one of the series, while the
         flats stay.
+    light_steps : float
+        Largest relative deviation of a sub-scan's light from what the flats say, evenly
+        distributed about none.
     """
 
     position_error_px: float = 0.0
@@ -45,6 +48,7 @@ class Faults:
     level_steps: float = 0.0
     motion_px: float = 0.0
     darkening: float = 0.0
+    light_steps: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("position_error_px", "lateral_error_px", "join_error_px", "motion_px"):
@@ -52,7 +56,7 @@ class Faults:
                 raise InputError(f"{name} is {getattr(self, name)}; it has to be 0 or more.")
         if not math.isfinite(self.axis_drift_px):
             raise InputError(f"axis_drift_px is {self.axis_drift_px}; give a number of pixels.")
-        for name in ("level_steps", "darkening"):
+        for name in ("level_steps", "darkening", "light_steps"):
             if not 0 <= getattr(self, name) <= 0.5:
                 raise InputError(f"{name} is {getattr(self, name)}; allowed is 0 to 0.5.")
 
@@ -68,6 +72,8 @@ def place_sub_scans(
     axes = frame.axis_px + faults.axis_drift_px * (along + 0.1 * random.uniform(-1, 1, sub_scans))
     joins = random.uniform(-1, 1, sub_scans)
     moved = random.uniform(-1, 1, (2 * sub_scans, 3))
+    light = random.uniform(-1, 1, sub_scans)
+    light -= light.mean()
     annuli: Any = ("inner", "outer") if apart else ("only",)
     count = sub_scans * len(annuli)
     places = []
@@ -76,6 +82,7 @@ def place_sub_scans(
         for n, annulus in enumerate(annuli):
             order = taken * len(annuli) + n
             lost = faults.darkening * np.array([order, order + 1]) / count
+            lost -= faults.light_steps * light[k]
             aside = apart + faults.join_error_px * joins[k] if annulus == "outer" else 0.0
             places.append(
                 Placement(

@@ -56,6 +56,7 @@ def simulate_series(
     level_steps: float = 0.0,
     motion_px: float = 0.0,
     darkening: float = 0.0,
+    light_steps: float = 0.0,
     noise: float | None = 5000.0,
     drift: float = 0.01,
     rings: float = 0.01,
@@ -97,7 +98,7 @@ def simulate_series(
     columns, rows, angles, energy_kev, distance_m, pixel_size_um, delta_beta : optional
         Of one sub-scan, see :func:`hipct.simulation.simulate_scan`.
     position_error_px, lateral_error_px, join_error_px, axis_drift_px, level_steps, motion_px,
-    darkening
+    darkening, light_steps
         See :class:`hipct.simulation.placing.Faults`.
     noise, drift, rings, zingers, dead_pixels : optional
         See :class:`hipct.simulation.detector.Detector`.
@@ -150,6 +151,7 @@ def simulate_series(
         level_steps=level_steps,
         motion_px=motion_px,
         darkening=darkening,
+        light_steps=light_steps,
     )
     _check(
         sub_scans=sub_scans,

@@ -41,7 +41,7 @@ class Placement:
     level : float
         Its mu are those of the organ times this.
     darkening : (float, float)
-        Light lost by its projections at its start and at its end.
+        Light lost by its projections at its start and at its end; below 0: gained.
     motion_px : (float, float, float)
         How far the sample has moved in (x, y, z) at the end of the sub-scan: at the time t, which
         goes from 0 to 1 over the projections, by ``sqrt(t)`` of it.

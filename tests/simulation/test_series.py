@@ -139,6 +139,20 @@ def test_darkening_takes_light_from_the_projections_alone(tmp_path):
     assert time[-1] == pytest.approx(1, abs=0.02)
 
 
+def test_steps_of_the_light_differ_by_sub_scan_and_have_no_mean(tmp_path):
+    path = simulate_series(tmp_path / "a.series.zarr", **CLEAN, light_steps=0.05)
+    clean = simulate_series(tmp_path / "b.series.zarr", **CLEAN)
+    factors = []
+    for name in ("scan-000", "scan-001", "scan-002"):
+        factor = np.exp(attenuation(clean / name) - attenuation(path / name))
+        assert factor.std() < 1e-3
+        factors.append(factor.mean())
+    places = load_series_truth(path).placements
+    assert factors == pytest.approx([1 - place.darkening[0] for place in places], abs=2e-4)
+    assert np.mean(factors) == pytest.approx(1.0, abs=2e-4)
+    assert 0.02 < np.ptp(factors) < 0.1
+
+
 def test_series_without_flats(tmp_path):
     path = simulate_series(tmp_path / "a.series.zarr", **(CLEAN | {"flats": 0}))
     assert StoreScan(path / "scan-001").info.flats == 0
@@ -153,6 +167,7 @@ def test_series_without_flats(tmp_path):
         ({"position_error_px": -1.0}, "position_error_px is -1.0"),
         ({"axis_drift_px": np.nan}, "axis_drift_px is nan"),
         ({"level_steps": 0.7}, "level_steps is 0.7"),
+        ({"light_steps": -0.1}, "light_steps is -0.1"),
         ({"flats": -1}, "flats is -1"),
         ({"darks": 0}, "darks is 0"),
         ({"jar": -1.0}, "jar is -1.0"),
