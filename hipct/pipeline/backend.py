@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from hipct.acquisition.scan import Scan
@@ -74,11 +74,13 @@ def failures_told(device: Device, remedy: str = MORE_MEMORY) -> Iterator[None]:
         raise DeviceError(f"{name} {what} ({str(error).rstrip('.')}); {advice}.") from error
 
 
-def gpus_to_use(device: Device, wanted: int | None, scan: Scan, observer: Observer) -> int:
+def gpus_to_use(
+    device: Device, wanted: int | None, scans: Sequence[Scan], observer: Observer
+) -> int:
     """GPUs that a run shares its work between: those wanted, at most those that answer.
 
     One, and a sentence why, where the package that starts the workers is missing, or where another
-    process cannot open the scan.
+    process cannot open the scans.
     """
     if not device.on_gpu:
         return 1
@@ -86,7 +88,8 @@ def gpus_to_use(device: Device, wanted: int | None, scan: Scan, observer: Observ
     if count > 1:
         try:
             require("distributed", "cluster", "Sharing the work between several GPUs")
-            scan.__reduce__()
+            for scan in scans:
+                scan.__reduce__()
         except HipctError as error:
             observer.say(f"{count} GPUs answer, and one is used. {error}")
             return 1

@@ -26,6 +26,15 @@ from hipct.pipeline.sections import (
     UnsharpConfig,
     VolumeConfig,
 )
+from hipct.pipeline.sections_acquisition import HelicalConfig, QuarterConfig
+from hipct.pipeline.sections_flats import (
+    DarkeningConfig,
+    DistortionConfig,
+    DoubleFlatConfig,
+    DynamicFlatConfig,
+    ReferenceConfig,
+)
+from hipct.pipeline.sections_series import StitchingConfig
 
 SHARE_OF_FREE_MEMORY = 0.8
 
@@ -56,13 +65,21 @@ class Config(BaseModel):
 
     scan: ScanConfig = ScanConfig()
     flat: FlatConfig = FlatConfig()
+    reference: ReferenceConfig = ReferenceConfig()
+    dynamic_flat: DynamicFlatConfig = DynamicFlatConfig()
+    darkening: DarkeningConfig = DarkeningConfig()
+    double_flat: DoubleFlatConfig = DoubleFlatConfig()
     repair: RepairConfig = RepairConfig()
+    distortion: DistortionConfig = DistortionConfig()
     phase: PhaseConfig = PhaseConfig()
     unsharp: UnsharpConfig = UnsharpConfig()
     rings: RingsConfig = RingsConfig()
     polar: PolarConfig = PolarConfig()
     half: HalfConfig = HalfConfig()
+    quarter: QuarterConfig = QuarterConfig()
+    helical: HelicalConfig = HelicalConfig()
     axis: AxisConfig = AxisConfig()
+    stitching: StitchingConfig = StitchingConfig()
     reconstruction: ReconstructionConfig = ReconstructionConfig()
     volume: VolumeConfig = VolumeConfig()
     compute: ComputeConfig = ComputeConfig()

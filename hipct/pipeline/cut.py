@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import unsharp_work_bytes
-from hipct.pipeline.job import Job
+from hipct.pipeline.organ import Organ, Part
+from hipct.pipeline.tiles import tiles, tiles_together
 from hipct.preparation.references import groups_in_time
 from hipct.preparation.rings import ring_memory_bytes
 from hipct.reconstruction.reconstructor import Reconstructor
@@ -87,21 +88,21 @@ class Cut:
         """What the cut decides about the files of the volume."""
         return Files(self.layer_rows, self.shard_plane)
 
-    def scratch_bytes(self, job: Job, spec: PyramidSpec) -> int:
+    def scratch_bytes(self, organ: Organ, spec: PyramidSpec) -> int:
         """Size of the scratch files."""
-        tile = tile_bytes(job) * self.tile_buffers if self.stage_tile else 0
+        tile = tile_bytes(organ) * self.tile_buffers if self.stage_tile else 0
         layer = layer_bytes(spec) * self.layer_buffers if self.stage_layer else 0
         return tile + layer
 
 
 def cuts(
-    job: Job, batch: int, angle_chunk: int, files: Files | None, *, on_gpu: bool = False
+    organ: Organ, batch: int, angle_chunk: int, files: Files | None, *, on_gpu: bool = False
 ) -> Iterator[Cut]:
     """Cuts from the fastest to the leanest.
 
     Parameters
     ----------
-    job : Job
+    organ : Organ
         What is to be cut.
     batch : int
         Slices that the engine reconstructs at its best.
@@ -113,16 +114,19 @@ def cuts(
         Whether a GPU computes: tiles may then stay on it, and slabs of several batches keep its
         copies and launches long enough to overlap.
     """
-    chunk, projections = max(1, angle_chunk), job.info.projections
+    job, chunk = organ.largest, max(1, angle_chunk)
+    projections = job.info.projections
     blocks = {min(projections, chunk * max(1, size // chunk)) for size in BLOCKS}
-    most = min(4 * batch if on_gpu else batch, len(job.rows))
+    most = min(4 * batch if on_gpu else batch, len(organ.rows))
     slabs = sorted({max(1, most >> k) for k in range(9)}, reverse=True)
     staging = [(False, False), (False, True), (True, False), (True, True)]
     edge = job.config.volume.chunk
     # A thinner layer is the last resort: it makes more chunks and files, for good.
     shapes = product([rows for rows in LAYER_ROWS if rows <= edge], staging)
     planes = [plane for plane in SHARD_PLANES if plane >= edge]
-    held = [(2, 2), (1, 2), (1, 1)]
+    # Tiles that overlap are held together; one more is filled meanwhile.
+    least = tiles_together(organ)
+    held = [(least + 1, 2), (least, 2), (least, 1)]
     places = (True, False) if on_gpu else (False,)
     for (rows, staged), plane, buffers, on_device in product(shapes, planes, held, places):
         if files is not None and files != Files(rows, plane):
@@ -134,10 +138,10 @@ def cuts(
 
 
 def memory_by_stage(
-    job: Job, spec: PyramidSpec, cut: Cut, reconstructor: Reconstructor
+    organ: Organ, spec: PyramidSpec, cut: Cut, reconstructor: Reconstructor
 ) -> dict[str, int]:
     """Bytes that each stage holds at its peak, where the CPU computes."""
-    info, frame = job.info, frame_pixels(job)
+    info, frame = organ.largest.info, frame_pixels(organ)
     sinogram = info.projections * info.columns * 4
     staged = sinogram if cut.stage_tile else 0
     return {
@@ -145,19 +149,19 @@ def memory_by_stage(
         "flats and darks": (info.flats + info.darks) * frame * (info.dtype.itemsize + 4),
         "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
         # Transmission, what a filter makes of it, and the block on its way to a scratch file.
-        PREPARE: (3 if cut.stage_tile else 2) * cut.angle_block * frame * 4,
-        "line integrals of a tile": 0 if cut.stage_tile else cut.tile_buffers * tile_bytes(job),
+        PREPARE: (2 + cut.stage_tile + _moved(organ)) * cut.angle_block * frame * 4,
+        "line integrals of a tile": 0 if cut.stage_tile else cut.tile_buffers * tile_bytes(organ),
         RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
-        + cut.slab_rows * (reconstructor.size**2 * 6 + staged)
-        + _slab_filters_bytes(job, cut, reconstructor.size, on_device=False),
+        + cut.slab_rows * (reconstructor.size**2 * (6 + _summed(organ)) + staged)
+        + _slab_filters_bytes(organ, cut, reconstructor.size, on_device=False),
         "voxels of a layer": 0 if cut.stage_layer else cut.layer_buffers * layer_bytes(spec),
         "writing": _write_bytes(spec, cut),
     }
 
 
-def host_memory_by_stage(job: Job, spec: PyramidSpec, cut: Cut) -> dict[str, int]:
+def host_memory_by_stage(organ: Organ, spec: PyramidSpec, cut: Cut) -> dict[str, int]:
     """Bytes that each stage holds at its peak in host memory, where a GPU computes."""
-    info, frame = job.info, frame_pixels(job)
+    info, frame = organ.largest.info, frame_pixels(organ)
     slab = cut.slab_rows * info.projections * info.columns * 4
     in_memory = not (cut.stage_tile or cut.tile_on_device)
     return {
@@ -165,7 +169,7 @@ def host_memory_by_stage(job: Job, spec: PyramidSpec, cut: Cut) -> dict[str, int
         "flats and darks": (info.flats + info.darks) * frame * info.dtype.itemsize,
         "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
         PREPARE: cut.angle_block * info.columns * 4,
-        "line integrals of a tile": cut.tile_buffers * tile_bytes(job) if in_memory else 0,
+        "line integrals of a tile": cut.tile_buffers * tile_bytes(organ) if in_memory else 0,
         RECONSTRUCT: 2 * slab if cut.stage_tile else 0,
         # The GPU halves the layers as well.
         "voxels of a layer": cut.layer_buffers
@@ -177,30 +181,42 @@ def host_memory_by_stage(job: Job, spec: PyramidSpec, cut: Cut) -> dict[str, int
 
 
 def device_memory_by_stage(
-    job: Job, cut: Cut, reconstructor: Reconstructor, phase: PaganinFilter | None
+    organ: Organ, cut: Cut, reconstructor: Reconstructor, phase: PaganinFilter | None
 ) -> dict[str, int]:
     """Bytes that each stage holds at its peak in the memory of a GPU."""
-    info, frame = job.info, frame_pixels(job)
+    info, frame = organ.largest.info, frame_pixels(organ)
     block = cut.angle_block * frame * 4
     slab = cut.slab_rows * info.projections * info.columns * 4
-    tile = cut.tile_buffers * tile_bytes(job)
+    tile = cut.tile_buffers * tile_bytes(organ)
+    together = tiles_together(organ)
     return {
         "flats and darks": (info.flats + info.darks) * frame * info.dtype.itemsize
-        + _references_bytes(job),
+        + _references_bytes(organ),
         "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
-        PREPARE: 2 * block + _filter_bytes(job, cut, phase),
+        PREPARE: (2 + _moved(organ)) * block + _filter_bytes(organ, cut, phase),
         # On their way to the host where they do not stay; and three slabs on their way back.
-        "line integrals of a tile": tile if cut.tile_on_device else block + 3 * slab,
+        "line integrals of a tile": tile if cut.tile_on_device else block + 3 * together * slab,
         RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
-        + _slab_filters_bytes(job, cut, reconstructor.size, on_device=True)
+        + _slab_filters_bytes(organ, cut, reconstructor.size, on_device=True)
         # float32 slices, and 16-bit ones with their halves of the slabs before and after.
-        + cut.slab_rows * reconstructor.size**2 * (4 + 3 * 9 // 4),
-        "search for the window": 0 if job.config.volume.window else HISTOGRAM_BYTES,
+        + cut.slab_rows * reconstructor.size**2 * (4 + _summed(organ) + 3 * 9 // 4),
+        "search for the window": 0 if organ.job.config.volume.window else HISTOGRAM_BYTES,
     }
 
 
-def _slab_filters_bytes(job: Job, cut: Cut, size: int, *, on_device: bool) -> int:
+def _moved(organ: Organ) -> int:
+    """Blocks of frames that moving rows by a fraction takes."""
+    return 1 if any(part.fraction for part in organ.parts) else 0
+
+
+def _summed(organ: Organ) -> int:
+    """Bytes of a voxel that summing the slices of several parts takes."""
+    return 0 if organ.of_one_scan else 4
+
+
+def _slab_filters_bytes(organ: Organ, cut: Cut, size: int, *, on_device: bool) -> int:
     """What levels and rings take of a slab beside the line integrals and slices given."""
+    job = organ.largest
     info, config = job.info, job.config
     slab = cut.slab_rows * info.projections * info.columns * 4
     copies, work = 0, 0
@@ -222,24 +238,30 @@ def _slab_filters_bytes(job: Job, cut: Cut, size: int, *, on_device: bool) -> in
     return copies * slab + max(work, polar if config.polar.enabled else 0)
 
 
-def _references_bytes(job: Job) -> int:
+def _references_bytes(organ: Organ) -> int:
     """What stays of two tiles' flats and darks on a GPU, and what making them takes (measured)."""
+    job = organ.largest
     groups = len(groups_in_time(job.info.flat_index)) if job.info.flats else 1
-    return (8 * (groups + 1) + 32 * groups + 48) * frame_pixels(job)
+    return (8 * (groups + 1) + 32 * groups + 48) * frame_pixels(organ)
 
 
-def _filter_bytes(job: Job, cut: Cut, phase: PaganinFilter | None) -> int:
+def _filter_bytes(organ: Organ, cut: Cut, phase: PaganinFilter | None) -> int:
     """Work space of the phase filter on a GPU, or of an unsharp mask alone."""
     if phase is not None:
         return phase.memory_bytes(cut.angle_block)
-    if job.config.unsharp.method == "none":
+    if organ.job.config.unsharp.method == "none":
         return 0
-    return unsharp_work_bytes(cut.angle_block, 4 * frame_pixels(job))
+    return unsharp_work_bytes(cut.angle_block, 4 * frame_pixels(organ))
 
 
-def frame_pixels(job: Job) -> int:
-    """Pixels of a frame of a phase tile with its halo."""
-    return min(job.info.rows, job.tile_rows + 2 * job.halo) * job.info.columns
+def frame_pixels(organ: Organ) -> int:
+    """Pixels of a frame of a phase tile with its halo, at most."""
+    return max(_frame_pixels(part) for part in organ.parts)
+
+
+def _frame_pixels(part: Part) -> int:
+    job = part.job
+    return min(job.info.rows, job.tile_rows + 2 * job.halo + sum(part.halo)) * job.info.columns
 
 
 def peak_bytes(memory: dict[str, int], cut: Cut) -> int:
@@ -249,9 +271,11 @@ def peak_bytes(memory: dict[str, int], cut: Cut) -> int:
     return always + (sum(turns) if cut.tile_buffers > 1 else max(turns))
 
 
-def tile_bytes(job: Job) -> int:
-    """Line integrals of a phase tile."""
-    return min(job.tile_rows, len(job.rows)) * job.info.projections * job.info.columns * 4
+def tile_bytes(organ: Organ) -> int:
+    """Line integrals of a phase tile, at most."""
+    job = organ.largest
+    rows = max((len(tile.rows) for tile in tiles(organ)), default=0)
+    return rows * job.info.projections * job.info.columns * 4
 
 
 def layer_bytes(spec: PyramidSpec) -> int:

@@ -15,9 +15,10 @@ from hipct.core.errors import OutputError
 from hipct.core.files import write_json
 from hipct.core.progress import Observer, Silent
 from hipct.pipeline.config import Config
+from hipct.pipeline.engine import make_reconstructor
 from hipct.pipeline.estimates import prepared_rows
 from hipct.pipeline.job import resolve
-from hipct.pipeline.plan import make_reconstructor
+from hipct.pipeline.organ import Part
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.run import RunResult, reconstruct
 from hipct.pipeline.slabs import SlabChain
@@ -170,10 +171,11 @@ def _without_phase(store: Path, row: int, axis: float) -> NDArray[np.float32]:
     with open_scan(store) as scan:
         job = resolve(scan, Config(phase={"method": "none"}, **SETTINGS))
         lines = prepared_rows(scan, job, range(row, row + 1), StageClock())
-        chain = SlabChain(job, make_reconstructor(job, axis), axis, StageClock())
+        part = Part(job, axis)
+        chain = SlabChain(part, make_reconstructor(part), StageClock())
         plane: NDArray[np.float32] = chain.slices(lines)[0]
-        if chain.radius_px is not None:
-            plane *= circle(len(plane), len(plane), chain.radius_px)
+        if job.config.reconstruction.circle:
+            plane *= circle(len(plane), len(plane), part.measured_radius_px)
     return plane
 
 

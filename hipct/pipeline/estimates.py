@@ -6,6 +6,9 @@ line integrals, the window from whole slices.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from hipct.acquisition.scan import Scan
@@ -13,11 +16,12 @@ from hipct.core.arrays import Array
 from hipct.core.device import HOST, Device
 from hipct.core.errors import InputError
 from hipct.core.progress import Observer
+from hipct.pipeline.assembly import Assembly
 from hipct.pipeline.job import Job
+from hipct.pipeline.organ import Part
 from hipct.pipeline.plan import Plan
 from hipct.pipeline.preparation import TilePreparation, angle_blocks
 from hipct.pipeline.report import StageClock
-from hipct.pipeline.slabs import SlabChain
 from hipct.preparation.counts import PixelCounts
 from hipct.reconstruction.axis import AxisEstimate, find_axis
 from hipct.volume.window import GreyHistogram, Window, window_from_histogram
@@ -71,32 +75,39 @@ def estimate_axis(
 
 
 def estimate_window(
-    scan: Scan,
+    scans: Sequence[Scan],
     plan: Plan,
-    chain: SlabChain,
+    assembly: Assembly,
     clock: StageClock,
     observer: Observer,
     *,
     device: Device = HOST,
 ) -> Window:
-    """The 16-bit window of a volume, from sparse slices made on a device.
+    """The one 16-bit window of a volume, from sparse slices over all of its parts.
+
+    Each is made of the part that has most of it, from its nearest detector row.
 
     Raises
     ------
     InputError
         If the slices hold one value only.
     """
-    settings = plan.job.config.volume
-    job = plan.job.with_halo(SCOUT_HALO_ACCURACY)
-    rows = sparse_rows(job.rows, settings.scout_slices)
+    settings, organ = plan.job.config.volume, plan.organ
+    rows = sparse_rows(organ.rows, settings.scout_slices)
     observer.start("window", len(rows))
     histogram = GreyHistogram()
     for row in rows:
-        lines = prepared_rows(scan, job, range(row, row + 1), clock, device=device)
-        with device.lane("reconstruct"):
-            slices = chain.slices(lines)
-            with clock.stage("quantise"):
-                histogram.add(slices, radius_px=chain.radius_px)
+        weights = organ.weights(range(row, row + 1))[:, 0]
+        number = int(weights.argmax())
+        if weights[number] > 0:
+            part = organ.parts[number].on_whole_rows()
+            part = replace(part, job=part.job.with_halo(SCOUT_HALO_ACCURACY))
+            own = part.own(range(row, row + 1))
+            lines = part_rows(scans[number], part, own, clock, device=device)
+            with device.lane("reconstruct"):
+                slices = assembly.chain(number).slices(lines)
+                with clock.stage("quantise"):
+                    histogram.add(slices, radius_px=assembly.radius_px)
         observer.advance("window")
     observer.finish("window")
     return window_from_histogram(histogram, settings.percentiles)
@@ -105,12 +116,19 @@ def estimate_window(
 def prepared_rows(
     scan: Scan, job: Job, rows: range, clock: StageClock, *, device: Device = HOST
 ) -> Array:
-    """Line integrals (rows, angles, columns) of a few detector rows, on the device."""
+    """Line integrals (rows, angles, columns) of a few detector rows of a scan, on the device."""
+    return part_rows(scan, Part(job), rows, clock, device=device)
+
+
+def part_rows(
+    scan: Scan, part: Part, own: range, clock: StageClock, *, device: Device = HOST
+) -> Array:
+    """Line integrals (rows, angles, columns) of a few own rows of a part, on the device."""
+    info = part.job.info
     with device.lane("prepare"):
-        preparation = TilePreparation(scan, job, rows, clock, PixelCounts(), device=device)
-        shape = len(rows), job.info.projections, job.info.columns
-        lines = device.xp.empty(shape, np.float32)
-        for block in angle_blocks(job.info.projections, max(scan.angle_chunk, 64)):
+        preparation = TilePreparation(scan, part, own, clock, PixelCounts(), device=device)
+        lines = device.xp.empty((len(own), info.projections, info.columns), np.float32)
+        for block in angle_blocks(info.projections, max(scan.angle_chunk, 64)):
             raw = preparation.read(block)
             preparation.line_integrals(raw, block, lines, block.start)
     return lines

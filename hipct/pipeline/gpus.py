@@ -8,6 +8,7 @@ what the levels above need of two shares is left to the process that has dealt t
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from hipct.core.device import open_device
 from hipct.core.errors import DeviceError
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import available_cores, set_thread_count
+from hipct.pipeline.assembly import Assembly
 from hipct.pipeline.ledger import Ledger
-from hipct.pipeline.plan import Plan, make_reconstructor, tiles
+from hipct.pipeline.plan import Plan
 from hipct.pipeline.report import Busy, StageClock
-from hipct.pipeline.slabs import SlabChain
 from hipct.pipeline.stream import Stream
+from hipct.pipeline.tiles import tiles
 from hipct.volume.window import Window
 
 POLL_S = 0.5
@@ -33,7 +35,7 @@ POLL_S = 0.5
 class Share:
     """What one GPU does of a run; travels to its worker."""
 
-    scan: Scan
+    scans: tuple[Scan, ...]
     plan: Plan
     window: Window
     ledger: Ledger
@@ -76,10 +78,10 @@ def deal(plan: Plan, done: set[int], shares: int) -> list[frozenset[int]]:
     shares : int
         Number of runs at most.
     """
-    first, depth = plan.job.rows.start, plan.spec.layer
+    first, depth = plan.organ.rows.start, plan.spec.layer
     left = [layer for layer in range(plan.spec.layers(0)) if layer not in done]
     # A tile that two runs share is prepared by both.
-    ends = {(tile.rows.stop - first) // depth for tile in tiles(plan.job)}
+    ends = {(tile.rows.stop - first) // depth for tile in tiles(plan.organ)}
     runs: list[frozenset[int]] = []
     start = 0
     for number in range(1, shares + 1):
@@ -98,7 +100,7 @@ def deal(plan: Plan, done: set[int], shares: int) -> list[frozenset[int]]:
 
 
 def run_on_gpus(
-    scan: Scan,
+    scans: Sequence[Scan],
     plan: Plan,
     window: Window,
     ledger: Ledger,
@@ -130,7 +132,7 @@ def run_on_gpus(
     done = sum(level == 0 for level, _ in ledger.done())
     threads = max(1, available_cores() // len(shares))
     work = [
-        Share(scan, plan, window, Ledger(ledger.folder), scratch, gpu, threads, layers)
+        Share(tuple(scans), plan, window, Ledger(ledger.folder), scratch, gpu, threads, layers)
         for gpu, layers in enumerate(shares)
     ]
     left = sum(map(len, shares))
@@ -197,17 +199,15 @@ def _work(share: Share) -> Done:
     """One share, in a worker's process."""
     set_thread_count(share.threads)
     plan = share.plan
-    job, axis, clock, noted = plan.job, plan.axis, StageClock(), Noted()
-    assert axis is not None
+    clock, noted = StageClock(), Noted()
     device, _ = open_device("cupy", share.gpu)
     # What is neither in a lane nor bound to an array, such as the end of a plan, is for it as well.
     device.xp.cuda.Device(share.gpu).use()
     device.set_budget(plan.device_budget_bytes)
-    engine = make_reconstructor(job, axis, xp=device.xp)
     stream = Stream(
-        share.scan,
+        share.scans,
         plan,
-        SlabChain(job, engine, axis, clock, share.window),
+        Assembly(plan.organ, plan.size, clock, share.window, xp=device.xp),
         share.ledger,
         clock,
         noted,

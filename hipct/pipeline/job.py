@@ -133,8 +133,10 @@ class Job:
         }
 
 
-def resolve(scan: Scan, config: Config) -> Job:
-    """Settle every number that a run needs.
+def resolve(scan: Scan, config: Config, *, of_series: bool = False) -> Job:
+    """Settle every number that a run needs of a scan, or of a sub-scan of a series.
+
+    The rows that the configuration wants are those of the series, not those of a sub-scan.
 
     Raises
     ------
@@ -151,10 +153,11 @@ def resolve(scan: Scan, config: Config) -> Job:
         acquisition=None if overrides.acquisition == "auto" else overrides.acquisition,
     )
     notes = list(info.notes)
-    last = info.rows if overrides.last_row is None else overrides.last_row
-    if not overrides.first_row < last <= info.rows:
+    first = 0 if of_series else overrides.first_row
+    last = info.rows if of_series or overrides.last_row is None else overrides.last_row
+    if not first < last <= info.rows:
         raise ConfigError(
-            f"scan.first_row {overrides.first_row} and scan.last_row {last} have to enclose "
+            f"scan.first_row {first} and scan.last_row {last} have to enclose "
             f"at least one of the {info.rows} rows of {info.source}; the last row is exclusive."
         )
     delta_beta = None
@@ -196,7 +199,7 @@ def resolve(scan: Scan, config: Config) -> Job:
     return Job(
         info=info,
         config=config,
-        rows=range(overrides.first_row, last),
+        rows=range(first, last),
         delta_beta=delta_beta,
         halo=halo,
         tile_rows=tile_rows,

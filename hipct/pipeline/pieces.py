@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from hipct.pipeline.plan import Plan, tiles
+from hipct.pipeline.plan import Plan
+from hipct.pipeline.tiles import tiles
 from hipct.volume.layout import PyramidSpec
 from hipct.volume.writer import PyramidTree
 
@@ -16,9 +17,9 @@ Node = tuple[int, int]
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows that lie in one tile, one layer and one slab."""
+    """Organ rows that lie in the same tiles, one layer and one slab."""
 
-    tile: int
+    tiles: tuple[int, ...]
     layer: int
     rows: range
 
@@ -42,14 +43,18 @@ def nodes_to_make(
 
 
 def cut_pieces(plan: Plan, nodes: Collection[Node]) -> Iterator[Piece]:
-    """Pieces of the layers of level 0 among some nodes, in the order of the rows."""
-    first, depth = plan.job.rows.start, plan.spec.layer
-    for number, tile in enumerate(each.rows for each in tiles(plan.job)):
-        edges = {tile.start, tile.stop}
-        edges |= {row for row in tile if (row - first) % depth == 0}
-        for start, stop in itertools.pairwise(sorted(edges)):
-            layer = (start - first) // depth
-            if (0, layer) not in nodes:
-                continue
-            for row in range(start, stop, plan.cut.slab_rows):
-                yield Piece(number, layer, range(row, min(row + plan.cut.slab_rows, stop)))
+    """Pieces of the layers of level 0 among some nodes, in the order of the rows.
+
+    Rows in a gap of the series lie in no tile.
+    """
+    rows, depth = plan.organ.rows, plan.spec.layer
+    all_tiles = tiles(plan.organ)
+    edges = {rows.stop, *range(rows.start, rows.stop, depth)}
+    edges |= {edge for tile in all_tiles for edge in (tile.rows.start, tile.rows.stop)}
+    for start, stop in itertools.pairwise(sorted(edges)):
+        layer = (start - rows.start) // depth
+        if (0, layer) not in nodes:
+            continue
+        numbers = tuple(number for number, tile in enumerate(all_tiles) if start in tile.rows)
+        for row in range(start, stop, plan.cut.slab_rows):
+            yield Piece(numbers, layer, range(row, min(row + plan.cut.slab_rows, stop)))

@@ -5,13 +5,9 @@ A job that cannot run inside its memory is refused here, with the stage that is 
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-
-import numpy as np
 
 from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
@@ -33,9 +29,12 @@ from hipct.pipeline.cut import (
     memory_by_stage,
     peak_bytes,
 )
+from hipct.pipeline.engine import make_reconstructor, slice_size, volume_spec
 from hipct.pipeline.job import Job, resolve
-from hipct.pipeline.preparation import phase_filter, unsharp_mask
-from hipct.reconstruction.reconstructor import Reconstructor
+from hipct.pipeline.organ import Organ
+from hipct.pipeline.plan_text import plan_text
+from hipct.pipeline.preparation import phase_filter, phase_rows, unsharp_mask
+from hipct.pipeline.tiles import tiles
 from hipct.volume.layout import PyramidSpec
 
 
@@ -45,8 +44,8 @@ class Plan:
 
     Attributes
     ----------
-    job : Job
-        The resolved job.
+    organ : Organ
+        The scan, or the sub-scans of a series, and the rows to make.
     spec : PyramidSpec
         The volume to write.
     cut : Cut
@@ -57,8 +56,8 @@ class Plan:
         Peak of the whole run, and what it may use.
     scratch_bytes : int
         Scratch file space.
-    axis : float or None
-        Rotation axis in detector columns; ``None`` if it is still to be found, in which case
+    size : int
+        Pixels along each side of a slice before it is cropped; where an axis is still to be found,
         a half-acquisition is planned with the largest width that it can have.
     device : str
         What computes.
@@ -70,18 +69,28 @@ class Plan:
         Processes that share the work, one a GPU; the bytes are those of each.
     """
 
-    job: Job
+    organ: Organ
     spec: PyramidSpec
     cut: Cut
     memory: dict[str, int]
     peak_bytes: int
     budget_bytes: int
     scratch_bytes: int
-    axis: float | None
+    size: int
     device: str = "CPU"
     device_memory: dict[str, int] = field(default_factory=dict)
     device_budget_bytes: int = 0
     processes: int = 1
+
+    @property
+    def job(self) -> Job:
+        """The job of the scan; of a series that of its first sub-scan."""
+        return self.organ.job
+
+    @property
+    def axis(self) -> float | None:
+        """Rotation axis in detector columns, of the first sub-scan; ``None``: not known yet."""
+        return self.organ.parts[0].axis
 
     @property
     def device_peak_bytes(self) -> int:
@@ -91,17 +100,14 @@ class Plan:
     @property
     def read_rows(self) -> int:
         """Detector rows read for all tiles, halo rows counted each time that they are read."""
-        job = self.job
-        return sum(
-            min(job.info.rows, tile.prepared.stop + job.halo)
-            - max(0, tile.prepared.start - job.halo)
-            for tile in tiles(job)
-        )
+        parts = self.organ.parts
+        return sum(len(phase_rows(parts[tile.part], tile.prepared)) for tile in tiles(self.organ))
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as JSON values."""
         return {
-            "rows": [self.job.rows.start, self.job.rows.stop],
+            "rows": [self.organ.rows.start, self.organ.rows.stop],
+            "sub_scans": len(self.organ.parts),
             "halo_rows": self.job.halo,
             "tile_rows": self.job.tile_rows,
             "layer_rows": self.spec.layer,
@@ -124,73 +130,7 @@ class Plan:
 
     def text(self) -> str:
         """The plan as a page of text."""
-        job, cut, info = self.job, self.cut, self.job.info
-        rows = len(job.rows)
-        again = self.read_rows / rows - 1
-        depth, height, width = self.spec.shape
-        axis = (
-            f"rotation axis at column {self.axis:.2f}"
-            if self.axis is not None
-            else "rotation axis found at the start"
-            + (" (planned for the widest half-acquisition)" if job.half else "")
-        )
-        lines = [
-            f"scan     {info.projections} projections of {info.rows} x {info.columns} pixels, "
-            f"{info.acquisition} acquisition, {axis}",
-            f"volume   {depth} x {height} x {width} voxels (z, y, x) in {len(self.spec.levels)} "
-            f"levels, {format_bytes(self.spec.nbytes)} before compression",
-            f"tiles    {job.tile_rows} rows of phase retrieval with a halo of {job.halo}: "
-            f"{100 * again:.0f} % more rows are read than "
-            "written",
-            f"slabs    {cut.slab_rows} slices reconstructed at a time, {cut.angle_block} "
-            "projections prepared at a time",
-            f"layers   {self.spec.layer} rows written at a time"
-            + (
-                ""
-                if self.spec.layer == self.spec.chunk
-                else ", in thinner chunks than asked for,"
-                " because whole ones fit neither memory nor the scratch disk"
-            ),
-        ]
-        if cut.stage_tile or cut.stage_layer:
-            what = [
-                name
-                for name, staged in (
-                    ("line integrals of a tile", cut.stage_tile),
-                    ("voxels of a layer", cut.stage_layer),
-                )
-                if staged
-            ]
-            lines.append(
-                f"scratch  {format_bytes(self.scratch_bytes)} for the {' and the '.join(what)}, "
-                "which do not fit into memory; removed afterwards"
-            )
-        lines.append(
-            "device   "
-            + (f"{self.processes} x " if self.processes > 1 else "")
-            + self.device
-            + (", which keeps the line integrals of a tile" if cut.tile_on_device else "")
-        )
-        each = " of each process" if self.processes > 1 else ""
-        lines += _table(f"memory by stage{each}", self.memory, self.peak_bytes, self.budget_bytes)
-        if self.device_memory:
-            lines += _table(
-                f"device memory by stage{' of each' if each else ''}",
-                self.device_memory,
-                self.device_peak_bytes,
-                self.device_budget_bytes,
-            )
-        lines += [f"note     {note}" for note in job.notes]
-        return "\n".join(lines)
-
-
-def _table(title: str, memory: dict[str, int], peak: int, budget: int) -> list[str]:
-    return [
-        "",
-        f"{title:<32}{'peak':>10}",
-        *(f"  {name:<30}{format_bytes(size):>10}" for name, size in memory.items()),
-        f"{'peak of the run':<32}{format_bytes(peak):>10} of {format_bytes(budget)}",
-    ]
+        return plan_text(self)
 
 
 def make_plan(
@@ -230,59 +170,61 @@ def make_plan(
         axis = job.config.axis.value
     observer = observer or Silent()
     with run_device(job.config, observer) as device:
-        processes = gpus_to_use(device, job.config.compute.gpus, scan, observer)
-        return plan_job(job, axis, scan, device=device, processes=processes)
+        processes = gpus_to_use(device, job.config.compute.gpus, [scan], observer)
+        organ = Organ.of_scan(job, axis)
+        return plan_organ(organ, scan.angle_chunk, device=device, processes=processes)
 
 
-def plan_job(
-    job: Job,
-    axis: float | None,
-    scan: Scan,
+def plan_organ(
+    organ: Organ,
+    angle_chunk: int,
     *,
     files: Files | None = None,
     scratch_free: int | None = None,
     device: Device = HOST,
     processes: int = 1,
 ) -> Plan:
-    """Plan a resolved job (see :func:`make_plan`) for a device.
+    """Plan a resolved organ (see :func:`make_plan`) for a device.
 
     ``files`` is what an earlier run has begun the volume with; a cut whose scratch files are larger
     than ``scratch_free`` bytes is not taken. So many ``processes``, one a GPU, share memory and
     scratch space, beside the one that has started them.
     """
+    job = organ.largest
     budget = job.config.memory_bytes()
     if processes > 1:
         budget = max(0, budget - PROCESS_BYTES - CUDA_BYTES) // processes
     if scratch_free is not None:
         scratch_free //= processes
-    axis_or_widest = widest_axis(job) if axis is None else axis
-    reconstructor = make_reconstructor(job, axis_or_widest, xp=device.xp)
+    size = slice_size(organ)
+    largest = next(part for part in organ.parts if part.job is job)
+    reconstructor = make_reconstructor(largest, size, xp=device.xp)
     phase = None
     if device.on_gpu:
         with device.lane("read"):
             phase = phase_filter(
-                job, frame_pixels(job) // job.info.columns, unsharp_mask(job), device.xp
+                job, frame_pixels(organ) // job.info.columns, unsharp_mask(job), device.xp
             )
     best: Plan | None = None
-    for cut in cuts(job, reconstructor.batch, scan.angle_chunk, files, on_gpu=device.on_gpu):
-        spec = volume_spec(job, reconstructor.size, cut.files)
-        if scratch_free is not None and cut.scratch_bytes(job, spec) > scratch_free:
+    for cut in cuts(organ, reconstructor.batch, angle_chunk, files, on_gpu=device.on_gpu):
+        spec = volume_spec(organ, size, cut.files)
+        if scratch_free is not None and cut.scratch_bytes(organ, spec) > scratch_free:
             continue
         on_device: dict[str, int] = {}
         if device.on_gpu:
-            memory = host_memory_by_stage(job, spec, cut)
-            on_device = device_memory_by_stage(job, cut, reconstructor, phase)
+            memory = host_memory_by_stage(organ, spec, cut)
+            on_device = device_memory_by_stage(organ, cut, reconstructor, phase)
         else:
-            memory = memory_by_stage(job, spec, cut, reconstructor)
+            memory = memory_by_stage(organ, spec, cut, reconstructor)
         plan = Plan(
-            job=job,
+            organ=organ,
             spec=spec,
             cut=cut,
             memory=memory,
             peak_bytes=peak_bytes(memory, cut),
             budget_bytes=budget,
-            scratch_bytes=cut.scratch_bytes(job, spec),
-            axis=axis,
+            scratch_bytes=cut.scratch_bytes(organ, spec),
+            size=size,
             device=device.name,
             device_memory=on_device,
             device_budget_bytes=device.budget_bytes,
@@ -326,63 +268,3 @@ def _refuse_too_large(plan: Plan) -> None:
             + f"the largest stage is '{worst}' with {format_bytes(memory[worst])}. Give more with "
             "--device-memory, or compute on the CPU with --backend numpy."
         )
-
-
-def make_reconstructor(
-    job: Job, axis: float, size: int | None = None, *, xp: ModuleType = np
-) -> Reconstructor:
-    """The engine of a job for one rotation axis, with slices of ``size`` if it is given."""
-    settings = job.config.reconstruction
-    return Reconstructor(
-        job.info.angles_rad,
-        job.info.columns,
-        axis,
-        pixel_size_um=job.info.pixel_size_um,
-        engine=settings.engine,
-        filter=settings.filter,
-        acquisition=job.info.acquisition,
-        padding=settings.padding,
-        size=size,
-        xp=xp,
-    )
-
-
-def widest_axis(job: Job) -> float:
-    """The axis that makes the slices as wide as they can get."""
-    return 0.0 if job.half else (job.info.columns - 1) / 2
-
-
-def volume_spec(job: Job, size: int, files: Files) -> PyramidSpec:
-    """The volume that a job writes, for slices of ``size`` pixels a side."""
-    settings, voxel = job.config.volume, job.info.pixel_size_um
-    return PyramidSpec(
-        shape=(len(job.rows), size, size),
-        voxel_size_um=None if voxel is None else (voxel, voxel, voxel),
-        chunk=settings.chunk,
-        layer=files.layer_rows,
-        shard_plane=files.shard_plane,
-        unit=job.unit,
-    )
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A phase tile: the rows that are wanted of it, and the rows that are prepared for them."""
-
-    rows: range
-    prepared: range
-
-
-def tiles(job: Job) -> list[Tile]:
-    """Phase tiles of a job, anchored at detector row 0.
-
-    Where phase retrieval has a halo, a tile is prepared whole even if only some of its rows are
-    wanted, so that a crop has the numbers of the whole volume.
-    """
-    height = job.tile_rows
-    found = []
-    for t in range(job.rows.start // height, math.ceil(job.rows.stop / height)):
-        whole = range(t * height, min((t + 1) * height, job.info.rows))
-        rows = range(max(whole.start, job.rows.start), min(whole.stop, job.rows.stop))
-        found.append(Tile(rows, whole if job.halo else rows))
-    return found

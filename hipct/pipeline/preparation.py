@@ -10,30 +10,32 @@ from hipct.core.device import HOST, Device
 from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import UnsharpMask, unsharp
 from hipct.pipeline.job import Job
+from hipct.pipeline.organ import Part
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.transmission import Transmission
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.linearise import sinograms
+from hipct.reconstruction.stitching_weights import resample_rows
 
 
 class TilePreparation:
-    """Flat field, phase retrieval and logarithm of some detector rows.
+    """Flat field, phase retrieval and logarithm of some rows of a part.
 
     Parameters
     ----------
     scan : Scan
         The raw scan.
-    job : Job
-        What to do with it.
-    rows : range
-        Detector rows wanted; the halo of the job is read around them where the detector has it.
-    tile : range, optional
-        Rows that are prepared for them; a whole tile makes the numbers independent of which of
-        its rows are wanted. The wanted rows alone by default.
+    part : Part
+        What to do with it, and where it lies in the organ.
+    own : range
+        Own rows wanted; the halo of the job is read around them where the detector has it.
     clock : StageClock
         Receives the times.
     counts : PixelCounts
         Receives the repaired pixels, of the wanted rows and their halo.
+    prepared : range, optional
+        Own rows that are prepared for them; a whole tile makes the numbers independent of which of
+        its rows are wanted. The wanted rows alone by default.
     device : Device
         Where it is computed.
     """
@@ -41,24 +43,21 @@ class TilePreparation:
     def __init__(
         self,
         scan: Scan,
-        job: Job,
-        rows: range,
+        part: Part,
+        own: range,
         clock: StageClock,
         counts: PixelCounts,
         *,
-        tile: range | None = None,
+        prepared: range | None = None,
         device: Device = HOST,
     ) -> None:
-        self._job, self._clock, self._counts = job, clock, counts
-        tile = rows if tile is None else tile
-        first = max(0, tile.start - job.halo)
-        last = min(job.info.rows, tile.stop + job.halo)
-        self._keep = slice(rows.start - first, rows.stop - first)
-        self._source = Transmission(
-            scan, job, range(first, last), clock, counted=rows, device=device
-        )
-        self._mask = unsharp_mask(job)
-        self._phase = phase_filter(job, last - first, self._mask, device.xp)
+        self._part, self._own, self._clock, self._counts = part, own, clock, counts
+        before, after = part.halo
+        rows = phase_rows(part, own if prepared is None else prepared)
+        self._keep = slice(own.start - rows.start - before, own.stop - rows.start + after)
+        self._source = Transmission(scan, part.job, rows, clock, counted=own, device=device)
+        self._mask = unsharp_mask(part.job)
+        self._phase = phase_filter(part.job, len(rows), self._mask, device.xp)
 
     def read(self, angles: slice) -> Array:
         """Raw frames of the rows and their halo, (angles, rows, columns), on the device."""
@@ -88,8 +87,17 @@ class TilePreparation:
         if self._phase is not None or self._mask is not None:
             with clock.stage("phase", transmission.nbytes):
                 transmission = self._retrieved(transmission)
+        keep, part = self._keep, self._part
+        if part.fraction:
+            with clock.stage("levels", transmission.nbytes):
+                transmission = resample_rows(transmission[:, keep], part.fraction, axis=1)
+            keep = slice(None)
         with clock.stage("log", transmission.nbytes):
-            sinograms(transmission, out, first, rows=self._keep, counts=counts)
+            sinograms(transmission, out, first, rows=keep, counts=counts)
+            if part.levels is not None:
+                lines = out[:, first : first + len(transmission)]
+                row = self._own.start + part.fraction
+                part.levels.correct(lines, part.number, row, axis=0)
 
     def _retrieved(self, transmission: Array) -> Array:
         """Phase retrieval, with the unsharp mask in the same pass, or that mask alone."""
@@ -100,6 +108,13 @@ class TilePreparation:
         return unsharp(
             transmission, sigma_px=mask.sigma_px, strength=mask.strength, method=mask.method
         )
+
+
+def phase_rows(part: Part, own: range) -> range:
+    """Detector rows that phase retrieval needs for some own rows of a part."""
+    (before, after), halo = part.halo, part.job.halo
+    first, stop = own.start - before - halo, own.stop + after + halo
+    return range(max(0, first), min(part.job.info.rows, stop))
 
 
 def unsharp_mask(job: Job) -> UnsharpMask | None:

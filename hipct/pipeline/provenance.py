@@ -4,24 +4,50 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hipct.core.device import Device
+from hipct.pipeline.job import Job
 from hipct.pipeline.ledger import Ledger
+from hipct.pipeline.placing import Placing
 from hipct.pipeline.plan import Plan
+from hipct.pipeline.subject import Subject
 
 PACKAGES = ("hipct", "numpy", "scipy", "numba", "zarr", "dask")
 
 
-def provenance(plan: Plan, axis: dict[str, Any], device: Device) -> dict[str, Any]:
+def parameters(subject: Subject, jobs: Sequence[Job]) -> dict[str, Any]:
+    """What decides the numbers of the output of a run, as JSON values."""
+    each = [job.parameters(scan) for job, scan in zip(jobs, subject.scans)]
+    if subject.facts is None:
+        return each[0]
+    return {
+        "config": each[0]["config"],
+        "scans": [
+            {"z_um": member.z_um, "lateral_um": member.lateral_um, **one["scan"]}
+            for member, one in zip(
+                (member for station in subject.stations for member in station.members), each
+            )
+        ],
+    }
+
+
+def provenance(
+    plan: Plan,
+    axes: Sequence[dict[str, Any]],
+    device: Device,
+    placing: Placing | None = None,
+    series: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Versions, device, source, configuration and estimates of a run, as JSON values."""
     job, info = plan.job, plan.job.info
     versions = {name: package_version(name) for name in PACKAGES}
     if device.on_gpu:
         # One package in many wheels of other names.
         versions["cupy"] = device.xp.__version__
-    return {
+    said: dict[str, Any] = {
         "versions": versions | {"python": platform.python_version()},
         "computed_by": {"backend": device.xp.__name__, "device": device.name},
         "source": {
@@ -32,19 +58,56 @@ def provenance(plan: Plan, axis: dict[str, Any], device: Device) -> dict[str, An
             "pixel_size_um": info.pixel_size_um,
             "distance_m": info.distance_m,
             "energy_kev": info.energy_kev,
-            "rows": [job.rows.start, job.rows.stop],
+            "rows": [plan.organ.rows.start, plan.organ.rows.stop],
         },
         "config": job.config.as_dict(),
         "estimates": {
-            "axis_px": axis["value"],
-            "axis_method": axis["method"],
-            "axis_confidence": axis["confidence"],
+            "axis_px": axes[0]["value"],
+            "axis_method": axes[0]["method"],
+            "axis_confidence": axes[0]["confidence"],
             "delta_beta": job.delta_beta,
             "halo_rows": job.halo,
             "tile_rows": job.tile_rows,
         },
-        "notes": list(job.notes),
+        "notes": list(dict.fromkeys(note for part in plan.organ.parts for note in part.job.notes)),
     }
+    if series is not None:
+        said["series"] = series
+    if placing is not None:
+        said["series"] = (series or {}) | {
+            "sub_scans": _sub_scans(plan, axes, placing),
+            "rows_without_data": [[gap.start, gap.stop] for gap in plan.organ.gaps],
+        }
+        said["notes"] += placing.notes
+    return said
+
+
+def _sub_scans(
+    plan: Plan, axes: Sequence[dict[str, Any]], placing: Placing
+) -> list[dict[str, Any]]:
+    """Where each sub-scan lies, and how well that is known."""
+    table = []
+    for part, rows, axis in zip(plan.organ.parts, plan.organ.shares, axes):
+        k = part.number
+        offset, y, x, column = placing.error_px[k]
+        table.append({
+            "name": part.name,
+            "path": part.job.info.source,
+            "rows": [rows.start, rows.stop],
+            "offset_px": part.offset_px,
+            "offset_error_px": offset,
+            "motor_error_px": placing.motor_error_px[k],
+            "centre_px": list(part.centre_px),
+            "centre_error_px": [y, x],
+            "axis_px": part.axis,
+            "axis_error_px": column,
+            "axis_measured_px": axis["value"],
+            "axis_method": axis["method"],
+            "level": placing.level[k],
+            "level_slope": placing.slope[k],
+            "gain": placing.gain[k],
+        })  # fmt: skip
+    return table
 
 
 def counts(ledger: Ledger, plan: Plan) -> dict[str, dict[str, int]]:
@@ -56,7 +119,7 @@ def counts(ledger: Ledger, plan: Plan) -> dict[str, dict[str, int]]:
             voxels.update(record["voxels"])
     for record in ledger.pixels():
         pixels.update(record)
-    pixels["current_repaired"] = plan.job.current_repaired
+    pixels["current_repaired"] = sum(part.job.current_repaired for part in plan.organ.parts)
     return {"voxels": dict(voxels), "pixels": dict(pixels)}
 
 

@@ -21,6 +21,7 @@ STAGES = (
     "levels",
     "rings",
     "reconstruct",
+    "blend",
     "quantise",
     "from device",
     "write",

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
+from hipct.acquisition.series import Series
 from hipct.core.device import Device
 from hipct.core.errors import InputError, OutputError
 from hipct.core.files import free_bytes, write_json
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count, thread_count
-from hipct.pipeline.backend import failures_told, gpus_to_use, run_device
+from hipct.pipeline.assembly import Assembly
+from hipct.pipeline.backend import gpus_to_use, run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Files
-from hipct.pipeline.estimates import estimate_axis, estimate_window
+from hipct.pipeline.findings import Findings, with_axes
 from hipct.pipeline.gpus import deal, run_on_gpus
 from hipct.pipeline.job import Job, resolve
 from hipct.pipeline.ledger import Ledger
-from hipct.pipeline.plan import Plan, make_reconstructor, plan_job
-from hipct.pipeline.provenance import counts, package_version, provenance
+from hipct.pipeline.organ import Organ
+from hipct.pipeline.plan import plan_organ
+from hipct.pipeline.provenance import counts, package_version, parameters, provenance
 from hipct.pipeline.report import MemoryWatch, RunReport, StageClock
-from hipct.pipeline.slabs import SlabChain
+from hipct.pipeline.stations import parts_by_motors
 from hipct.pipeline.stream import Stream
+from hipct.pipeline.subject import Subject, open_subject
 from hipct.volume.omezarr import write_metadata
 from hipct.volume.preview import orthogonal_preview
 from hipct.volume.publish import publish, refuse_other_than_volume
@@ -50,7 +54,7 @@ class RunResult:
     preview, report_path : Path
         A PNG of three orthogonal slices and the report as JSON, beside the volume.
     axis : float
-        Rotation axis used, in detector columns.
+        Rotation axis used, in detector columns; of a series that of the first sub-scan.
     window : Window
         The 16-bit window, in ``unit``.
     unit : str
@@ -72,27 +76,34 @@ class RunResult:
 
 
 def reconstruct(
-    scan: Scan | str | Path,
+    scan: Scan | Series | str | Path | Sequence[str | Path],
     out: str | Path,
     config: Config | None = None,
     *,
+    allow_gaps: bool = False,
     overwrite: bool = False,
     restart: bool = False,
     observer: Observer | None = None,
 ) -> RunResult:
-    """Reconstruct a scan into a 16-bit multiscale OME-Zarr volume, streamed in slabs.
+    """Reconstruct a scan, or a series of sub-scans, into one 16-bit OME-Zarr pyramid.
 
-    A run that was killed goes on where it stood when it is called again with the same
-    parameters; until the volume is whole it grows in ``<out>.run`` and ``out`` does not exist.
+    Streamed in slabs: the sub-scans of a series are put in their places and joined on the way,
+    without a volume of each. A run that was killed goes on where it stood when it is called again
+    with the same parameters; until the volume is whole it grows in ``<out>.run`` and ``out`` does
+    not exist.
 
     Parameters
     ----------
-    scan : Scan or path
-        A scan, its store, or its source file.
+    scan : Scan, Series, path, or sequence of paths
+        A scan, its store, or its source file; a series, its store, a folder of its sub-scans, or a
+        list of them.
     out : path
         The volume to write, by convention ``NAME.ome.zarr``.
     config : Config, optional
         Configuration; the defaults otherwise.
+    allow_gaps : bool
+        Of a series: leave out sub-scans that cannot be used, and store rows that no sub-scan has
+        seen as 0; the volume says so.
     overwrite : bool
         Replace an existing volume (nothing but a volume), once the new one is whole.
     restart : bool
@@ -109,8 +120,8 @@ def reconstruct(
     MissingMetadata
         If a step needs a value that neither scan nor config has.
     """
-    if not isinstance(scan, Scan):
-        with open_scan(scan) as opened:
+    if not isinstance(scan, (Scan, Series)):
+        with open_subject(scan, allow_gaps=allow_gaps) as opened:
             return reconstruct(
                 opened, out, config, overwrite=overwrite, restart=restart, observer=observer
             )
@@ -118,16 +129,17 @@ def reconstruct(
     out = Path(out)
     observer = observer or Silent()
     refuse_other_than_volume(out, overwrite)
-    job = resolve(scan, config)
+    subject = Subject.of(scan)
+    jobs = [resolve(each, config, of_series=subject.of_series) for each in subject.scans]
     with run_device(config, observer, LESS_DEVICE_MEMORY) as device:
         return _reconstruct(
-            scan, job, out, device, overwrite=overwrite, restart=restart, observer=observer
+            subject, jobs, out, device, overwrite=overwrite, restart=restart, observer=observer
         )
 
 
 def _reconstruct(
-    scan: Scan,
-    job: Job,
+    subject: Subject,
+    jobs: list[Job],
     out: Path,
     device: Device,
     *,
@@ -136,15 +148,15 @@ def _reconstruct(
     observer: Observer,
 ) -> RunResult:
     ledger = Ledger(out.with_name(out.name + ".run"))
-    threads, threads_before = job.config.compute.threads, thread_count()
+    threads, threads_before = jobs[0].config.compute.threads, thread_count()
     if threads is not None:
         set_thread_count(threads)
     try:
         # GPU and CPU round differently: one volume is made by one of them.
         made_by = {"hipct": package_version("hipct"), "backend": device.xp.__name__}
-        ledger.open(job.parameters(scan) | made_by, restart=restart)
+        ledger.open(parameters(subject, jobs) | made_by, restart=restart)
         with MemoryWatch() as memory:
-            run = _Run(scan, job, out, ledger, observer, device=device)
+            run = _Run(subject, jobs[0].config, out, ledger, observer, device=device)
             run.stream()
             return run.deliver(memory.peak_bytes, overwrite)
     except InputError:
@@ -166,46 +178,52 @@ def _reconstruct(
 
 
 class _Run:
-    """One process's work on a run: estimates, then the stream, then delivery."""
+    """One process's work on a run: findings, then the stream, then delivery."""
 
     def __init__(
         self,
-        scan: Scan,
-        job: Job,
+        subject: Subject,
+        config: Config,
         out: Path,
         ledger: Ledger,
         observer: Observer,
         *,
         device: Device,
     ) -> None:
-        self._scan, self._job, self._out = scan, job, out
-        self._ledger, self._observer, self._device = ledger, observer, device
+        self._out, self._ledger, self._observer, self._device = out, ledger, observer, device
         self._clock = StageClock()
         self._voxels = self._gpu_peak = 0
-        for note in job.notes:
+        for note in subject.notes:
             observer.say(note)
-        self._axis = self._find_axis()
-        self._scratch = Path(job.config.compute.scratch or ledger.scratch)
+        findings = Findings(ledger, self._clock, observer, device)
+        self._scans, parts = parts_by_motors(subject, config)
+        for note in dict.fromkeys(note for part in parts for note in part.job.notes):
+            observer.say(note)
+        axes = findings.axes(self._scans, parts)
+        placing = None
+        if subject.of_series:
+            placing = findings.placing(self._scans, parts, axes)
+            organ = Organ.of_series(placing.parts(parts), config.stitching.margin_px)
+        else:
+            organ = Organ(with_axes(parts, axes), parts[0].job.rows)
+        self._scratch = Path(config.compute.scratch or ledger.scratch)
         begun = ledger.state().get("files")
-        self._gpus = gpus_to_use(device, job.config.compute.gpus, scan, observer)
-        plan = plan_job(
-            job,
-            self._axis["value"],
-            scan,
+        self._gpus = gpus_to_use(device, config.compute.gpus, self._scans, observer)
+        plan = plan_organ(
+            organ,
+            max(scan.angle_chunk for scan in self._scans),
             files=Files(*begun) if begun else None,
             scratch_free=free_bytes(self._scratch),
             device=device,
             processes=self._gpus,
         )
         ledger.remember(files=list(plan.cut.files))
-        axis = self._axis["value"]
-        engine = make_reconstructor(job, axis, xp=device.xp)
-        self._chain = SlabChain(job, engine, axis, self._clock)
-        self._window = self._find_window(plan)
+        self._assembly = Assembly(organ, plan.size, self._clock, xp=device.xp)
+        self._window = findings.window(self._scans, plan, self._assembly)
         self._plan = replace(
             plan, spec=replace(plan.spec, window=self._window, name=_stem(self._out))
         )
-        self._provenance = provenance(self._plan, self._axis, device)
+        self._provenance = provenance(self._plan, axes, device, placing, subject.facts)
 
     def stream(self) -> None:
         """Reconstruct and write every layer that is not done yet."""
@@ -220,7 +238,7 @@ class _Run:
             # The workers need the memory that the estimates have taken on the first GPU.
             self._device.give_back()
             self._voxels, self._gpu_peak = run_on_gpus(
-                self._scan,
+                self._scans,
                 self._plan,
                 self._window,
                 ledger,
@@ -230,9 +248,9 @@ class _Run:
                 observer=self._observer,
             )
         stream = Stream(
-            self._scan,
+            self._scans,
             self._plan,
-            self._chain.with_window(self._window),
+            self._assembly.with_window(self._window),
             ledger,
             self._clock,
             self._observer,
@@ -265,58 +283,12 @@ class _Run:
             path=out,
             preview=preview,
             report_path=report_path,
-            axis=self._axis["value"],
+            axis=self._plan.organ.parts[0].known_axis,
             window=self._window,
-            unit=self._job.unit,
+            unit=self._plan.job.unit,
             report=report,
             provenance=self._provenance,
         )
-
-    def _find_axis(self) -> dict[str, Any]:
-        """Rotation axis with its method: given, found by an earlier run, or found now."""
-        job, observer = self._job, self._observer
-        known: dict[str, Any] | None = self._ledger.state().get("axis")
-        if known is None and job.config.axis.value is not None:
-            known = {"value": job.config.axis.value, "method": "given", "confidence": 1.0}
-        elif known is None:
-            with failures_told(self._device):
-                estimate = estimate_axis(
-                    self._scan, job, self._clock, observer, device=self._device
-                )
-            known = {
-                "value": float(estimate.value),
-                "method": estimate.method,
-                "confidence": float(estimate.confidence),
-            }
-            for note in estimate.notes:
-                observer.say(note)
-        value, last = known["value"], job.info.columns - 1
-        if not job.half and not 0 <= value <= last:
-            raise InputError(
-                f"The rotation axis at column {value:.2f} lies off the detector (columns 0 to "
-                f"{last}), which a full scan cannot have; set axis.value, or "
-                "scan.acquisition=half if this is a half-acquisition."
-            )
-        self._ledger.remember(axis=known)
-        observer.say(
-            f"The rotation axis is at column {value:.2f} ({known['method']}, confidence "
-            f"{known['confidence']:.2f})."
-        )
-        return known
-
-    def _find_window(self, plan: Plan) -> Window:
-        """The 16-bit window: given, found by an earlier run, or found now."""
-        given = self._job.config.volume.window or self._ledger.state().get("window")
-        if given is not None:
-            return Window(*given)
-        window = estimate_window(
-            self._scan, plan, self._chain, self._clock, self._observer, device=self._device
-        )
-        self._ledger.remember(window=[window.low, window.high])
-        self._observer.say(
-            f"The 16-bit window is {window.low:.4g} to {window.high:.4g} {self._job.unit}."
-        )
-        return window
 
 
 def _stem(out: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hipct.core.memory import ALLOWED_BYTES, parse_bytes
 from hipct.pipeline.settings import Section, setting
@@ -25,6 +25,9 @@ def _odd(size: int) -> int:
 
 Odd = Annotated[int, AfterValidator(_odd)]
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+Pixels = Annotated[
+    tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]], AfterValidator(_ordered)
+]
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 
 
@@ -51,9 +54,11 @@ class ScanConfig(Section):
         null="as the scan says",
         gt=0,
     )
-    first_row: int = setting(0, "First detector row that is reconstructed", unit="rows", ge=0)
+    first_row: int = setting(
+        0, "First row that is reconstructed, of the detector or of the series", unit="rows", ge=0
+    )
     last_row: int | None = setting(
-        None, "End of the detector rows, itself excluded", unit="rows", null="all rows", ge=1
+        None, "End of the rows, itself excluded", unit="rows", null="all rows", ge=1
     )
 
     @model_validator(mode="after")
@@ -291,6 +296,28 @@ class VolumeConfig(Section):
     )
     scout_slices: int = setting(
         16, "Sparse slices from which the window is found", unit="slices", ge=1, le=4096
+    )
+    crop_y: Pixels | None = setting(
+        None,
+        "Rows of the slices that are kept, the last one excluded; organ rows are cut by "
+        "scan.first_row and scan.last_row",
+        unit="pixels",
+        null="all",
+        allowed="two whole numbers from 0, [first, last], the second above the first",
+    )
+    crop_x: Pixels | None = setting(
+        None,
+        "Columns of the slices that are kept, the last one excluded",
+        unit="pixels",
+        null="all",
+        allowed="two whole numbers from 0, [first, last], the second above the first",
+    )
+    rotation_deg: float = setting(
+        0.0,
+        "Angle by which the slices are turned, from x towards y; turned before they are cropped",
+        unit="degrees",
+        ge=-360,
+        le=360,
     )
     chunk: Literal[32, 64, 128] = setting(
         128, "Voxels along a chunk's edge; the plan may lower its depth to fit the memory"

@@ -21,10 +21,10 @@ beside the computation::
 
 from __future__ import annotations
 
-import itertools
+import bisect
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -40,13 +40,14 @@ from hipct.acquisition.scan import Scan
 from hipct.core.arrays import Array
 from hipct.core.device import HOST, Device
 from hipct.core.progress import Observer
+from hipct.pipeline.assembly import Assembly, Lines
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.pieces import Piece, cut_pieces, nodes_to_make
-from hipct.pipeline.plan import Plan, tiles
+from hipct.pipeline.plan import Plan
 from hipct.pipeline.preparation import TilePreparation, angle_blocks
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.scratch import Buffer
-from hipct.pipeline.slabs import SlabChain
+from hipct.pipeline.tiles import tiles
 from hipct.preparation.counts import PixelCounts
 from hipct.volume.quantise import ClipCounts
 from hipct.volume.reduce import reduce_block, reduced_shape
@@ -65,9 +66,11 @@ class Stream:
 
     Parameters
     ----------
-    scan, plan : Scan, Plan
-        What to read and how to cut it.
-    chain : SlabChain
+    scans : sequence of Scan
+        What to read: the scan of each part.
+    plan : Plan
+        How to cut it.
+    assembly : Assembly
         From line integrals to 16-bit slices.
     ledger : Ledger
         Knows what is done, and learns what gets done.
@@ -82,9 +85,9 @@ class Stream:
         default.
     """
 
-    scan: Scan
+    scans: Sequence[Scan]
     plan: Plan
-    chain: SlabChain
+    assembly: Assembly
     ledger: Ledger
     clock: StageClock
     observer: Observer
@@ -100,12 +103,14 @@ class Stream:
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        job, cut = self.plan.job, self.plan.cut
-        self._tiles = tiles(job)
+        organ, cut = self.plan.organ, self.plan.cut
+        self._tiles = tiles(organ)
         self._done = self.ledger.done()
         self._mine = nodes_to_make(self.plan.spec, self._done, self.layers)
         self._pieces = list(cut_pieces(self.plan, self._mine))
-        self._blocks = angle_blocks(job.info.projections, cut.angle_block)
+        self._blocks = [
+            angle_blocks(part.job.info.projections, cut.angle_block) for part in organ.parts
+        ]
         self._halved = self._layers_of_even_pieces() if self.device.on_gpu else set()
         # What fitted into the device's memory at a time; less once it has run out.
         self._most = {"projections": cut.angle_block, "slices": cut.slab_rows}
@@ -114,8 +119,8 @@ class Stream:
         """Do what is left; returns the voxels reconstructed."""
         graph, wanted = self._graph()
         pieces = sum(len(piece.rows) for piece in self._pieces)
-        tiles_left = len({piece.tile for piece in self._pieces})
-        self.observer.start("prepare", tiles_left * len(self._blocks))
+        left = {tile for piece in self._pieces for tile in piece.tiles}
+        self.observer.start("prepare", sum(len(self._blocks_of(tile)) for tile in left))
         self.observer.start("reconstruct", pieces)
         lanes = DEVICE_LANES if self.device.on_gpu else LANES
         pool = ThreadPoolExecutor(lanes, thread_name_prefix="hipct-lane")
@@ -134,12 +139,12 @@ class Stream:
         self.device.give_back()
         self.observer.finish("prepare")
         self.observer.finish("reconstruct")
-        side = self.plan.spec.shape[1]
-        return pieces * side * side
+        _, height, width = self.plan.spec.shape
+        return pieces * height * width
 
     def _graph(self) -> tuple[dict[Any, Any], list[Any]]:
         """Tasks that are left, and the ones whose end is the end of the run."""
-        last_slab = {piece.tile: j for j, piece in enumerate(self._pieces)}
+        last_slab = {tile: j for j, piece in enumerate(self._pieces) for tile in piece.tiles}
         ends = "lower" if self.device.on_gpu else "slab"
         slabs_of: dict[int, list[Any]] = {}
         for j, piece in enumerate(self._pieces):
@@ -152,11 +157,12 @@ class Stream:
             place = order[piece.layer] - self.plan.cut.layer_buffers
             if place >= 0 and slabs_of[piece.layer][0] == (ends, j):
                 emptied.append(("node", 0, layers[place]))
-            last = last_slab[piece.tile] == j
+            last = [tile for tile in piece.tiles if last_slab[tile] == j]
+            filled = [prepared[tile] for tile in piece.tiles]
             if self.device.on_gpu:
                 before = [("lift", j - 1)] if j else []
                 before += [("slab", j - 2)] if j > 1 else []
-                graph["lift", j] = (self._lift, j, [prepared[piece.tile], *before])
+                graph["lift", j] = (self._lift, j, [*filled, *before])
                 before = [("slab", j - 1)] if j else []
                 before += [("lower", j - 2)] if j > 1 else []
                 graph["slab", j] = (self._compute, j, ("lift", j), last, before)
@@ -164,7 +170,7 @@ class Stream:
                 graph["lower", j] = (self._lower, j, ("slab", j), [*before, *emptied])
             else:
                 before = [("slab", j - 1)] if j else []
-                wait = [prepared[piece.tile], *before, *emptied]
+                wait = [*filled, *before, *emptied]
                 graph["slab", j] = (self._slab, j, last, wait)
         return graph | self._writing_tasks(slabs_of), self._ends()
 
@@ -174,15 +180,23 @@ class Stream:
         """Read and prepare every block of every tile; and the last task of each tile."""
         graph: dict[Any, Any] = {}
         prepared: dict[int, Any] = {}
-        order = list(last_slab)
-        blocks = itertools.product(enumerate(order), self._blocks)
-        for k, ((place, tile), block) in enumerate(blocks):
+        order = sorted(last_slab)
+        blocks = (
+            (place, tile, block)
+            for place, tile in enumerate(order)
+            for block in self._blocks_of(tile)
+        )
+        ends: list[int] = []
+        for k, (place, tile, block) in enumerate(blocks):
             wait_read = [("read", k - 1)] if k >= 1 else []
             wait_read += [("prepare", k - 2)] if k >= 2 else []
             wait = [("prepare", k - 1)] if k >= 1 else []
             emptied = place - self.plan.cut.tile_buffers
-            if block.start == 0 and emptied >= 0:
-                wait.append(("slab", last_slab[order[emptied]]))
+            if block.start == 0:
+                if emptied >= 0:
+                    # So many of the tiles before, in whatever order they end.
+                    wait.append(("slab", ends[emptied]))
+                bisect.insort(ends, last_slab[tile])
             graph["read", k] = (self._read, tile, block, wait_read)
             graph["prepare", k] = (self._prepare, tile, block, ("read", k), wait)
             prepared[tile] = ("prepare", k)
@@ -214,14 +228,15 @@ class Stream:
             return None
         if tile not in self._preparations:
             self._pixels[tile] = PixelCounts()
+            which = self._tiles[tile]
             with self.device.lane("read"):
                 self._preparations[tile] = TilePreparation(
-                    self.scan,
-                    self.plan.job,
-                    self._tiles[tile].rows,
+                    self.scans[which.part],
+                    self.plan.organ.parts[which.part],
+                    which.own,
                     self.clock,
                     self._pixels[tile],
-                    tile=self._tiles[tile].prepared,
+                    prepared=which.prepared,
                     device=self.device,
                 )
         return self._preparations[tile].read(block)
@@ -229,12 +244,13 @@ class Stream:
     def _prepare(self, tile: int, block: slice, raw: Array, _wait: list[Any]) -> None:
         if self._stopped.is_set():
             return
-        info, rows, cut = self.plan.job.info, self._tiles[tile].rows, self.plan.cut
+        which, cut = self._tiles[tile], self.plan.cut
+        info = self.plan.organ.parts[which.part].job.info
         preparation = self._preparations[tile]
         with self.device.lane("prepare"):
             if tile not in self._tile_buffers:
                 self._tile_buffers[tile] = Buffer(
-                    (len(rows), info.projections, info.columns),
+                    (len(which.rows), info.projections, info.columns),
                     np.float32,
                     self.scratch / f"tile-{tile}" if cut.stage_tile else None,
                     device=self.device,
@@ -255,27 +271,36 @@ class Stream:
             self.ledger.record_tile(tile, self._pixels[tile].as_dict())
         self.observer.advance("prepare")
 
-    def _slab(self, j: int, last_of_tile: bool, _wait: list[Any]) -> None:
+    def _blocks_of(self, tile: int) -> list[slice]:
+        """Blocks of angles of a tile."""
+        return self._blocks[self._tiles[tile].part]
+
+    def _slab(self, j: int, last_of: list[int], _wait: list[Any]) -> None:
         if self._stopped.is_set():
             return
         piece = self._pieces[j]
         grey = self._grey(piece, self._lines(piece))
         with self.clock.stage("quantise"):
             self._keep(piece, grey)
-        if last_of_tile:
-            self._tile_buffers.pop(piece.tile).close()
+        self._drop(last_of)
 
-    def _lift(self, j: int, _wait: list[Any]) -> Array | None:
+    def _drop(self, used_up: list[int]) -> None:
+        """Free the buffers of tiles."""
+        for tile in used_up:
+            self._tile_buffers.pop(tile).close()
+
+    def _lift(self, j: int, _wait: list[Any]) -> Lines | None:
         if self._stopped.is_set():
             return None
         lines = self._lines(self._pieces[j])
         if self.plan.cut.tile_on_device:
             return lines
-        with self.clock.stage("to device", lines.nbytes), self.device.lane("lift"):
-            return self.device.upload(lines)
+        size = sum(own.nbytes for _, own in lines)
+        with self.clock.stage("to device", size), self.device.lane("lift"):
+            return [(part, self.device.upload(own)) for part, own in lines]
 
     def _compute(
-        self, j: int, lines: Array, last_of_tile: bool, _wait: list[Any]
+        self, j: int, lines: Lines, last_of: list[int], _wait: list[Any]
     ) -> tuple[Array, Array | None] | None:
         if self._stopped.is_set():
             return None
@@ -284,8 +309,7 @@ class Stream:
             grey = self._grey(piece, lines)
             with self.clock.stage("quantise"):
                 halves = reduce_block(grey) if piece.layer in self._halved else None
-        if last_of_tile:
-            self._tile_buffers.pop(piece.tile).close()
+        self._drop(last_of)
         return grey, halves
 
     def _lower(self, j: int, made: tuple[Array, Array | None], _wait: list[Any]) -> None:
@@ -300,7 +324,7 @@ class Stream:
 
     def _row_in_layer(self, piece: Piece) -> int:
         """Row of its layer at which a piece begins."""
-        first = self.plan.job.rows.start + piece.layer * self.plan.spec.layer
+        first = self.plan.organ.rows.start + piece.layer * self.plan.spec.layer
         return piece.rows.start - first
 
     def _layers_of_even_pieces(self) -> set[int]:
@@ -310,21 +334,25 @@ class Stream:
         odd = {piece.layer for piece in self._pieces if self._row_in_layer(piece) % 2}
         return {piece.layer for piece in self._pieces} - odd
 
-    def _lines(self, piece: Piece) -> Array:
-        """Line integrals of a piece, where its tile's buffer keeps them."""
-        first = self._tiles[piece.tile].rows.start
-        buffer = self._tile_buffers[piece.tile]
+    def _lines(self, piece: Piece) -> Lines:
+        """Line integrals of a piece, where the buffers of its tiles keep them."""
+        found = []
         with self.clock.stage("read" if self.plan.cut.stage_tile else "reconstruct"):
-            return buffer.read(piece.rows.start - first, piece.rows.stop - first)
+            for number in piece.tiles:
+                tile, buffer = self._tiles[number], self._tile_buffers[number]
+                first = tile.rows.start
+                lines = buffer.read(piece.rows.start - first, piece.rows.stop - first)
+                found.append((tile.part, lines))
+        return found
 
-    def _grey(self, piece: Piece, lines: Array) -> Array:
+    def _grey(self, piece: Piece, lines: Lines) -> Array:
         """16-bit slices of a piece."""
         counts = self._clipped.setdefault(piece.layer, ClipCounts())
-        side = self.plan.spec.shape[1]
-        grey = self.device.xp.empty((len(piece.rows), side, side), np.uint16)
+        grey = self.device.xp.empty((len(piece.rows), *self.plan.spec.shape[1:]), np.uint16)
 
-        def work(part: slice) -> None:
-            self.chain.grey(lines[part], counts, out=grey[part])
+        def work(some: slice) -> None:
+            these = [(part, own[some]) for part, own in lines]
+            self.assembly.grey(piece.rows[some], these, counts, out=grey[some])
 
         self._in_parts(work, slice(0, len(piece.rows)), "slices")
         return grey

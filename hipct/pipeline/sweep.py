@@ -19,9 +19,10 @@ from hipct.core.memory import format_bytes
 from hipct.core.progress import Observer, Silent
 from hipct.pipeline.backend import run_device
 from hipct.pipeline.config import Config
+from hipct.pipeline.engine import make_reconstructor
 from hipct.pipeline.estimates import SCOUT_HALO_ACCURACY, estimate_axis, prepared_rows
 from hipct.pipeline.job import Job, resolve
-from hipct.pipeline.plan import make_reconstructor
+from hipct.pipeline.organ import Part
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.slabs import SlabChain
 from hipct.reconstruction.axis import AxisEstimate
@@ -119,7 +120,7 @@ def sweep_axis(
         raise InputError(
             f"The row is {row}; the rows of this scan are {job.rows.start} to {job.rows.stop - 1}."
         )
-    size = max(make_reconstructor(job, value).size for value in values)
+    size = max(make_reconstructor(Part(job, value)).size for value in values)
     if 4 * size * size * len(values) > LARGEST_STACK:
         raise InputError(
             f"{len(values)} slices of {size} x {size} pixels make a TIFF of more than 4 GB, which "
@@ -133,12 +134,13 @@ def sweep_axis(
         lines = prepared_rows(scan, scouting, range(row, row + 1), clock, device=device)
         observer.start("sweep", len(values))
         for value in values:
-            engine = make_reconstructor(job, value, size, xp=device.xp)
-            chain = SlabChain(job, engine, value, clock)
+            part = Part(job, value)
+            engine = make_reconstructor(part, size, xp=device.xp)
+            chain = SlabChain(part, engine, clock)
             with device.lane("reconstruct"):
                 page = device.download(chain.slices(lines)[0])
-            if chain.radius_px is not None:
-                page = page * circle(size, size, chain.radius_px)
+            if job.config.reconstruction.circle:
+                page = page * circle(size, size, part.measured_radius_px)
             small.append(_thumbnail(page))
             observer.advance("sweep")
             yield page

@@ -81,7 +81,9 @@ class SeriesLevels:
     slope: Float
     rows: int
 
-    def correct(self, line_integrals: Array, sub_scan: int, first_row: int, *, axis: int) -> Array:
+    def correct(
+        self, line_integrals: Array, sub_scan: int, first_row: float, *, axis: int
+    ) -> Array:
         """Bring line integrals of a sub-scan to the level of the series, in place.
 
         Parameters
@@ -89,7 +91,7 @@ class SeriesLevels:
         line_integrals : array, float32 or float64
             With detector rows along ``axis``: 1 for projections, 0 for sinograms.
         sub_scan : int
-        first_row : int
+        first_row : float
             Detector row of the first one.
         axis : int
 

@@ -26,14 +26,14 @@ HALO_ROWS = (4, 5)
 Float = NDArray[np.float64]
 
 
-def organ_rows(offset_px: ArrayLike, rows: int, *, margin_px: int = 0) -> range:
+def organ_rows(offset_px: ArrayLike, rows: ArrayLike, *, margin_px: int = 0) -> range:
     """Whole organ rows from the first to the last that the series covers, gaps included.
 
     Parameters
     ----------
     offset_px : array_like, (sub-scans,)
         Organ row of the first row of each sub-scan, ascending.
-    rows : int
+    rows : int or array_like of int, (sub-scans,)
         Rows of a sub-scan.
     margin_px : int
         Rows at either end of every sub-scan that do not count: dark edges of the beam, or the halo
@@ -48,7 +48,7 @@ def organ_rows(offset_px: ArrayLike, rows: int, *, margin_px: int = 0) -> range:
     return range(int(np.ceil(begin[0])), int(np.floor(end[-1])) + 1)
 
 
-def series_gaps(offset_px: ArrayLike, rows: int, *, margin_px: int = 0) -> list[range]:
+def series_gaps(offset_px: ArrayLike, rows: ArrayLike, *, margin_px: int = 0) -> list[range]:
     """Organ rows between the first and the last that no sub-scan covers.
 
     Parameters as of :func:`organ_rows`.
@@ -67,7 +67,7 @@ def series_gaps(offset_px: ArrayLike, rows: int, *, margin_px: int = 0) -> list[
 
 
 def overlap_weights(
-    offset_px: ArrayLike, rows: int, organ: range, *, margin_px: int = 0
+    offset_px: ArrayLike, rows: ArrayLike, organ: range, *, margin_px: int = 0
 ) -> NDArray[np.float64]:
     """Weights of all sub-scans in some organ rows.
 
@@ -139,7 +139,7 @@ def resample_rows(block: Array, fraction: float, *, axis: int = 0) -> Array:
     return between_samples(block, fraction, axis=axis, count=sum(HALO_ROWS) + 1)
 
 
-def _extents(offset_px: ArrayLike, rows: int, margin_px: int) -> tuple[Float, Float]:
+def _extents(offset_px: ArrayLike, rows: ArrayLike, margin_px: int) -> tuple[Float, Float]:
     """First and last organ position of each sub-scan, (sub-scans,) each."""
     offset = np.asarray(offset_px, dtype=np.float64)
     if offset.ndim != 1 or not offset.size or not np.isfinite(offset).all():
@@ -150,9 +150,10 @@ def _extents(offset_px: ArrayLike, rows: int, margin_px: int) -> tuple[Float, Fl
         raise InputError(
             "The offsets of the sub-scans have to ascend; sort the sub-scans by their height."
         )
-    if margin_px < 0 or rows - 2 * margin_px < 1:
+    height = np.broadcast_to(np.asarray(rows), offset.shape)
+    if margin_px < 0 or height.min() - 2 * margin_px < 1:
         raise InputError(
-            f"Margins of {margin_px} rows leave nothing of sub-scans of {rows}; give 0 or more, "
-            "less than half of the rows."
+            f"Margins of {margin_px} rows leave nothing of sub-scans of {height.min()}; give 0 or "
+            "more, less than half of the rows."
         )
-    return offset + margin_px, offset + (rows - 1 - margin_px)
+    return offset + margin_px, offset + (height - 1 - margin_px)

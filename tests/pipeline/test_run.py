@@ -21,7 +21,8 @@ from hipct.core.threads import set_thread_count, thread_count
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Cut
 from hipct.pipeline.job import resolve
-from hipct.pipeline.plan import make_plan, plan_job
+from hipct.pipeline.organ import Organ
+from hipct.pipeline.plan import make_plan, plan_organ
 from hipct.pipeline.run import reconstruct
 
 WRITERS = (hipct.pipeline.stream, hipct.volume.writer)
@@ -356,7 +357,7 @@ def test_without_scratch_space_the_layers_get_thinner(discs):
     def plan(megabytes, **disk):
         memory = hipct.pipeline.cut.PROCESS_BYTES + megabytes * 1_000_000
         config = Config(**(PLAIN | {"volume": {"chunk": 128}, "compute": {"memory": memory}}))
-        return plan_job(resolve(scan, config), 200.0, scan, **disk)
+        return plan_organ(Organ.of_scan(resolve(scan, config), 200.0), scan.angle_chunk, **disk)
 
     # The smallest budget for whole layers is one that stages them.
     megabytes = next(m for m in range(60, 400, 20) if plan(m).spec.layer == 128)

@@ -7,9 +7,11 @@ import pytest
 import zarr
 
 from hipct.pipeline.config import Config
+from hipct.pipeline.engine import make_reconstructor
 from hipct.pipeline.estimates import prepared_rows
 from hipct.pipeline.job import resolve
-from hipct.pipeline.plan import make_plan, make_reconstructor
+from hipct.pipeline.organ import Part
+from hipct.pipeline.plan import make_plan
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.run import reconstruct
 from hipct.pipeline.slabs import SlabChain
@@ -103,10 +105,11 @@ def test_rings_go_from_the_volume(tmp_path, discs, sections, most):
 def test_the_settings_reach_the_filter(discs, method, given):
     scan = discs_with_rings(discs, *RINGS)
     job = resolve(scan, settings(axis=47.9, rings={"method": method, **given}))
-    engine = make_reconstructor(job, 47.9)
+    part = Part(job, 47.9)
+    engine = make_reconstructor(part)
     lines = prepared_rows(scan, job, range(2, 4), StageClock())
     kept = lines.copy()
-    slices = SlabChain(job, engine, 47.9, StageClock()).slices(lines)
+    slices = SlabChain(part, engine, StageClock()).slices(lines)
     expected = engine.reconstruct(remove_rings(kept, method, **given))
     np.testing.assert_array_equal(slices, expected)
     np.testing.assert_array_equal(lines, kept)  # they belong to the buffer of the tile

@@ -1,0 +1,171 @@
+"""What neighbouring sub-scans see of each other: shifts at some angles, and the step of levels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipct.acquisition.scan import Scan
+from hipct.core.arrays import Array
+from hipct.core.device import HOST, Device
+from hipct.core.errors import InputError
+from hipct.core.progress import Observer
+from hipct.pipeline.organ import Part
+from hipct.pipeline.report import StageClock
+from hipct.pipeline.transmission import Transmission
+from hipct.preparation.counts import PixelCounts
+from hipct.preparation.linearise import line_integral
+from hipct.preparation.registration import Shift, measure_shift
+from hipct.reconstruction.stitching_levels import LevelStep, measure_level
+
+SEARCHED_ROWS = 16
+"""Rows in common by the motors, at least, where views are compared."""
+
+SURE = 0.95
+"""Confidence from which a shift counts."""
+
+MOST_VIEWS = 16
+"""Neighbouring projections that are averaged for the level at each angle."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Two sub-scans compared.
+
+    Attributes
+    ----------
+    shifts : tuple of Shift, or None
+        Of the upper against the lower one in detector rows and columns, one for each angle;
+        ``None`` where they have too few rows in common.
+    step : LevelStep or None
+        From the level of the lower one to that of the upper one.
+    notes : tuple of str
+        What could not be done.
+    """
+
+    shifts: tuple[Shift, ...] | None
+    step: LevelStep | None
+    notes: tuple[str, ...] = ()
+
+
+def compare_neighbours(
+    scans: Sequence[Scan],
+    parts: Sequence[Part],
+    clock: StageClock,
+    observer: Observer,
+    *,
+    device: Device = HOST,
+) -> tuple[NDArray[np.float64], list[Neighbours]]:
+    """Compare each sub-scan with the next one, at the angles that the configuration asks for.
+
+    Frames of the common rows are read at these angles alone, divided by their flats.
+
+    Returns
+    -------
+    angles_rad : ndarray of float64, (angles,)
+        The angles that were compared.
+    neighbours : list of Neighbours, of length parts - 1
+    """
+    wanted = min(parts[0].job.config.stitching.angles, parts[0].job.info.projections)
+    first = parts[0].job.info.angles_rad
+    targets = first[np.arange(wanted) * len(first) // wanted]
+    pairs = len(parts) - 1
+    observer.start("neighbours", pairs)
+    found = []
+    for k in range(pairs):
+        found.append(_compare(scans[k : k + 2], parts[k : k + 2], targets, clock, device))
+        observer.advance("neighbours")
+    observer.finish("neighbours")
+    return targets, found
+
+
+def _compare(
+    scans: Sequence[Scan],
+    parts: Sequence[Part],
+    targets: NDArray[np.float64],
+    clock: StageClock,
+    device: Device,
+) -> Neighbours:
+    lower, upper = parts
+    settings = lower.job.config.stitching
+    apart = upper.offset_px - lower.offset_px
+    heights = lower.job.info.rows, upper.job.info.rows
+    reach = math.ceil(settings.reach_rows_px)
+    names = f"{lower.name} and {upper.name}"
+    common = min(heights[0], heights[1] + apart) - apart
+    if common < SEARCHED_ROWS:
+        return Neighbours(
+            None,
+            None,
+            (
+                f"{names} have {max(0.0, common):.0f} rows in common, too few to compare them: the "
+                "motors are believed.",
+            ),
+        )
+    # Bands of the same height, so that both show the common rows wherever they really are.
+    height = min(*heights, math.ceil(common) + reach)
+    start = heights[0] - height
+    bands = range(start, heights[0]), range(height)
+    drift = 0.0 if lower.axis is None or upper.axis is None else upper.axis - lower.axis
+    expected = start - apart, drift
+    sources = [
+        Transmission(scan, part.job, band, clock, device=device)
+        for scan, part, band in zip(scans, parts, bands)
+    ]
+    shifts: list[Shift] = []
+    totals: list[Array] = []
+    for target in targets:
+        first: list[Array] = []
+        for side, (source, part) in enumerate(zip(sources, parts)):
+            views = _views(source, part, float(target), scans[side].angle_chunk, device)
+            first.append(views[0])
+            mean = views.mean(axis=0)
+            if len(totals) <= side:
+                totals.append(mean)
+            else:
+                totals[side] += mean
+        with clock.stage("levels", sum(view.nbytes for view in first)), device.lane("prepare"):
+            shifts.append(
+                measure_shift(
+                    *first,
+                    reach_px=(settings.reach_rows_px, settings.reach_columns_px),
+                    expected_px=expected,
+                    remove_static=False,
+                )
+            )
+    step: LevelStep | None = None
+    notes: tuple[str, ...] = ()
+    if settings.levels != "none":
+        sure = [shift for shift in shifts if shift.confidence >= SURE]
+        moved = (
+            (float(np.median([s.rows for s in sure])), float(np.median([s.columns for s in sure])))
+            if len(sure) >= len(shifts) / 2 and settings.refine
+            else expected
+        )
+        means = [total / len(targets) for total in totals]
+        try:
+            with clock.stage("levels"), device.lane("prepare"):
+                step = measure_level(*means, shift_px=moved, fit_gain=settings.levels == "gain")
+            step = replace(step, lower_row=step.lower_row + start)
+        except InputError as error:
+            notes = (f"The levels of {names} were not compared: {error}",)
+    # From rows of the band to rows of the detector.
+    shifts = [replace(shift, rows=shift.rows - start) for shift in shifts]
+    return Neighbours(tuple(shifts), step, notes)
+
+
+def _views(source: Transmission, part: Part, target: float, chunk: int, device: Device) -> Array:
+    """Line integrals (views, rows, columns) of the projections from an angle on."""
+    angles = part.job.info.angles_rad
+    off = np.abs((angles - target + np.pi) % (2 * np.pi) - np.pi)
+    nearest = int(off.argmin())
+    # What is read with it anyway.
+    last = min(nearest + max(1, min(chunk, MOST_VIEWS)), len(angles))
+    block = slice(nearest, last)
+    with device.lane("prepare"):
+        frames = source.frames(source.read(block), block, PixelCounts())
+        return line_integral(frames, out=frames)

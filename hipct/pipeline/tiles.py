@@ -1,0 +1,73 @@
+"""Phase tiles: the rows of a part that are prepared together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from hipct.pipeline.organ import Organ, Part
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A phase tile.
+
+    Attributes
+    ----------
+    part : int
+        Number of the part whose rows these are.
+    rows : range
+        Organ rows that are wanted of it.
+    own : range
+        The same as own rows of the part.
+    prepared : range
+        Own rows that are prepared for them.
+    """
+
+    part: int
+    rows: range
+    own: range
+    prepared: range
+
+
+def tiles(organ: Organ) -> list[Tile]:
+    """Phase tiles of an organ in the order of their rows; within a part they follow each other."""
+    found = [
+        tile
+        for number, rows in enumerate(organ.shares)
+        for tile in _of_part(organ.parts[number], rows, number)
+    ]
+    return sorted(found, key=lambda tile: (tile.rows.start, tile.part))
+
+
+def tiles_together(organ: Organ) -> int:
+    """Most tiles that one organ row is made of."""
+    ends = [(tile.rows.start, 1) for tile in tiles(organ)]
+    ends += [(tile.rows.stop, -1) for tile in tiles(organ)]
+    most = held = 0
+    for _, change in sorted(ends):
+        held += change
+        most = max(most, held)
+    return max(most, 1)
+
+
+def _of_part(part: Part, rows: range, number: int) -> list[Tile]:
+    """Tiles of a part, anchored at its own row 0.
+
+    Where phase retrieval has a halo, a tile is prepared whole even if only some of its rows are
+    wanted, so that a crop has the numbers of the whole volume.
+    """
+    height, own = part.job.tile_rows, part.own(rows)
+    found = []
+    for t in range(own.start // height, math.ceil(own.stop / height)):
+        whole = _common(range(t * height, (t + 1) * height), part.own_rows)
+        wanted = _common(whole, own)
+        if wanted:
+            organ_rows = range(wanted.start - part.base, wanted.stop - part.base)
+            found.append(Tile(number, organ_rows, wanted, whole if part.job.halo else wanted))
+    return found
+
+
+def _common(one: range, other: range) -> range:
+    start = max(one.start, other.start)
+    return range(start, max(start, min(one.stop, other.stop)))
