@@ -1,0 +1,251 @@
+"""Corrections of all scans of a series, measured one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipct.acquisition.scan import Scan
+from hipct.core.device import Device
+from hipct.core.errors import ConfigError, InputError
+from hipct.core.progress import Observer
+from hipct.pipeline.corrections import BeamDrift, Corrections, MatchedFlats
+from hipct.pipeline.corrections_blocks import BAND_BYTES, BAND_STEP
+from hipct.pipeline.corrections_files import CorrectionFiles
+from hipct.pipeline.corrections_reference import (
+    ReferenceMaker,
+    SeriesReference,
+    usable_current,
+    windows_of,
+)
+from hipct.pipeline.corrections_scan import ScanMeasurements
+from hipct.pipeline.job import Job
+from hipct.pipeline.report import StageClock
+from hipct.preparation.darkening import LevelDrift, darkened, fit_drift
+from hipct.preparation.distortion import displacement_of_maps, radial_displacement
+from hipct.preparation.double_flat import double_flat
+from hipct.preparation.lowpass import low_pass
+from hipct.preparation.reduction import reduce_frames
+from hipct.preparation.reference_windows import match_angles
+
+MOST_OF_A_TURN_RAD = np.radians(300)
+"""From here on a jar off the axis can be told from a drift of the level."""
+
+
+class SeriesMeasurements:
+    """The corrections of a series; each measurement divides out those before it.
+
+    Parameters
+    ----------
+    scans, jobs : sequences of Scan and Job
+        One a sub-scan.
+    files : CorrectionFiles
+        Where arrays are kept.
+    clock, observer, device
+        Times, progress, and where it is computed.
+
+    Attributes
+    ----------
+    corrections : list of Corrections
+        What is known of each scan by now.
+    """
+
+    def __init__(
+        self,
+        scans: Sequence[Scan],
+        jobs: Sequence[Job],
+        files: CorrectionFiles,
+        *,
+        clock: StageClock,
+        observer: Observer,
+        device: Device,
+    ) -> None:
+        self.corrections = [Corrections() for _ in scans]
+        self._scans, self._jobs, self._files = scans, jobs, files
+        self._clock, self._observer, self._device = clock, observer, device
+        self._config = jobs[0].config
+        self._shape = jobs[0].info.rows, jobs[0].info.columns
+        self._each = [
+            ScanMeasurements(scan, job, clock, observer, device) for scan, job in zip(scans, jobs)
+        ]
+
+    def match_flats(self, reference: Scan) -> None:
+        """Flats of a reference scan in place of the scans' own."""
+        matches = [
+            match_angles(job.info.angles_rad, reference.info.angles_rad) for job in self._jobs
+        ]
+        frames, closed = matches[0].frames, matches[0].closed
+        step = reference.info.angular_step_rad
+        turn = round(2 * np.pi / step) if step else frames
+        windows = windows_of(self._config.reference, self._jobs[0].info, turn)
+        currents = [usable_current(job.info) for job in self._jobs]
+        current = usable_current(reference.info)
+        in_reference = isinstance(reference, SeriesReference)
+        used = with_current(self._jobs, None if in_reference else reference)
+        maker = ReferenceMaker(
+            reference,
+            windows,
+            frames=frames,
+            closed=closed,
+            current=current if used and not in_reference else None,
+            dead_share=self._config.repair.dead_pixel_threshold,
+            clock=self._clock,
+            observer=self._observer,
+            device=self._device,
+        )
+        path = self._files.file("reference", maker.shape, np.float32, maker.fill)
+        self._files.array("reference-dark", maker.dark)
+        note = (
+            f"The flats are those of {reference.info.where} at {len(maker.knots)} angles: fine "
+            f"part over {windows.wide} frames, smooth part ({windows.sigma_px:g} pixels) over "
+            f"{windows.narrow}."
+        )
+        for k, match in enumerate(matches):
+            matched = MatchedFlats(
+                path=path,
+                dark=self._files.folder / "reference-dark.npy",
+                knots=maker.knots,
+                positions=match.positions,
+                current=currents[k] if used else None,
+            )
+            self._add(k, note if k == 0 else None, flats=matched)
+
+    def follow_beams(self) -> None:
+        """Components of each scan's flats, and their weights in its projections."""
+        for k, measured in enumerate(self._each):
+            components = self._files.array(f"components-{k:04d}", measured.components)
+            drift = BeamDrift(
+                mixing=components[1:],
+                levels=components[0],
+                coefficients=self._files.array(
+                    f"coefficients-{k:04d}", partial(measured.coefficients, components)
+                ),
+            )
+            note = f"{len(drift.mixing)} components of the flats of {self._name(k)} are followed."
+            self._add(k, note, drift=drift)
+
+    def match_levels(self) -> None:
+        """Straight lines through the levels of each scan's outer columns."""
+        settings = self._config.darkening
+        drifts: list[LevelDrift] = []
+        for k, measured in enumerate(self._each):
+            levels = self._files.array(
+                f"levels-{k:04d}", partial(measured.levels, self.corrections[k])
+            )
+            info = self._jobs[k].info
+            turned = info.angular_range_rad + info.angular_step_rad > MOST_OF_A_TURN_RAD
+            try:
+                drifts.append(fit_drift(levels, info.angles_rad if turned else None))
+            except InputError as error:
+                raise InputError(
+                    f"The level of {self._name(k)} cannot be measured: {error}"
+                ) from error
+        median = float(np.median([drift.level for drift in drifts]))
+        wanted = 1.0 if settings.target == "one" else median
+        correct = settings.tolerance == 0 or darkened(drifts, settings.tolerance)
+        for k, drift in enumerate(drifts):
+            note = (
+                f"The level of {self._name(k)} is {drift.level / wanted:.4f} of the one wanted and "
+                f"changes by {100 * drift.slope:+.2f} % over the scan"
+            )
+            if not correct:
+                self._add(k, f"{note}; within the tolerance it stays as it is.")
+                continue
+            levels = drift.levels(self._jobs[k].info.projections) / wanted
+            self._add(k, f"{note}; it is divided out.", levels=levels)
+
+    def average(self) -> None:
+        """Double flat fields: of each scan, or one of the series."""
+        of_scan = self._config.double_flat.scope == "scan"
+        paths = [
+            self._files.file(f"fine-{k:04d}", self._shape, np.float32, partial(self._fill_fine, k))
+            for k in range(len(self.corrections))
+        ]
+        if not of_scan:
+            fill = partial(_fill_median, paths)
+            paths = [self._files.file("fine-series", self._shape, np.float32, fill)] * len(paths)
+        for k, path in enumerate(paths):
+            self._add(k, double_flat=path)
+
+    def map_distortion(self) -> None:
+        """The displacement of every pixel."""
+        settings = self._config.distortion
+        path = self._files.file("distortion", (*self._shape, 2), np.float64, self._fill_distortion)
+        field = np.load(path, mmap_mode="r")
+        # Two neighbours on either side of a place between pixels.
+        halo = int(np.ceil(np.abs(field[..., 0]).max())) + 2
+        for k in range(len(self.corrections)):
+            self._add(k, displacement=path, interpolation=settings.interpolation, halo_rows=halo)
+
+    def _fill_fine(self, k: int, out: NDArray[Any]) -> None:
+        """The fine part of the mean projection of a scan, as a factor about 1."""
+        settings = self._config.double_flat
+        of_scan = settings.scope == "scan"
+        self._each[k].mean(self.corrections[k], out, logarithm=of_scan)
+        with self._device.lane("prepare"):
+            mean = self._device.upload(np.array(out))
+            # Of a series as in general_reference, which holds the means of all its sub-scans.
+            fine = (
+                double_flat(mean, settings.sigma_px)
+                if of_scan
+                else mean / low_pass(mean, settings.sigma_px)
+            )
+            out[...] = self._device.download(fine)
+
+    def _fill_distortion(self, out: NDArray[Any]) -> None:
+        settings = self._config.distortion
+        if settings.map_file is not None:
+            out[...] = displacement_of_maps(*_maps(settings.map_file, self._shape))
+        else:
+            assert settings.coefficients is not None
+            assert settings.centre_px is not None
+            out[...] = radial_displacement(*self._shape, settings.centre_px, settings.coefficients)
+
+    def _add(self, k: int, note: str | None = None, **changes: Any) -> None:
+        notes = self.corrections[k].notes + (() if note is None else (note,))
+        self.corrections[k] = replace(self.corrections[k], notes=notes, **changes)
+
+    def _name(self, k: int) -> str:
+        info = self._jobs[k].info
+        return info.name or info.where
+
+
+def with_current(jobs: Sequence[Job], reference: Scan | None) -> bool:
+    """Whether the machine current of all is known, and to be used."""
+    infos = [job.info for job in jobs] + ([] if reference is None else [reference.info])
+    return jobs[0].config.flat.use_current and all(info.current is not None for info in infos)
+
+
+def _maps(path: Path, shape: tuple[int, int]) -> list[NDArray[Any]]:
+    """The two maps of a file."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            maps = [stored["map_rows"], stored["map_columns"]]
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"distortion.map_file is {path}, which does not hold the arrays map_rows and "
+            f"map_columns as numpy.savez writes them ({error})."
+        ) from error
+    for values in maps:
+        if values.shape != shape:
+            raise ConfigError(
+                f"distortion.map_file is {path}, with a map of shape {values.shape}; the detector "
+                f"has {shape}."
+            )
+    return maps
+
+
+def _fill_median(paths: Sequence[Path], out: NDArray[Any]) -> None:
+    """Median of frames in files, as many rows at a time as fit: a series has up to 200."""
+    rows, columns = out.shape
+    height = max(1, BAND_BYTES // (8 * len(paths) * columns) // BAND_STEP) * BAND_STEP
+    for first in range(0, rows, height):
+        part = slice(first, min(first + height, rows))
+        frames = np.stack([np.load(path, mmap_mode="r")[part] for path in paths])
+        out[part] = reduce_frames(frames, "median")
