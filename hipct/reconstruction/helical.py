@@ -113,13 +113,21 @@ class Helix:
         lowest, highest = self.border_rows, self.rows - 1 - self.border_rows
         put(self, "organ_rows", _covered(samples, lowest, highest))
 
-    def slab(self, rows: range) -> HelicalSlab:
+    def slab(self, rows: range, angles: range | None = None) -> HelicalSlab:
         """What some organ rows need: their projections and weights.
+
+        Parameters
+        ----------
+        rows : range
+            Organ rows, of :attr:`organ_rows`.
+        angles : range, optional
+            Angles of the turn that are wanted, by their number; all by default. Those of others are
+            neither read nor weighed.
 
         Raises
         ------
         InputError
-            If the rows are not all covered.
+            If the rows are not all covered, or the turn has no such angles.
         """
         covered = self.organ_rows
         if not (len(rows) and rows.step == 1 and rows[0] in covered and rows[-1] in covered):
@@ -128,10 +136,16 @@ class Helix:
                 f"directions; give rows between {covered.start} and {covered.stop}."
             )
         samples = self._samples
+        angles = range(samples.turn) if angles is None else angles
+        if not (len(angles) and angles.step == 1 and 0 <= angles[0] <= angles[-1] < samples.turn):
+            raise InputError(
+                f"The angles {angles.start} to {angles.stop} (exclusive) are not all of the turn; "
+                f"give numbers between 0 and {samples.turn}."
+            )
         lowest, highest = self.border_rows, self.rows - 1 - self.border_rows
-        seen = np.flatnonzero(
-            (samples.offset + lowest <= rows[-1]) & (samples.offset + highest >= rows[0])
-        )
+        numbers = samples.looking_as(angles)
+        offsets = samples.offset[numbers]
+        seen = numbers[(offsets + lowest <= rows[-1]) & (offsets + highest >= rows[0])]
         place = np.arange(rows.start, rows.stop)[:, None] - samples.offset[seen]
         taper = max(1.0, _TAPER_SHARE * (highest - lowest + 1))
         inward = np.minimum(place - lowest, highest - place)
@@ -141,8 +155,9 @@ class Helix:
         np.add.at(total, seen % samples.groups, weight.T)
         # Rows of all directions count 1 in the mean: 2 for one that stands for its opposite too.
         weight *= samples.turn / samples.groups / total.T[:, seen % samples.groups]
-        used = weight.any(axis=0)
-        return HelicalSlab(rows, self.rows, samples, seen[used], weight[:, used])
+        number = seen % samples.turn
+        used = weight.any(axis=0) & (number >= angles.start) & (number < angles.stop)
+        return HelicalSlab(rows, angles, self.rows, samples, seen[used], weight[:, used])
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +170,8 @@ class HelicalSlab:
     """
 
     rows: range
+    turn: range
+    """Angles of the turn that it has."""
     detector: int
     samples: _Samples = field(repr=False)
     used: NDArray[np.intp] = field(repr=False)
@@ -163,20 +180,26 @@ class HelicalSlab:
     @property
     def angles(self) -> int:
         """Angles of the sinograms."""
-        return self.samples.turn
+        return len(self.turn)
 
     def blocks(self, size: int) -> list[range]:
         """Ranges of projections, of at most ``size`` (2 or more), that hold all that is needed.
 
-        They overlap by one where projections are interpolated.
+        They overlap by one where projections are interpolated. Between turns of which some angles
+        alone are wanted, what nobody needs is left out.
         """
         samples = self.samples
-        first = int(samples.before[self.used].min())
-        last = int((samples.before + (samples.share > 0))[self.used].max())
-        step = max(1, size - samples.overlap)
-        stops = [min(start + size, last + 1) for start in range(first, last + 1, step)]
-        starts = range(first, last + 1, step)
-        return [range(a, b) for a, b in zip(starts, stops) if b - a > samples.overlap or a == first]
+        overlap, last = samples.overlap, len(samples.offset_of) - 1
+        before = samples.before[self.used]
+        needed = np.zeros(last + 1, np.int8)
+        needed[before] = needed[np.minimum(before + overlap, last)] = 1
+        edges = np.flatnonzero(np.diff(needed, prepend=0, append=0))
+        return [
+            range(start, min(start + size, int(stop)))
+            for first, stop in zip(edges[::2], edges[1::2])
+            for start in range(int(first), int(stop), max(1, size - overlap))
+            if start == first or start + overlap < stop
+        ]
 
     def detector_rows(self, projections: range) -> range:
         """Detector rows of these projections that are needed, with those that interpolate."""
@@ -235,7 +258,7 @@ class HelicalSlab:
             (before < stop) | (before == len(samples.offset_of) - 1)
         )
         chosen = np.flatnonzero(inside & (before < block.stop))
-        groups = self.used[chosen] % samples.turn
+        groups = self.used[chosen] % samples.turn - self.turn.start
         order = np.argsort(groups, kind="stable")
         chosen = chosen[order]
         return self.used[chosen], self.weight[:, chosen], groups[order]
@@ -290,6 +313,13 @@ class _Samples:
     def overlap(self) -> int:
         """Projections that neighbouring blocks have to share."""
         return int((self.share > 0).any())
+
+    def looking_as(self, angles: range) -> NDArray[np.intp]:
+        """Samples of all turns from the directions of some angles, opposite ones among them."""
+        wanted = np.zeros(self.groups, bool)
+        wanted[np.arange(angles.start, angles.stop) % self.groups] = True
+        every = np.arange(self.offset.size)
+        return every[wanted[every % self.groups]]
 
     @classmethod
     def of(cls, angles: Float, offset: Float, acquisition: Acquisition) -> _Samples:
