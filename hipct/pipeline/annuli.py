@@ -23,6 +23,7 @@ from hipct.core.progress import Observer
 from hipct.core.resampling import REACH
 from hipct.pipeline.annuli_offset import AngleMatch, annulus_config, find_annuli
 from hipct.pipeline.config import Config
+from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.virtual import Source, VirtualScan, blocks_of, virtual_config
 from hipct.preparation.quarter import AnnulusJoin
@@ -43,6 +44,8 @@ class JoinedScan(VirtualScan):
         Configuration of the run.
     found : mapping
         What :func:`join_station` has found; of JSON values.
+    corrections : (Corrections, Corrections), optional
+        What was measured of the inner and of the outer annulus.
 
     Attributes
     ----------
@@ -50,9 +53,9 @@ class JoinedScan(VirtualScan):
         The same, to be handed to a resumed run.
     join : AnnulusJoin
         The geometry.
-    first_row : int
-        Detector row of the inner annulus that is row 0: rows at the edge that the outer annulus
-        does not have are left out.
+    first_row : float
+        Row of the station's first sub-scan, by the motors, at which row 0 lies: it is a row of the
+        inner annulus, of which rows that the outer one does not have are left out.
 
     Raises
     ------
@@ -60,9 +63,17 @@ class JoinedScan(VirtualScan):
         If the annuli have too few columns in common, or differ in their rows or angles.
     """
 
-    def __init__(self, inner: Scan, outer: Scan, config: Config, found: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        inner: Scan,
+        outer: Scan,
+        config: Config,
+        found: Mapping[str, Any],
+        corrections: Sequence[Corrections | None] = (None, None),
+    ) -> None:
         settings = annulus_config(config)
-        self._inner, self._outer = Source(inner, settings), Source(outer, settings)
+        self._inner = Source(inner, settings, corrections[0])
+        self._outer = Source(outer, settings, corrections[1])
         super().__init__(self._inner, self._outer)
         self.found = dict(found)
         one, other = self._inner.job.info, self._outer.job.info
@@ -71,12 +82,12 @@ class JoinedScan(VirtualScan):
         self.join = AnnulusJoin(one.columns, other.columns, offset, config.quarter.border_px)
         self._match = AngleMatch.of(one, other)
         rows = _common_rows(one, other, offset[0])
-        self.first_row = rows.start
+        self._first = rows.start
+        self.first_row = self._first + float(found["inner_row_px"])
         self.row_chunk, self.angle_chunk = inner.row_chunk, inner.angle_chunk
         self.info = _joined_info(one, other, self.join, rows, self.found)
-        self.opened_again_by(
-            JoinedScan, {"inner": inner, "outer": outer, "config": config, "found": self.found}
-        )
+        again = {"inner": inner, "outer": outer, "config": config, "found": self.found}
+        self.opened_again_by(JoinedScan, again | {"corrections": corrections})
 
     def work_bytes(self, angles: int, rows: int) -> int:
         """Bytes that reading blocks of so many angles and rows takes beside what it gives."""
@@ -95,7 +106,7 @@ class JoinedScan(VirtualScan):
         )
 
     def _make(self, angles: slice, rows: range, out: NDArray[np.float32]) -> None:
-        wanted = range(rows.start + self.first_row, rows.stop + self.first_row)
+        wanted = range(rows.start + self._first, rows.stop + self._first)
         margin = self._margin()
         first = max(0, wanted.start - margin)
         read = range(first, min(self._inner.job.info.rows, wanted.stop + margin))
@@ -132,6 +143,7 @@ def join_station(
     clock: StageClock,
     observer: Observer,
     *,
+    corrections: Sequence[Corrections] | None = None,
     known: Mapping[str, Any] | None = None,
 ) -> JoinedScan:
     """The scan that the two annuli of a height make together.
@@ -150,6 +162,8 @@ def join_station(
         Configuration of the run.
     clock, observer : StageClock, Observer
         Receive times and notes.
+    corrections : sequence of Corrections, optional
+        What was measured of either, with jobs resolved by :func:`annulus_config`; none by default.
     known : mapping, optional
         ``found`` of the joined scan of an earlier run, so that nothing is estimated anew.
 
@@ -176,11 +190,15 @@ def join_station(
         )
     if known is None:
         with clock.stage("annuli"):
-            known = find_annuli(station, config)
+            known = find_annuli(station, config, corrections)
         for note in known["notes"]:
             observer.say(note)
-    inner, outer = station if known["inner"] == station[0].name else (station[1], station[0])
-    return JoinedScan(inner.scan, outer.scan, config, known)
+    scans = [member.scan for member in station]
+    of_scans = [*corrections] if corrections is not None else [None, None]
+    if known["inner"] == station[1].name:
+        scans.reverse()
+        of_scans.reverse()
+    return JoinedScan(scans[0], scans[1], config, known, of_scans)
 
 
 def _common_rows(inner: ScanInfo, outer: ScanInfo, row: float) -> range:

@@ -15,6 +15,7 @@ from hipct.acquisition.scan import ScanInfo
 from hipct.acquisition.series import Member
 from hipct.core.errors import InputError
 from hipct.pipeline.config import Config
+from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.virtual import Source, source_config
 from hipct.preparation.quarter import AnnulusJoin, Pixels, measure_annuli
 from hipct.reconstruction.axis import find_axis
@@ -132,7 +133,11 @@ def annulus_config(config: Config) -> Config:
     return settings.model_copy(update={"flat": flat})
 
 
-def find_annuli(station: Sequence[Member], config: Config) -> dict[str, Any]:
+def find_annuli(
+    station: Sequence[Member],
+    config: Config,
+    corrections: Sequence[Corrections] | None = None,
+) -> dict[str, Any]:
     """Which of two annuli is the inner one, and where the outer one lies in it.
 
     Parameters
@@ -141,13 +146,16 @@ def find_annuli(station: Sequence[Member], config: Config) -> dict[str, Any]:
         Two sub-scans at one height, by their lateral position.
     config : Config
         Configuration of the run.
+    corrections : sequence of Corrections, optional
+        What was measured of either.
 
     Returns
     -------
     dict
         JSON values: names of ``inner`` and ``outer``; ``offset_px`` as
         :class:`hipct.preparation.quarter.AnnulusJoin` takes it, the same by the motors in
-        ``motors_px``; ``method`` (correlation, motors or given), ``confidence`` and ``error_px`` of
+        ``motors_px``; ``inner_row_px``, the row of the station's first sub-scan at which the inner
+        one begins; ``method`` (correlation, motors or given), ``confidence`` and ``error_px`` of
         the correlation; ``axis_px``, a hint to the rotation axis in columns of the joined
         projections; ``notes``, sentences.
 
@@ -156,7 +164,7 @@ def find_annuli(station: Sequence[Member], config: Config) -> dict[str, Any]:
     InputError
         If the annuli have too few columns in common, or differ in their angles.
     """
-    pair = _Pair(station, config)
+    pair = _Pair(station, config, corrections)
     try:
         return pair.found()
     except InputError as error:
@@ -171,9 +179,18 @@ class _Pair:
     make together is the same.
     """
 
-    def __init__(self, station: Sequence[Member], config: Config) -> None:
+    def __init__(
+        self,
+        station: Sequence[Member],
+        config: Config,
+        corrections: Sequence[Corrections] | None,
+    ) -> None:
         self.station, self.settings = station, config.quarter
-        self.sources = [Source(member.scan, annulus_config(config)) for member in station]
+        settings = annulus_config(config)
+        self.sources = [
+            Source(member.scan, settings, of_member)
+            for member, of_member in zip(station, corrections or (None, None))
+        ]
         self.infos = [source.job.info for source in self.sources]
         pixel = self.infos[0].require("pixel_size_um", purpose="A quarter-acquisition")[0]
         first, second = station
@@ -289,6 +306,7 @@ class _Pair:
             "outer": names[1],
             "offset_px": list(offset),
             "motors_px": list(motors),
+            "inner_row_px": self.station[inner].offset_px - self.station[0].offset_px,
             "axis_px": None if axis is None else float(join.axis(axis)),
             "notes": [note, *notes],
             **words,

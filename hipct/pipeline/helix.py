@@ -20,6 +20,7 @@ from hipct.acquisition.scan import Scan, ScanInfo
 from hipct.core.errors import InputError
 from hipct.core.resampling import REACH
 from hipct.pipeline.config import Config
+from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.virtual import Source, VirtualScan, source_config, virtual_config
 from hipct.reconstruction.helical import HelicalSlab, Helix
 
@@ -47,6 +48,9 @@ class HelicalScan(VirtualScan):
         A scan with ``info.projection_z_um``.
     config : Config
         Configuration of the run.
+    corrections : Corrections, optional
+        What was measured of it, with a job resolved by
+        :func:`hipct.pipeline.virtual.source_config`; none by default.
 
     Attributes
     ----------
@@ -58,15 +62,14 @@ class HelicalScan(VirtualScan):
     Raises
     ------
     InputError
-        If z does not move, the angles turn back, no row is seen from all directions, or it holds
-        counts and no flats.
+        If z does not move, the angles turn back, or no row is seen from all directions.
     MissingMetadata
         If the pixel size is not known.
     """
 
-    def __init__(self, scan: Scan, config: Config) -> None:
+    def __init__(self, scan: Scan, config: Config, corrections: Corrections | None = None) -> None:
         bands = -(-scan.info.rows // BAND_ROWS)
-        self._source = Source(scan, source_config(config), keep=bands)
+        self._source = Source(scan, source_config(config), corrections, keep=bands)
         super().__init__(self._source)
         info = self._source.job.info
         if info.projection_z_um is None:
@@ -85,7 +88,8 @@ class HelicalScan(VirtualScan):
         self.row_chunk, self.angle_chunk = scan.row_chunk, scan.angle_chunk
         self.info = _tall_info(info, self.helix, pixel)
         self._pitch_px = float(np.ptp(offset)) / max(1, info.projections - 1)
-        self.opened_again_by(HelicalScan, {"scan": scan, "config": config})
+        again = {"scan": scan, "config": config, "corrections": corrections}
+        self.opened_again_by(HelicalScan, again)
 
     def work_bytes(self, angles: int, rows: int) -> int:
         """Bytes that reading blocks of so many angles and rows takes beside what it gives."""

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.acquisition.scan import FrameKind, Scan
-from hipct.core.errors import InputError
 from hipct.pipeline.config import Config
+from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.job import Job, resolve, uses_flats
 from hipct.pipeline.report import StageClock
-from hipct.pipeline.sections import FlatConfig, PhaseConfig, RepairConfig, UnsharpConfig
+from hipct.pipeline.sections import PhaseConfig, UnsharpConfig
 from hipct.pipeline.transmission import Transmission
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.references import groups_in_time
@@ -30,6 +30,13 @@ from hipct.preparation.zingers import HALO_ROWS as ZINGER_HALO_ROWS
 
 FEWEST_ANGLES = 16
 """Projections that are prepared at a time where the chunks of a scan hold fewer."""
+
+
+CAMERA = (
+    "flat", "reference", "dynamic_flat", "darkening", "double_flat", "repair", "distortion",
+)  # fmt: skip
+"""Sections of the configuration that say how counts become transmission; all are off by default,
+or need counts."""
 
 
 class Untimed(StageClock):
@@ -54,12 +61,11 @@ def source_config(config: Config) -> Config:
 def virtual_config(config: Config) -> Config:
     """What a run's configuration leaves to be done for the virtual scan itself.
 
-    Its frames are transmission, divided by their flats, with dead pixels and zingers replaced; with
-    the configuration of the run they would be searched for zingers once more.
+    Its frames are transmission: corrected, with dead pixels and zingers replaced. With the
+    configuration of the run they would be corrected twice.
     """
-    return config.model_copy(
-        update={"flat": FlatConfig(), "repair": RepairConfig(zinger_threshold=0.0)}
-    )
+    plain = Config()
+    return config.model_copy(update={name: getattr(plain, name) for name in CAMERA})
 
 
 class Source:
@@ -75,32 +81,40 @@ class Source:
         The raw scan.
     config : Config
         What to do with it, see :func:`source_config`.
+    corrections : Corrections, optional
+        What was measured of it; none by default.
     keep : int
         Ranges of rows whose references are kept.
-
-    Raises
-    ------
-    InputError
-        If it holds counts and no flats.
     """
 
-    def __init__(self, scan: Scan, config: Config, keep: int = 2) -> None:
+    def __init__(
+        self,
+        scan: Scan,
+        config: Config,
+        corrections: Corrections | None = None,
+        *,
+        keep: int = 2,
+    ) -> None:
         self.scan = scan
         self.job: Job = resolve(scan, config)
+        self.corrections = Corrections() if corrections is None else corrections
         self._keep, self._lock = keep, threading.Lock()
         self._kept: dict[range, Transmission] = {}
-        if uses_flats(self.job.info, config) and self.job.info.flats == 0:
-            raise InputError(
-                f"{self.job.info.where} holds counts and no flats; import them with the scan, or "
-                "set flat.enabled=false where the frames are divided by them already."
-            )
 
     def frames(self, angles: slice, rows: range) -> NDArray[np.float32]:
-        """Transmission (angles, rows, columns) float32, in memory of the caller's own."""
+        """Transmission (angles, rows, columns) float32, in memory of the caller's own.
+
+        Raises
+        ------
+        InputError
+            If the scan holds counts and no flats.
+        """
         read = self._with_halo(rows)
         transmission = self._of(read)
         raw = transmission.read(angles)
-        found: NDArray[np.float32] = transmission.frames(raw, angles, PixelCounts())
+        # It may hold on to flats between calls.
+        with self._lock:
+            found: NDArray[np.float32] = transmission.frames(raw, angles, PixelCounts())
         return found[:, rows.start - read.start : rows.stop - read.start]
 
     def frames_bytes(self, angles: int, rows: int) -> int:
@@ -108,7 +122,9 @@ class Source:
         info, repair = self.job.info, self.job.config.repair
         copies = 1 + (info.kind == "line_integral") + (repair.zinger_threshold > 0)
         pixel = info.dtype.itemsize + 4 * copies
-        return angles * self._rows(rows) * info.columns * pixel
+        height = self._rows(rows)
+        correcting = self.corrections.work_bytes(height, info.columns, angles)
+        return angles * height * info.columns * pixel + correcting
 
     def references_bytes(self, rows: int) -> int:
         """Bytes of the references of some rows, and of reducing them."""
@@ -140,7 +156,9 @@ class Source:
         with self._lock:
             found = self._kept.pop(rows, None)
             if found is None:
-                found = Transmission(self.scan, self.job, rows, Untimed())
+                found = Transmission(
+                    self.scan, self.job, rows, Untimed(), corrections=self.corrections
+                )
             self._kept[rows] = found
             while len(self._kept) > self._keep:
                 del self._kept[next(iter(self._kept))]
