@@ -31,7 +31,7 @@ SECTIONS = {
     },
     "The volume": {
         "plan": "Tell what a reconstruction will need, without running it",
-        "reconstruct": "Turn a scan into a 16-bit OME-Zarr volume",
+        "reconstruct": "Turn a scan, or all sub-scans of an organ, into a 16-bit OME-Zarr volume",
         "check": "Validate an OME-Zarr volume",
         "view": "Open a volume in napari",
     },

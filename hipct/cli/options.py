@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from hipct.acquisition.scan import Scan
+    from hipct.acquisition.series import Series
     from hipct.pipeline.config import Config
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -40,8 +41,78 @@ def open_source(path: str, angles: str | None, entry: str | None) -> Scan:
     """
     from hipct.acquisition.open import open_scan
 
-    number = int(entry) if entry is not None and entry.isdecimal() else entry
-    return open_scan(path, angles=angles, entry=number)
+    return open_scan(path, angles=angles, entry=_entry(entry))
+
+
+def series_options(command: Function) -> Function:
+    """``--series``, ``--allow-gaps``, ``--z`` and ``--flip-z``: sub-scans of one sample."""
+    for option in (
+        click.option("--flip-z", is_flag=True, help="Series: the motor counts the other way"),
+        click.option(
+            "--z",
+            "z_um",
+            metavar="UM,UM,...",
+            help="Series: positions in um, in the order of the names",
+        ),
+        click.option(
+            "--allow-gaps",
+            is_flag=True,
+            help="Series: leave out sub-scans that do not fit, accept gaps in z, and record both",
+        ),
+        click.option(
+            "--series",
+            is_flag=True,
+            help="SOURCE is a file that holds the sub-scans of one sample (several SOURCEs, a "
+            "folder of scans and a series store are known to be)",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def open_sources(
+    sources: tuple[str, ...],
+    *,
+    angles: str | None,
+    entry: str | None,
+    series: bool,
+    allow_gaps: bool,
+    z_um: str | None,
+    flip_z: bool,
+) -> Scan | Series:
+    """A scan or a series, with the options of both.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or an option is not for what it is.
+    """
+    from hipct.acquisition.open_any import open_any
+
+    return open_any(
+        sources[0] if len(sources) == 1 else sources,
+        angles=angles,
+        entry=_entry(entry),
+        series=series,
+        allow_gaps=allow_gaps,
+        z_um=None if z_um is None else _positions(z_um),
+        flip_z=flip_z,
+    )
+
+
+def _entry(entry: str | None) -> str | int | None:
+    return int(entry) if entry is not None and entry.isdecimal() else entry
+
+
+def _positions(words: str) -> list[float]:
+    from hipct.core.errors import InputError
+
+    try:
+        return [float(word) for word in words.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"--z is {words!r}; give a position in um for each sub-scan, with commas between."
+        ) from error
 
 
 def compute_options(command: Function) -> Function:

@@ -7,48 +7,72 @@ from pathlib import Path
 import click
 
 from hipct.cli.console import progress
-from hipct.cli.options import compute_options, open_source, read_settings, settings, source_options
+from hipct.cli.options import (
+    compute_options,
+    open_sources,
+    read_settings,
+    series_options,
+    settings,
+    source_options,
+)
 
 
 @click.command(name="reconstruct")
-@click.argument("scan")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("-o", "--out", required=True, metavar="OUT.ome.zarr", help="The volume to write")
 @settings
 @source_options
+@series_options
 @compute_options
 @click.option("--overwrite", is_flag=True, help="Replace OUT once the new volume is whole")
 @click.option("--restart", is_flag=True, help="Throw away what an unfinished run into OUT has done")
 def command(
     *,
-    scan: str,
+    sources: tuple[str, ...],
     out: str,
     source: str | None,
     overrides: tuple[str, ...],
     memory: str | None,
     angles: str | None,
     entry: str | None,
+    series: bool,
+    allow_gaps: bool,
+    z_um: str | None,
+    flip_z: bool,
     backend: str | None,
     device_memory: str | None,
     overwrite: bool,
     restart: bool,
 ) -> None:
-    """Turn a scan into a 16-bit OME-Zarr volume.
+    """Turn a scan, or all sub-scans of an organ, into a 16-bit OME-Zarr volume.
 
     Flat field, phase retrieval, rotation axis, filtered back-projection, one 16-bit window for
     the whole volume, and a multiscale pyramid, streamed in slabs within the memory given. A run
     that was stopped goes on where it stood when the same command is given again.
 
-    SCAN is a scan store, or a source file or folder that 'hipct import' would take.
+    SOURCE is a store of a scan or of a series, or a source file or folder that 'hipct import'
+    would take; several, or a folder of scans, are the sub-scans of one sample. They are put in
+    their places by what neighbours see of each other, brought to one level, and joined on the way.
 
     \b
       hipct reconstruct scan.zarr -o organ.ome.zarr --config bm18 --memory 16GB
       hipct reconstruct tooth.h5 -o tooth.ome.zarr --set phase.method=none
+      hipct reconstruct folder_of_sub_scans -o organ.ome.zarr --config bm18
     """  # noqa: D301 - click wants the character
     # Wrong settings are told before the heavy imports.
     config = read_settings(source, overrides, memory, backend, device_memory)
     from hipct.pipeline.run import reconstruct
 
-    with open_source(scan, angles, entry) as opened, progress() as observer:
+    opened = open_sources(
+        sources,
+        angles=angles,
+        entry=entry,
+        series=series,
+        allow_gaps=allow_gaps,
+        z_um=z_um,
+        flip_z=flip_z,
+    )
+    with opened, progress() as observer:
         result = reconstruct(
             opened, Path(out), config, overwrite=overwrite, restart=restart, observer=observer
         )

@@ -9,7 +9,7 @@ smaller than its line integrals.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import unsharp_work_bytes
 from hipct.pipeline.organ import Organ, Part
+from hipct.pipeline.outside import Outside
 from hipct.pipeline.tiles import tiles, tiles_together
 from hipct.preparation.references import groups_in_time
 from hipct.preparation.rings import ring_memory_bytes
@@ -138,18 +139,27 @@ def cuts(
 
 
 def memory_by_stage(
-    organ: Organ, spec: PyramidSpec, cut: Cut, reconstructor: Reconstructor
+    organ: Organ,
+    spec: PyramidSpec,
+    cut: Cut,
+    reconstructor: Reconstructor,
+    reading: Callable[[int, int], int],
 ) -> dict[str, int]:
-    """Bytes that each stage holds at its peak, where the CPU computes."""
+    """Bytes that each stage holds at its peak, where the CPU computes.
+
+    ``reading`` tells what reading a block of so many angles and rows takes beside the block.
+    """
     info, frame = organ.largest.info, frame_pixels(organ)
     sinogram = info.projections * info.columns * 4
     staged = sinogram if cut.stage_tile else 0
     return {
         "process": PROCESS_BYTES,
         "flats and darks": (info.flats + info.darks) * frame * (info.dtype.itemsize + 4),
-        "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
+        "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize
+        + reading(cut.angle_block, frame // info.columns),
         # Transmission, what a filter makes of it, and the block on its way to a scratch file.
-        PREPARE: (2 + cut.stage_tile + _moved(organ)) * cut.angle_block * frame * 4,
+        PREPARE: (2 + cut.stage_tile + _moved(organ)) * cut.angle_block * frame * 4
+        + _corrections_bytes(organ, cut),
         "line integrals of a tile": 0 if cut.stage_tile else cut.tile_buffers * tile_bytes(organ),
         RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
         + cut.slab_rows * (reconstructor.size**2 * (6 + _summed(organ)) + staged)
@@ -159,7 +169,9 @@ def memory_by_stage(
     }
 
 
-def host_memory_by_stage(organ: Organ, spec: PyramidSpec, cut: Cut) -> dict[str, int]:
+def host_memory_by_stage(
+    organ: Organ, spec: PyramidSpec, cut: Cut, reading: Callable[[int, int], int]
+) -> dict[str, int]:
     """Bytes that each stage holds at its peak in host memory, where a GPU computes."""
     info, frame = organ.largest.info, frame_pixels(organ)
     slab = cut.slab_rows * info.projections * info.columns * 4
@@ -167,7 +179,8 @@ def host_memory_by_stage(organ: Organ, spec: PyramidSpec, cut: Cut) -> dict[str,
     return {
         "process": PROCESS_BYTES + CUDA_BYTES,
         "flats and darks": (info.flats + info.darks) * frame * info.dtype.itemsize,
-        "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
+        "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize
+        + reading(cut.angle_block, frame // info.columns),
         PREPARE: cut.angle_block * info.columns * 4,
         "line integrals of a tile": cut.tile_buffers * tile_bytes(organ) if in_memory else 0,
         RECONSTRUCT: 2 * slab if cut.stage_tile else 0,
@@ -193,7 +206,9 @@ def device_memory_by_stage(
         "flats and darks": (info.flats + info.darks) * frame * info.dtype.itemsize
         + _references_bytes(organ),
         "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
-        PREPARE: (2 + _moved(organ)) * block + _filter_bytes(organ, cut, phase),
+        PREPARE: (2 + _moved(organ)) * block
+        + _filter_bytes(organ, cut, phase)
+        + _corrections_bytes(organ, cut),
         # On their way to the host where they do not stay; and three slabs on their way back.
         "line integrals of a tile": tile if cut.tile_on_device else block + 3 * together * slab,
         RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
@@ -205,8 +220,18 @@ def device_memory_by_stage(
 
 
 def _moved(organ: Organ) -> int:
-    """Blocks of frames that moving rows by a fraction takes."""
-    return 1 if any(part.fraction for part in organ.parts) else 0
+    """Blocks of frames that moving them takes."""
+    return 1 if any(part.moves for part in organ.parts) else 0
+
+
+def _corrections_bytes(organ: Organ, cut: Cut) -> int:
+    """What correcting blocks of frames takes, at most."""
+    return max(
+        part.corrections.work_bytes(_frame_rows(part), part.job.info.columns, cut.angle_block)
+        if part.corrections is not None
+        else 0
+        for part in organ.parts
+    )
 
 
 def _summed(organ: Organ) -> int:
@@ -235,7 +260,13 @@ def _slab_filters_bytes(organ: Organ, cut: Cut, size: int, *, on_device: bool) -
             on_device=on_device,
         )
     polar = polar_memory_bytes(cut.slab_rows, size, on_device=on_device)
-    return copies * slab + max(work, polar if config.polar.enabled else 0)
+    beside = max(
+        Outside.of(part.job.info, part.known_axis, config.half).memory_bytes(
+            cut.slab_rows, part.job.info.projections, on_device=on_device
+        )
+        for part in organ.parts
+    )
+    return beside + copies * slab + max(work, polar if config.polar.enabled else 0)
 
 
 def _references_bytes(organ: Organ) -> int:
@@ -256,12 +287,15 @@ def _filter_bytes(organ: Organ, cut: Cut, phase: PaganinFilter | None) -> int:
 
 def frame_pixels(organ: Organ) -> int:
     """Pixels of a frame of a phase tile with its halo, at most."""
-    return max(_frame_pixels(part) for part in organ.parts)
+    return max(_frame_rows(part) * part.job.info.columns for part in organ.parts)
 
 
-def _frame_pixels(part: Part) -> int:
+def _frame_rows(part: Part) -> int:
     job = part.job
-    return min(job.info.rows, job.tile_rows + 2 * job.halo + sum(part.halo)) * job.info.columns
+    rows = job.tile_rows + 2 * job.halo + sum(part.halo)
+    if part.corrections is not None:
+        rows += 2 * part.corrections.halo_rows
+    return min(job.info.rows, rows)
 
 
 def peak_bytes(memory: dict[str, int], cut: Cut) -> int:

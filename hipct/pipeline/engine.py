@@ -10,6 +10,7 @@ import numpy as np
 from hipct.core.errors import ConfigError
 from hipct.pipeline.cut import Files
 from hipct.pipeline.organ import Organ, Part
+from hipct.pipeline.outside import Outside
 from hipct.reconstruction.reconstructor import Reconstructor
 from hipct.volume.layout import PyramidSpec
 
@@ -25,16 +26,17 @@ def make_reconstructor(
     # Views of a turned sample are those of the sample at other angles.
     turn = math.radians(config.volume.rotation_deg)
     (y, x), (sin, cos) = part.centre_px, (math.sin(turn), math.cos(turn))
+    outside = Outside.of(job.info, part.known_axis, config.half)
     return Reconstructor(
         job.info.angles_rad + turn,
-        job.info.columns,
-        part.known_axis,
+        outside.columns,
+        outside.axis,
         pixel_size_um=job.info.pixel_size_um,
         engine=config.reconstruction.engine,
         filter=config.reconstruction.filter,
         acquisition=job.info.acquisition,
         padding=config.reconstruction.padding,
-        size=size,
+        size=outside.size if size is None else size,
         centre_px=(x * sin + y * cos, x * cos - y * sin),
         xp=xp,
     )

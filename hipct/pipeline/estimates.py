@@ -34,22 +34,23 @@ AXIS_BYTES = 400_000_000
 
 
 def estimate_axis(
-    scan: Scan, job: Job, clock: StageClock, observer: Observer, *, device: Device = HOST
+    scan: Scan, part: Part, clock: StageClock, observer: Observer, *, device: Device = HOST
 ) -> AxisEstimate:
-    """Rotation axis of a scan, from sparse rows prepared on a device.
+    """Rotation axis of the scan of a part, from sparse rows prepared on a device.
 
     Raises
     ------
     InputError
         If the angles do not allow it, or the scan shows nothing that turns.
     """
+    job = part.job
     settings, info = job.config.axis, job.info
     hint, reach = info.rotation_axis_px, None
     if settings.search_px is not None:
         low, high = settings.search_px
         hint, reach = (low + high) / 2, (high - low) / 2
     # Phase retrieval takes the noise away that hides the structure of weakly absorbing samples.
-    retrieved = job.with_halo(SCOUT_HALO_ACCURACY)
+    retrieved = replace(part, job=job.with_halo(SCOUT_HALO_ACCURACY), offset_px=0.0)
     affordable = max(1, AXIS_BYTES // (4 * info.projections * info.columns))
     count = min(settings.rows, affordable, len(job.rows))
     # Neighbouring rows cost little more to read than one: a chunk of a scan has many.
@@ -58,8 +59,8 @@ def estimate_axis(
     observer.start("axis", len(places))
     lines = np.empty((info.projections, depth * len(places), info.columns), np.float32)
     for k, row in enumerate(places):
-        part = prepared_rows(scan, retrieved, range(row, row + depth), clock, device=device)
-        lines[:, k * depth : (k + 1) * depth] = device.download(part).transpose(1, 0, 2)
+        some = part_rows(scan, retrieved, range(row, row + depth), clock, device=device)
+        lines[:, k * depth : (k + 1) * depth] = device.download(some).transpose(1, 0, 2)
         observer.advance("axis")
     with clock.stage("axis", lines.nbytes):
         estimate = find_axis(

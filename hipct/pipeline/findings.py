@@ -15,12 +15,16 @@ from hipct.core.errors import InputError
 from hipct.core.progress import Observer
 from hipct.pipeline.assembly import Assembly
 from hipct.pipeline.backend import failures_told
+from hipct.pipeline.config import Config
+from hipct.pipeline.corrections_measure import measure_corrections, wants_corrections
 from hipct.pipeline.estimates import estimate_axis, estimate_window
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.organ import Part
 from hipct.pipeline.placing import GIVEN_ERROR_PX, Placing, place_parts
 from hipct.pipeline.plan import Plan
 from hipct.pipeline.report import StageClock
+from hipct.pipeline.stations import parts_by_motors, source_jobs
+from hipct.pipeline.subject import Subject
 from hipct.volume.window import Window
 
 
@@ -42,6 +46,31 @@ class Findings:
     ) -> None:
         self._ledger, self._clock, self._observer = ledger, clock, observer
         self._device = device
+
+    def parts(self, subject: Subject, config: Config) -> tuple[list[Scan], list[Part]]:
+        """The scan of each height, corrected and joined as configured, where the motors have it."""
+        clock, observer = self._clock, self._observer
+        corrections = measure_corrections(
+            subject.scans,
+            source_jobs(subject, config),
+            self._ledger.folder / "corrections",
+            clock,
+            observer,
+            device=self._device,
+        )
+        for note in dict.fromkeys(note for each in corrections for note in each.notes):
+            observer.say(note)
+        scans, parts, annuli = parts_by_motors(
+            subject,
+            config,
+            clock,
+            observer,
+            corrections=corrections if wants_corrections(config) else None,
+            known=self._ledger.state().get("annuli"),
+        )
+        if annuli:
+            self._ledger.remember(annuli=annuli)
+        return scans, parts
 
     def axes(self, scans: Sequence[Scan], parts: Sequence[Part]) -> list[dict[str, Any]]:
         """Rotation axis of each part: value, method, confidence and uncertainty.
@@ -117,7 +146,7 @@ class Findings:
             try:
                 with failures_told(self._device):
                     estimate = estimate_axis(
-                        scan, job, self._clock, self._observer, device=self._device
+                        scan, part, self._clock, self._observer, device=self._device
                     )
             except InputError as error:
                 if not part.name:

@@ -113,7 +113,7 @@ def _compare(
     drift = 0.0 if lower.axis is None or upper.axis is None else upper.axis - lower.axis
     expected = start - apart, drift
     sources = [
-        Transmission(scan, part.job, band, clock, device=device)
+        Transmission(scan, part.job, band, clock, device=device, corrections=part.corrections)
         for scan, part, band in zip(scans, parts, bands)
     ]
     shifts: list[Shift] = []

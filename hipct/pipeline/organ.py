@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hipct.core.errors import ConfigError
+from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.job import Job
+from hipct.preparation.moving import moving_halo
 from hipct.reconstruction.stitching_levels import SeriesLevels
 from hipct.reconstruction.stitching_weights import (
     HALO_ROWS,
@@ -50,6 +52,8 @@ class Part:
         What a person calls it; empty for a single scan.
     levels : SeriesLevels or None
         What the line integrals of all parts are off by.
+    corrections : Corrections or None
+        What was measured of the flats of its scan.
     """
 
     job: Job
@@ -59,6 +63,7 @@ class Part:
     number: int = 0
     name: str = ""
     levels: SeriesLevels | None = None
+    corrections: Corrections | None = None
 
     @cached_property
     def base(self) -> int:
@@ -71,16 +76,20 @@ class Part:
         fraction = -self.offset_px - self.base
         return 0.0 if fraction < _NO_FRACTION else fraction
 
-    @property
+    def shifts_px(self, angles: slice) -> tuple[ArrayLike, ArrayLike]:
+        """How far own rows, and columns, lie behind those of the detector in some projections."""
+        del angles
+        return self.fraction, 0.0
+
+    @cached_property
     def halo(self) -> tuple[int, int]:
         """Detector rows that an own row needs before and behind that of its number."""
-        return HALO_ROWS if self.fraction else (0, 0)
+        return moving_halo(self.shifts_px(slice(None))[0])
 
     @property
-    def own_rows(self) -> range:
-        """Own rows that the detector has."""
-        before, after = self.halo
-        return range(before, self.job.info.rows - after)
+    def moves(self) -> bool:
+        """Whether its frames have to be moved."""
+        return self.halo != (0, 0)
 
     @property
     def of_series(self) -> bool:

@@ -24,6 +24,9 @@ GIVEN_ERROR_PX = 0.01
 LEAST_ERROR_PX = 0.05
 """Of an axis that was found: what its own estimate does not see."""
 
+LEAST_TRUST = 0.05
+"""Confidence below which it does not matter how little an axis is trusted."""
+
 
 @dataclass(frozen=True)
 class Placing:
@@ -102,7 +105,7 @@ def place_parts(
     parts : sequence of Part
         By the motors.
     axes : sequence of dict
-        ``value`` (``None``: not found) and ``uncertainty_px`` of each axis.
+        ``value`` (``None``: not found), ``uncertainty_px`` and ``confidence`` of each axis.
     clock, observer, device
         As of a run.
     """
@@ -156,7 +159,9 @@ def _axes(
     """Axes and their standard errors."""
     axis = np.array([found["value"] for found in axes], dtype=np.float64)  # None becomes NaN
     error = np.array([found["uncertainty_px"] for found in axes], dtype=np.float64)
-    error = np.where(np.isfinite(axis), np.maximum(error, LEAST_ERROR_PX), 1.0)
+    # An axis that may be the wrong one is off by more than the noise of its peak says.
+    trust = np.array([max(found["confidence"], LEAST_TRUST) for found in axes]) ** 2
+    error = np.where(np.isfinite(axis), np.maximum(error, LEAST_ERROR_PX) / trust, 1.0)
     if degree is None:
         return axis, error
     found = np.isfinite(axis)

@@ -5,12 +5,14 @@ A job that cannot run inside its memory is refused here, with the stage that is 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hipct.acquisition.open import open_scan
+from hipct.acquisition.open_any import open_any
 from hipct.acquisition.scan import Scan
+from hipct.acquisition.series import Series
 from hipct.core.device import HOST, Device
 from hipct.core.errors import PlanError
 from hipct.core.memory import format_bytes
@@ -30,10 +32,13 @@ from hipct.pipeline.cut import (
     peak_bytes,
 )
 from hipct.pipeline.engine import make_reconstructor, slice_size, volume_spec
-from hipct.pipeline.job import Job, resolve
+from hipct.pipeline.job import Job
 from hipct.pipeline.organ import Organ
 from hipct.pipeline.plan_text import plan_text
 from hipct.pipeline.preparation import phase_filter, phase_rows, unsharp_mask
+from hipct.pipeline.report import StageClock
+from hipct.pipeline.stations import parts_by_motors
+from hipct.pipeline.subject import Subject
 from hipct.pipeline.tiles import tiles
 from hipct.volume.layout import PyramidSpec
 
@@ -134,7 +139,7 @@ class Plan:
 
 
 def make_plan(
-    scan: Scan | str | Path,
+    scan: Scan | Series | str | Path | Sequence[str | Path],
     config: Config | None = None,
     *,
     axis: float | None = None,
@@ -142,10 +147,12 @@ def make_plan(
 ) -> Plan:
     """Plan a reconstruction without running it.
 
+    The sub-scans of a series are where the motors have them.
+
     Parameters
     ----------
-    scan : Scan or path
-        A scan, its store or its source file.
+    scan : Scan, Series, path, or sequence of paths
+        A scan, its store or its source file; a series, its store, or its sub-scans.
     config : Config, optional
         Configuration; the defaults otherwise.
     axis : float, optional
@@ -162,29 +169,35 @@ def make_plan(
     MissingMetadata
         If a step needs a value that neither scan nor config has.
     """
-    if not isinstance(scan, Scan):
-        with open_scan(scan) as opened:
+    if not isinstance(scan, (Scan, Series)):
+        with open_any(scan) as opened:
             return make_plan(opened, config, axis=axis, observer=observer)
-    job = resolve(scan, config or Config())
+    config, observer = config or Config(), observer or Silent()
+    subject = Subject.of(scan)
+    scans, parts, _ = parts_by_motors(subject, config, StageClock(), observer)
     if axis is None:
-        axis = job.config.axis.value
-    observer = observer or Silent()
-    with run_device(job.config, observer) as device:
-        processes = gpus_to_use(device, job.config.compute.gpus, [scan], observer)
-        organ = Organ.of_scan(job, axis)
-        return plan_organ(organ, scan.angle_chunk, device=device, processes=processes)
+        axis = config.axis.value
+    parts = [replace(part, axis=axis) for part in parts]
+    organ = (
+        Organ.of_series(tuple(parts), config.stitching.margin_px)
+        if subject.of_series
+        else Organ(tuple(parts), parts[0].job.rows)
+    )
+    with run_device(config, observer) as device:
+        processes = gpus_to_use(device, config.compute.gpus, scans, observer)
+        return plan_organ(organ, scans, device=device, processes=processes)
 
 
 def plan_organ(
     organ: Organ,
-    angle_chunk: int,
+    scans: Sequence[Scan],
     *,
     files: Files | None = None,
     scratch_free: int | None = None,
     device: Device = HOST,
     processes: int = 1,
 ) -> Plan:
-    """Plan a resolved organ (see :func:`make_plan`) for a device.
+    """Plan a resolved organ (see :func:`make_plan`) for a device, by the scans of its parts.
 
     ``files`` is what an earlier run has begun the volume with; a cut whose scratch files are larger
     than ``scratch_free`` bytes is not taken. So many ``processes``, one a GPU, share memory and
@@ -205,6 +218,11 @@ def plan_organ(
             phase = phase_filter(
                 job, frame_pixels(organ) // job.info.columns, unsharp_mask(job), device.xp
             )
+    angle_chunk = max(scan.angle_chunk for scan in scans)
+
+    def reading(angles: int, rows: int) -> int:
+        return max(scan.work_bytes(angles, rows) for scan in scans)
+
     best: Plan | None = None
     for cut in cuts(organ, reconstructor.batch, angle_chunk, files, on_gpu=device.on_gpu):
         spec = volume_spec(organ, size, cut.files)
@@ -212,10 +230,10 @@ def plan_organ(
             continue
         on_device: dict[str, int] = {}
         if device.on_gpu:
-            memory = host_memory_by_stage(organ, spec, cut)
+            memory = host_memory_by_stage(organ, spec, cut, reading)
             on_device = device_memory_by_stage(organ, cut, reconstructor, phase)
         else:
-            memory = memory_by_stage(organ, spec, cut, reconstructor)
+            memory = memory_by_stage(organ, spec, cut, reconstructor, reading)
         plan = Plan(
             organ=organ,
             spec=spec,

@@ -15,7 +15,7 @@ from hipct.pipeline.report import StageClock
 from hipct.pipeline.transmission import Transmission
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.linearise import sinograms
-from hipct.reconstruction.stitching_weights import resample_rows
+from hipct.preparation.moving import move_frames
 
 
 class TilePreparation:
@@ -52,10 +52,19 @@ class TilePreparation:
         device: Device = HOST,
     ) -> None:
         self._part, self._own, self._clock, self._counts = part, own, clock, counts
-        before, after = part.halo
         rows = phase_rows(part, own if prepared is None else prepared)
-        self._keep = slice(own.start - rows.start - before, own.stop - rows.start + after)
-        self._source = Transmission(scan, part.job, rows, clock, counted=own, device=device)
+        self._keep = range(own.start - rows.start, own.stop - rows.start)
+        # Beyond the edge of the detector its outermost row goes on.
+        self._ends = rows.start == 0, rows.stop == part.job.info.rows
+        self._source = Transmission(
+            scan,
+            part.job,
+            rows,
+            clock,
+            counted=own,
+            device=device,
+            corrections=part.corrections,
+        )
         self._mask = unsharp_mask(part.job)
         self._phase = phase_filter(part.job, len(rows), self._mask, device.xp)
 
@@ -87,10 +96,12 @@ class TilePreparation:
         if self._phase is not None or self._mask is not None:
             with clock.stage("phase", transmission.nbytes):
                 transmission = self._retrieved(transmission)
-        keep, part = self._keep, self._part
-        if part.fraction:
-            with clock.stage("levels", transmission.nbytes):
-                transmission = resample_rows(transmission[:, keep], part.fraction, axis=1)
+        keep, part = slice(self._keep.start, self._keep.stop), self._part
+        if part.moves:
+            with clock.stage("move", transmission.nbytes):
+                transmission = move_frames(
+                    transmission, *part.shifts_px(angles), self._keep, ends=self._ends
+                )
             keep = slice(None)
         with clock.stage("log", transmission.nbytes):
             sinograms(transmission, out, first, rows=keep, counts=counts)

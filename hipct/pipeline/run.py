@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hipct.acquisition.open_any import open_any
 from hipct.acquisition.scan import Scan
 from hipct.acquisition.series import Series
 from hipct.core.device import Device
@@ -16,7 +17,7 @@ from hipct.core.files import free_bytes, write_json
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count, thread_count
 from hipct.pipeline.assembly import Assembly
-from hipct.pipeline.backend import gpus_to_use, run_device
+from hipct.pipeline.backend import failures_told, gpus_to_use, run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.cut import Files
 from hipct.pipeline.findings import Findings, with_axes
@@ -27,9 +28,9 @@ from hipct.pipeline.organ import Organ
 from hipct.pipeline.plan import plan_organ
 from hipct.pipeline.provenance import counts, package_version, parameters, provenance
 from hipct.pipeline.report import MemoryWatch, RunReport, StageClock
-from hipct.pipeline.stations import parts_by_motors
+from hipct.pipeline.seams import score_seams
 from hipct.pipeline.stream import Stream
-from hipct.pipeline.subject import Subject, open_subject
+from hipct.pipeline.subject import Subject
 from hipct.volume.omezarr import write_metadata
 from hipct.volume.preview import orthogonal_preview
 from hipct.volume.publish import publish, refuse_other_than_volume
@@ -121,7 +122,7 @@ def reconstruct(
         If a step needs a value that neither scan nor config has.
     """
     if not isinstance(scan, (Scan, Series)):
-        with open_subject(scan, allow_gaps=allow_gaps) as opened:
+        with open_any(scan, allow_gaps=allow_gaps) as opened:
             return reconstruct(
                 opened, out, config, overwrite=overwrite, restart=restart, observer=observer
             )
@@ -196,7 +197,8 @@ class _Run:
         for note in subject.notes:
             observer.say(note)
         findings = Findings(ledger, self._clock, observer, device)
-        self._scans, parts = parts_by_motors(subject, config)
+        with failures_told(device):
+            self._scans, parts = findings.parts(subject, config)
         for note in dict.fromkeys(note for part in parts for note in part.job.notes):
             observer.say(note)
         axes = findings.axes(self._scans, parts)
@@ -211,7 +213,7 @@ class _Run:
         self._gpus = gpus_to_use(device, config.compute.gpus, self._scans, observer)
         plan = plan_organ(
             organ,
-            max(scan.angle_chunk for scan in self._scans),
+            self._scans,
             files=Files(*begun) if begun else None,
             scratch_free=free_bytes(self._scratch),
             device=device,
@@ -259,6 +261,8 @@ class _Run:
         )
         self._voxels += stream.run()
         self._provenance |= {"counts": counts(ledger, self._plan)}
+        if len(self._plan.organ.parts) > 1:
+            self._provenance["series"]["seams"] = score_seams(ledger.volume, self._plan.organ)
         write_metadata(ledger.volume, spec, self._provenance)
 
     def deliver(self, peak_bytes: int, overwrite: bool) -> RunResult:

@@ -238,6 +238,20 @@ class HalfConfig(Section):
         le=500,
     )
 
+    outside: Literal["padding", "body"] = setting(
+        "padding",
+        "What stands beside the rows where the sample is wider than the field: what "
+        "reconstruction.padding says, or a body that goes on as the rows at the edge let it",
+    )
+    outside_px: int | None = setting(
+        None,
+        "Columns that the body goes on for",
+        unit="columns",
+        null="a quarter of the field's radius",
+        ge=1,
+        le=100_000,
+    )
+
 
 class AxisConfig(Section):
     """The rotation axis."""

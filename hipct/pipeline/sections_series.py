@@ -39,7 +39,7 @@ class StitchingConfig(Section):
         le=5,
     )
     levels: Literal["none", "offset", "slope", "gain"] = setting(
-        "slope",
+        "gain",
         "What is matched of the line integrals where neighbours overlap: an offset, its slope "
         "along z as well, or a gain as well",
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from hipct.core.arrays import Array
 from hipct.pipeline.organ import Part
+from hipct.pipeline.outside import Outside
 from hipct.pipeline.report import StageClock
 from hipct.preparation.borders import mend_borders
 from hipct.preparation.pair_levels import match_pair_levels
@@ -32,6 +33,7 @@ class SlabChain:
     def __init__(self, part: Part, reconstructor: Reconstructor, clock: StageClock) -> None:
         self._job, self._axis = part.job, part.known_axis
         self._reconstructor, self._clock = reconstructor, clock
+        self._outside = Outside.of(part.job.info, part.known_axis, part.job.config.half)
 
     def slices(self, lines: Array) -> Array:
         """Slices (slices, n, n) of line integrals (slices, angles, columns)."""
@@ -40,6 +42,9 @@ class SlabChain:
         if config.rings.method != "none":
             with self._clock.stage("rings", lines.nbytes):
                 lines = self._without_rings(lines, config.rings.method)
+        if self._outside.extra_px:
+            with self._clock.stage("outside", lines.nbytes):
+                lines = self._outside.continued(lines, self._job.info.angles_rad)
         with self._clock.stage("reconstruct", lines.nbytes):
             slices = self._reconstructor.reconstruct(lines)
         polar = config.polar

@@ -1,34 +1,101 @@
-"""From the stations of a subject to the parts of an organ."""
+"""From the stations of a subject to the parts of an organ: each looks like one scan."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from hipct.acquisition.scan import Scan
-from hipct.core.errors import InputError
+from hipct.core.progress import Observer
+from hipct.pipeline.annuli import join_station, joined_config
+from hipct.pipeline.annuli_offset import annulus_config
 from hipct.pipeline.config import Config
-from hipct.pipeline.job import resolve
+from hipct.pipeline.corrections import Corrections
+from hipct.pipeline.helix import HelicalScan, helical_config
+from hipct.pipeline.job import Job, resolve
 from hipct.pipeline.organ import Part
+from hipct.pipeline.report import StageClock
 from hipct.pipeline.subject import Station, Subject
+from hipct.pipeline.virtual import source_config
 
 
-def parts_by_motors(subject: Subject, config: Config) -> tuple[list[Scan], list[Part]]:
-    """The scan of each station, and its part where the motors have it."""
-    scans = [_scan(station) for station in subject.stations]
-    parts = [
-        Part(
-            resolve(scan, config, of_series=subject.of_series),
-            offset_px=station.offset_px,
-            number=number,
-            name=station.name,
+def source_jobs(subject: Subject, config: Config) -> list[Job]:
+    """The job of every scan as it lies on disk, of one configuration."""
+    series = subject.of_series
+    jobs = []
+    for station in subject.stations:
+        asked = config
+        if len(station.scans) > 1:
+            asked = annulus_config(config)
+        elif _helical(station):
+            asked = source_config(config)
+        jobs += [resolve(scan, asked, of_series=series) for scan in station.scans]
+    return jobs
+
+
+def parts_by_motors(
+    subject: Subject,
+    config: Config,
+    clock: StageClock,
+    observer: Observer,
+    *,
+    corrections: Sequence[Corrections] | None = None,
+    known: Mapping[str, Any] | None = None,
+) -> tuple[list[Scan], list[Part], dict[str, Any]]:
+    """The scan of each station, and its part where the motors have it.
+
+    Parameters
+    ----------
+    subject : Subject
+    config : Config
+    clock, observer : StageClock, Observer
+        Times and notes.
+    corrections : sequence of Corrections, optional
+        What was measured of every scan on disk.
+    known : mapping, optional
+        What was found of annuli before, by the name of their station.
+
+    Returns
+    -------
+    scans : list of Scan
+    parts : list of Part
+    found : dict
+        What is known of annuli now; JSON values.
+    """
+    scans: list[Scan] = []
+    parts: list[Part] = []
+    found = dict(known or {})
+    first = 0
+    for number, station in enumerate(subject.stations):
+        of_it = None if corrections is None else corrections[first : first + len(station.scans)]
+        first += len(station.scans)
+        name, scan, asked, row = _name(station), station.scans[0], config, 0.0
+        left = None if of_it is None else of_it[0]
+        if len(station.scans) > 1:
+            joined = join_station(
+                station.members, config, clock, observer, corrections=of_it, known=found.get(name)
+            )
+            found[name] = joined.found
+            scan, asked, left, row = joined, joined_config(config), None, joined.first_row
+        elif _helical(station):
+            tall = HelicalScan(scan, config, left)
+            scan, asked, left, row = tall, helical_config(config), None, tall.first_row
+        scans.append(scan)
+        parts.append(
+            Part(
+                resolve(scan, asked, of_series=subject.of_series),
+                offset_px=station.offset_px + row if subject.of_series else 0.0,
+                number=number,
+                name=station.name,
+                corrections=left,
+            )
         )
-        for number, (station, scan) in enumerate(zip(subject.stations, scans))
-    ]
-    return scans, parts
+    return scans, parts, found
 
 
-def _scan(station: Station) -> Scan:
-    if len(station.scans) > 1:
-        raise InputError(
-            f"{station.name} has {len(station.scans)} sub-scans at one height, as a "
-            "quarter-acquisition has."
-        )
-    return station.scans[0]
+def _name(station: Station) -> str:
+    return station.members[0].name if station.members else station.name
+
+
+def _helical(station: Station) -> bool:
+    return station.scans[0].info.projection_z_um is not None

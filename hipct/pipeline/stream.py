@@ -1,27 +1,7 @@
-"""The streamed run: one Dask graph that carries its own memory bound.
-
-Tasks are chained into lanes (read, prepare, reconstruct, write) that overlap. A buffer is a slot:
-the first task that fills it depends on the last task that emptied it. So the bound holds under
-any scheduler and any number of workers, not because somebody counts bytes while it runs.
-
-::
-
-    read k        after prepare k-2                    (two blocks of frames in flight)
-    prepare k     after read k, prepare k-1, and the slabs of the tile that had this buffer
-    slab j        after its tile is prepared, slab j-1, and the layer that had this buffer
-    layer (0, i)  after its slabs; hands its 2x2x2 means to layer (1, i // 2), and so on upwards
-
-On a GPU the slab is three tasks, each with a stream of its own, so that copies in and out pass
-beside the computation::
-
-    lift j        line integrals to the device; after its tile is prepared, lift j-1, slab j-2
-    slab j        after lift j, slab j-1, lower j-2
-    lower j       voxels to the host; after slab j, lower j-1, and the layer that had this buffer
-"""
+"""The streamed run: the tasks of one Dask graph (:mod:`hipct.pipeline.graph`) and their buffers."""
 
 from __future__ import annotations
 
-import bisect
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -41,6 +21,7 @@ from hipct.core.arrays import Array
 from hipct.core.device import HOST, Device
 from hipct.core.progress import Observer
 from hipct.pipeline.assembly import Assembly, Lines
+from hipct.pipeline.graph import Steps, TaskGraph
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.pieces import Piece, cut_pieces, nodes_to_make
 from hipct.pipeline.plan import Plan
@@ -51,7 +32,7 @@ from hipct.pipeline.tiles import tiles
 from hipct.preparation.counts import PixelCounts
 from hipct.volume.quantise import ClipCounts
 from hipct.volume.reduce import reduce_block, reduced_shape
-from hipct.volume.writer import PyramidTree, read_reduced, write_bands, write_node
+from hipct.volume.writer import read_reduced, write_bands, write_node
 
 LANES = 4
 """Tasks that overlap on the CPU: read, prepare, reconstruct, write."""
@@ -117,7 +98,27 @@ class Stream:
 
     def run(self) -> int:
         """Do what is left; returns the voxels reconstructed."""
-        graph, wanted = self._graph()
+        cut, spec = self.plan.cut, self.plan.spec
+        graph, wanted = TaskGraph(
+            Steps(
+                read=self._read,
+                prepare=self._prepare,
+                slab=self._slab,
+                lift=self._lift,
+                compute=self._compute,
+                lower=self._lower,
+                write_layer=self._write_layer,
+                write_level=self._write_level,
+                read_reduced=self._read_reduced,
+            ),
+            self._pieces,
+            self._blocks_of,
+            cut,
+            spec,
+            self._mine,
+            self._done,
+            self.device.on_gpu,
+        ).build()
         pieces = sum(len(piece.rows) for piece in self._pieces)
         left = {tile for piece in self._pieces for tile in piece.tiles}
         self.observer.start("prepare", sum(len(self._blocks_of(tile)) for tile in left))
@@ -139,89 +140,8 @@ class Stream:
         self.device.give_back()
         self.observer.finish("prepare")
         self.observer.finish("reconstruct")
-        _, height, width = self.plan.spec.shape
+        _, height, width = spec.shape
         return pieces * height * width
-
-    def _graph(self) -> tuple[dict[Any, Any], list[Any]]:
-        """Tasks that are left, and the ones whose end is the end of the run."""
-        last_slab = {tile: j for j, piece in enumerate(self._pieces) for tile in piece.tiles}
-        ends = "lower" if self.device.on_gpu else "slab"
-        slabs_of: dict[int, list[Any]] = {}
-        for j, piece in enumerate(self._pieces):
-            slabs_of.setdefault(piece.layer, []).append((ends, j))
-        graph, prepared = self._preparation_tasks(last_slab)
-        layers = list(slabs_of)
-        order = {layer: place for place, layer in enumerate(layers)}
-        for j, piece in enumerate(self._pieces):
-            emptied: list[Any] = []
-            place = order[piece.layer] - self.plan.cut.layer_buffers
-            if place >= 0 and slabs_of[piece.layer][0] == (ends, j):
-                emptied.append(("node", 0, layers[place]))
-            last = [tile for tile in piece.tiles if last_slab[tile] == j]
-            filled = [prepared[tile] for tile in piece.tiles]
-            if self.device.on_gpu:
-                before = [("lift", j - 1)] if j else []
-                before += [("slab", j - 2)] if j > 1 else []
-                graph["lift", j] = (self._lift, j, [*filled, *before])
-                before = [("slab", j - 1)] if j else []
-                before += [("lower", j - 2)] if j > 1 else []
-                graph["slab", j] = (self._compute, j, ("lift", j), last, before)
-                before = [("lower", j - 1)] if j else []
-                graph["lower", j] = (self._lower, j, ("slab", j), [*before, *emptied])
-            else:
-                before = [("slab", j - 1)] if j else []
-                wait = [*filled, *before, *emptied]
-                graph["slab", j] = (self._slab, j, last, wait)
-        return graph | self._writing_tasks(slabs_of), self._ends()
-
-    def _preparation_tasks(
-        self, last_slab: dict[int, int]
-    ) -> tuple[dict[Any, Any], dict[int, Any]]:
-        """Read and prepare every block of every tile; and the last task of each tile."""
-        graph: dict[Any, Any] = {}
-        prepared: dict[int, Any] = {}
-        order = sorted(last_slab)
-        blocks = (
-            (place, tile, block)
-            for place, tile in enumerate(order)
-            for block in self._blocks_of(tile)
-        )
-        ends: list[int] = []
-        for k, (place, tile, block) in enumerate(blocks):
-            wait_read = [("read", k - 1)] if k >= 1 else []
-            wait_read += [("prepare", k - 2)] if k >= 2 else []
-            wait = [("prepare", k - 1)] if k >= 1 else []
-            emptied = place - self.plan.cut.tile_buffers
-            if block.start == 0:
-                if emptied >= 0:
-                    # So many of the tiles before, in whatever order they end.
-                    wait.append(("slab", ends[emptied]))
-                bisect.insort(ends, last_slab[tile])
-            graph["read", k] = (self._read, tile, block, wait_read)
-            graph["prepare", k] = (self._prepare, tile, block, ("read", k), wait)
-            prepared[tile] = ("prepare", k)
-        return graph, prepared
-
-    def _writing_tasks(self, slabs_of: dict[int, list[Any]]) -> dict[Any, Any]:
-        """Write every layer of every level, from the slabs or from the layers below."""
-        graph: dict[Any, Any] = {}
-        tree = PyramidTree(self.plan.spec)
-        for level, index in self._mine:
-            if level == 0:
-                graph["node", 0, index] = (self._write_layer, index, slabs_of[index])
-                continue
-            below = tree.children(level, index)
-            for child in below:
-                if child in self._done:
-                    graph["node", *child] = (self._read_reduced, *child)
-            halves = [("node", *child) for child in below]
-            graph["node", level, index] = (self._write_level, level, index, halves)
-        return graph
-
-    def _ends(self) -> list[Any]:
-        """The layers that no other layer of this stream is made of; of all of them, the root."""
-        tree = PyramidTree(self.plan.spec)
-        return [("node", *node) for node in self._mine if tree.parent(*node) not in self._mine]
 
     def _read(self, tile: int, block: slice, _wait: list[Any]) -> Array | None:
         if self._stopped.is_set():

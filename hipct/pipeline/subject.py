@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
-from hipct.acquisition.series import Member, Series, open_series
-from hipct.acquisition.series_sources import find_sources
-from hipct.acquisition.series_store import is_series_store
-from hipct.core.errors import FormatError, HipctError
+from hipct.acquisition.series import Member, Series
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,31 +80,3 @@ class Subject:
     def of_series(self) -> bool:
         """Whether there are several heights to join."""
         return len(self.stations) > 1
-
-
-def open_subject(
-    what: str | Path | Iterable[str | Path], *, allow_gaps: bool = False
-) -> Scan | Series:
-    """Open a scan, or all sub-scans of a series: a store, a folder of scans, a list.
-
-    Raises
-    ------
-    FormatError, InputError
-        If nothing that it holds can be read, or the sub-scans do not fit together.
-    """
-    if not isinstance(what, (str, Path)) or is_series_store(Path(what)):
-        return open_series(what, allow_gaps=allow_gaps)
-    try:
-        return open_scan(what)
-    except FormatError:
-        # A folder without images may hold scans.
-        if not Path(what).is_dir() or not _holds_scans(what):
-            raise
-    return open_series(what, allow_gaps=allow_gaps)
-
-
-def _holds_scans(folder: str | Path) -> bool:
-    try:
-        return bool(find_sources(folder).sources)
-    except HipctError:
-        return False

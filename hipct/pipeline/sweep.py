@@ -50,7 +50,7 @@ def find_scan_axis(
     observer = observer or Silent()
     job = _resolve(scan, config or Config(), observer)
     with run_device(job.config, observer) as device:
-        return estimate_axis(scan, job, StageClock(), observer, device=device)
+        return estimate_axis(scan, Part(job), StageClock(), observer, device=device)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def _of_part(part: Part, rows: range, number: int) -> list[Tile]:
     height, own = part.job.tile_rows, part.own(rows)
     found = []
     for t in range(own.start // height, math.ceil(own.stop / height)):
-        whole = _common(range(t * height, (t + 1) * height), part.own_rows)
+        whole = _common(range(t * height, (t + 1) * height), range(part.job.info.rows))
         wanted = _common(whole, own)
         if wanted:
             organ_rows = range(wanted.start - part.base, wanted.stop - part.base)

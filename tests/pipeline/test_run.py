@@ -357,7 +357,7 @@ def test_without_scratch_space_the_layers_get_thinner(discs):
     def plan(megabytes, **disk):
         memory = hipct.pipeline.cut.PROCESS_BYTES + megabytes * 1_000_000
         config = Config(**(PLAIN | {"volume": {"chunk": 128}, "compute": {"memory": memory}}))
-        return plan_organ(Organ.of_scan(resolve(scan, config), 200.0), scan.angle_chunk, **disk)
+        return plan_organ(Organ.of_scan(resolve(scan, config), 200.0), [scan], **disk)
 
     # The smallest budget for whole layers is one that stages them.
     megabytes = next(m for m in range(60, 400, 20) if plan(m).spec.layer == 128)
