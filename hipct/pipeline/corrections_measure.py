@@ -8,12 +8,10 @@ large goes into files as it is made, and a run that goes on finds them there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hipct.acquisition.open import open_scan
 from hipct.acquisition.scan import Scan
 from hipct.core.device import HOST, Device
 from hipct.core.errors import ConfigError, InputError
@@ -22,7 +20,8 @@ from hipct.pipeline.config import Config
 from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.corrections_files import CorrectionFiles
 from hipct.pipeline.corrections_reference import SeriesReference
-from hipct.pipeline.corrections_series import SeriesMeasurements, with_current
+from hipct.pipeline.corrections_series import SeriesMeasurements
+from hipct.pipeline.corrections_sources import Reference, references
 from hipct.pipeline.job import Job, fingerprint
 from hipct.pipeline.report import StageClock
 
@@ -86,13 +85,13 @@ def measure_corrections(
     if not wants_corrections(config):
         return [Corrections() for _ in scans]
     _check(jobs)
-    with _reference(scans, jobs) as reference:
-        files = CorrectionFiles(folder, _parameters(scans, jobs, reference))
+    with references(scans, jobs) as found:
+        files = CorrectionFiles(folder, _parameters(scans, jobs, found))
         series = SeriesMeasurements(
             scans, jobs, files, clock=clock, observer=observer, device=device
         )
-        if reference is not None:
-            series.match_flats(reference)
+        for number, reference in enumerate(found):
+            series.match_flats(number, reference)
     if config.dynamic_flat.enabled:
         series.follow_beams()
     if config.darkening.enabled:
@@ -127,42 +126,8 @@ def _check(jobs: Sequence[Job]) -> None:
             )
 
 
-@contextmanager
-def _reference(scans: Sequence[Scan], jobs: Sequence[Job]) -> Iterator[Scan | None]:
-    """The reference scan, where there is one; closed in the end if it was opened here."""
-    settings, first = jobs[0].config.reference, jobs[0].info
-    if settings.from_series:
-        count = min(settings.sub_scans, len(scans))
-        chosen = [int((k + 0.5) * len(scans) / count) for k in range(count)]
-        darkening = jobs[0].config.darkening
-        yield SeriesReference(
-            [scans[k] for k in chosen],
-            [jobs[k].info for k in chosen],
-            with_current=with_current(jobs, None),
-            columns=(darkening.left_columns, darkening.right_columns),
-        )
-        return
-    if settings.path is None:
-        yield None
-        return
-    with open_scan(settings.path) as reference:
-        info = reference.info
-        if (info.rows, info.columns) != (first.rows, first.columns):
-            raise InputError(
-                f"reference.path is {settings.path}, with frames of {info.rows} x {info.columns} "
-                f"pixels, and {first.where} has {first.rows} x {first.columns}; give a reference "
-                "scan of the same detector."
-            )
-        if info.kind != "counts":
-            raise InputError(
-                f"reference.path is {settings.path}, which holds {info.kind.replace('_', ' ')}; "
-                "flats are made of raw counts."
-            )
-        yield reference
-
-
 def _parameters(
-    scans: Sequence[Scan], jobs: Sequence[Job], reference: Scan | None
+    scans: Sequence[Scan], jobs: Sequence[Job], found: Sequence[Reference]
 ) -> dict[str, Any]:
     """All that decides what is measured."""
     settings = jobs[0].config.as_dict()
@@ -170,15 +135,18 @@ def _parameters(
     # Which rows are reconstructed changes nothing: the whole detector is measured.
     for key in ("first_row", "last_row"):
         chosen["scan"].pop(key)
-    of_reference = None
-    if reference is not None and not isinstance(reference, SeriesReference):
-        of_reference = fingerprint(reference)
+    of_references = [
+        [*reference.of]
+        if isinstance(reference.scan, SeriesReference)
+        else [fingerprint(reference.scan), *reference.of]
+        for reference in found
+    ]
     map_file = jobs[0].config.distortion.map_file
     return {
         "config": chosen,
         "scans": [fingerprint(scan) for scan in scans],
         "pixel_size_um": jobs[0].info.pixel_size_um,
-        "reference": of_reference,
+        "references": of_references,
         "map_file": None if map_file is None else _digest(map_file),
     }
 

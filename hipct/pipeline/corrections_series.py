@@ -20,11 +20,11 @@ from hipct.pipeline.corrections_blocks import BAND_BYTES, BAND_STEP
 from hipct.pipeline.corrections_files import CorrectionFiles
 from hipct.pipeline.corrections_reference import (
     ReferenceMaker,
-    SeriesReference,
     usable_current,
     windows_of,
 )
 from hipct.pipeline.corrections_scan import ScanMeasurements
+from hipct.pipeline.corrections_sources import Reference
 from hipct.pipeline.job import Job
 from hipct.pipeline.report import StageClock
 from hipct.preparation.darkening import LevelDrift, darkened, fit_drift
@@ -75,46 +75,43 @@ class SeriesMeasurements:
             ScanMeasurements(scan, job, clock, observer, device) for scan, job in zip(scans, jobs)
         ]
 
-    def match_flats(self, reference: Scan) -> None:
-        """Flats of a reference scan in place of the scans' own."""
-        matches = [
-            match_angles(job.info.angles_rad, reference.info.angles_rad) for job in self._jobs
-        ]
-        frames, closed = matches[0].frames, matches[0].closed
-        step = reference.info.angular_step_rad
-        turn = round(2 * np.pi / step) if step else frames
-        windows = windows_of(self._config.reference, self._jobs[0].info, turn)
-        currents = [usable_current(job.info) for job in self._jobs]
-        current = usable_current(reference.info)
-        in_reference = isinstance(reference, SeriesReference)
-        used = with_current(self._jobs, None if in_reference else reference)
+    def match_flats(self, number: int, reference: Reference) -> None:
+        """Flats of a reference scan in place of the own ones of the scans that take it."""
+        infos, source = [self._jobs[k].info for k in reference.of], reference.scan.info
+        matches = [match_angles(info.angles_rad, source.angles_rad) for info in infos]
+        step = source.angular_step_rad
+        turn = round(2 * np.pi / step) if step else matches[0].frames
+        windows = windows_of(self._config.reference, infos[0], turn)
+        # The frames that are made of the series are divided by it already.
+        divide = reference.with_current and source.current is not None
         maker = ReferenceMaker(
-            reference,
+            reference.scan,
             windows,
-            frames=frames,
-            closed=closed,
-            current=current if used and not in_reference else None,
+            frames=matches[0].frames,
+            closed=matches[0].closed,
+            current=usable_current(source) if divide else None,
             dead_share=self._config.repair.dead_pixel_threshold,
             clock=self._clock,
             observer=self._observer,
             device=self._device,
         )
-        path = self._files.file("reference", maker.shape, np.float32, maker.fill)
-        self._files.array("reference-dark", maker.dark)
+        name = f"reference-{number:04d}"
+        path = self._files.file(name, maker.shape, np.float32, maker.fill)
+        self._files.array(f"{name}-dark", maker.dark)
         note = (
-            f"The flats are those of {reference.info.where} at {len(maker.knots)} angles: fine "
-            f"part over {windows.wide} frames, smooth part ({windows.sigma_px:g} pixels) over "
+            f"Flats are those of {source.where} at {len(maker.knots)} angles: fine part over "
+            f"{windows.wide} frames, smooth part ({windows.sigma_px:g} pixels) over "
             f"{windows.narrow}."
         )
-        for k, match in enumerate(matches):
+        for k, info, match in zip(reference.of, infos, matches):
             matched = MatchedFlats(
                 path=path,
-                dark=self._files.folder / "reference-dark.npy",
+                dark=self._files.folder / f"{name}-dark.npy",
                 knots=maker.knots,
                 positions=match.positions,
-                current=currents[k] if used else None,
+                current=usable_current(info) if reference.with_current else None,
             )
-            self._add(k, note if k == 0 else None, flats=matched)
+            self._add(k, note, flats=matched)
 
     def follow_beams(self) -> None:
         """Components of each scan's flats, and their weights in its projections."""
@@ -214,12 +211,6 @@ class SeriesMeasurements:
     def _name(self, k: int) -> str:
         info = self._jobs[k].info
         return info.name or info.where
-
-
-def with_current(jobs: Sequence[Job], reference: Scan | None) -> bool:
-    """Whether the machine current of all is known, and to be used."""
-    infos = [job.info for job in jobs] + ([] if reference is None else [reference.info])
-    return jobs[0].config.flat.use_current and all(info.current is not None for info in infos)
 
 
 def _maps(path: Path, shape: tuple[int, int]) -> list[NDArray[Any]]:
