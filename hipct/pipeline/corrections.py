@@ -142,9 +142,10 @@ class Corrections:
         if self.drift is not None:
             components, flats = self.drift.mixing.shape
             # The counts and relative flats while the eigen flats are made of them.
-            size += 4 * (components + 2 * flats + 2) * (pixels + halo)
+            size += 4 * (components + 3 * flats + 4) * (pixels + halo)
         if self.double_flat is not None:
-            size += 3 * 4 * (pixels + halo)
+            # Itself, and what its inverse is made of.
+            size += 6 * 4 * (pixels + halo)
         if self.displacement is not None:
             size += (_TAP_BYTES + 64) * pixels
             # The raw and the transmission of the halo, and the resampled block beside the other.

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hipct.acquisition.scan import Scan
+import numpy as np
+
+from hipct.acquisition.scan import Scan, ScanInfo
 from hipct.core.device import HOST, Device
 from hipct.core.errors import ConfigError, InputError
 from hipct.core.progress import Observer
 from hipct.pipeline.config import Config
-from hipct.pipeline.corrections import Corrections
+from hipct.pipeline.corrections import BeamDrift, Corrections, MatchedFlats
+from hipct.pipeline.corrections_distortion import planned_halo_rows
 from hipct.pipeline.corrections_files import CorrectionFiles
 from hipct.pipeline.corrections_reference import SeriesReference
 from hipct.pipeline.corrections_series import SeriesMeasurements
 from hipct.pipeline.corrections_sources import Reference, references
 from hipct.pipeline.job import Job, fingerprint
 from hipct.pipeline.report import StageClock
+from hipct.preparation.dynamic_flats import MOST_COMPONENTS
 
 SECTIONS = ("scan", "flat", "repair", "reference", "dynamic_flat", "darkening", "double_flat")
 """Sections of the configuration that decide what is measured, beside the distortion."""
@@ -103,6 +108,31 @@ def measure_corrections(
     return series.corrections
 
 
+def planned_corrections(config: Config, info: ScanInfo) -> Corrections | None:
+    """Corrections of the sizes that those of a scan will have, for plans made before measuring.
+
+    They tell :attr:`~Corrections.halo_rows` and :meth:`~Corrections.work_bytes` and no more; the
+    halo of a radial distortion is rounded up. ``None`` where nothing is to be corrected.
+    """
+    if not wants_corrections(config):
+        return None
+    nowhere, nothing = Path(), np.empty(0)
+    sizes = Corrections()
+    if config.reference.path is not None or config.reference.from_series:
+        sizes = replace(sizes, flats=MatchedFlats(nowhere, nowhere, nothing, nothing, None))
+    if config.dynamic_flat.enabled:
+        components = config.dynamic_flat.components or MOST_COMPONENTS
+        mixing = np.empty((components, info.flats))
+        drift = BeamDrift(mixing, np.empty(info.flats), np.empty((0, 0), np.float32))
+        sizes = replace(sizes, drift=drift)
+    if config.double_flat.enabled:
+        sizes = replace(sizes, double_flat=nowhere)
+    if config.distortion.enabled:
+        halo = planned_halo_rows(config.distortion, (info.rows, info.columns))
+        sizes = replace(sizes, displacement=nowhere, halo_rows=halo)
+    return sizes
+
+
 def _check(jobs: Sequence[Job]) -> None:
     config, first = jobs[0].config, jobs[0].info
     reference = config.reference.path is not None or config.reference.from_series
@@ -111,6 +141,16 @@ def _check(jobs: Sequence[Job]) -> None:
             "dynamic_flat.enabled is true beside a reference scan; a drifting beam is followed by "
             "the scan's own flats: switch off one of the two."
         )
+    for name, columns in (
+        ("dynamic_flat", config.dynamic_flat),
+        ("darkening", config.darkening),
+    ):
+        if columns.enabled and columns.left_columns + columns.right_columns > first.columns:
+            raise ConfigError(
+                f"{name}.left_columns is {columns.left_columns} and {name}.right_columns "
+                f"{columns.right_columns}; together they may be the {first.columns} columns of "
+                f"{first.where} at most."
+            )
     for job in jobs:
         info = job.info
         if (info.rows, info.columns) != (first.rows, first.columns):

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from hipct.acquisition.scan import Scan
 from hipct.core.device import Device
-from hipct.core.errors import ConfigError, InputError
+from hipct.core.errors import InputError
 from hipct.core.progress import Observer
 from hipct.pipeline.corrections import BeamDrift, Corrections, MatchedFlats
 from hipct.pipeline.corrections_blocks import BAND_BYTES, BAND_STEP
+from hipct.pipeline.corrections_distortion import fill_displacement, halo_rows
 from hipct.pipeline.corrections_files import CorrectionFiles
 from hipct.pipeline.corrections_reference import (
     ReferenceMaker,
@@ -28,7 +29,6 @@ from hipct.pipeline.corrections_sources import Reference
 from hipct.pipeline.job import Job
 from hipct.pipeline.report import StageClock
 from hipct.preparation.darkening import LevelDrift, darkened, fit_drift
-from hipct.preparation.distortion import displacement_of_maps, radial_displacement
 from hipct.preparation.double_flat import double_flat
 from hipct.preparation.lowpass import low_pass
 from hipct.preparation.reduction import reduce_frames
@@ -124,8 +124,12 @@ class SeriesMeasurements:
                     f"coefficients-{k:04d}", partial(measured.coefficients, components)
                 ),
             )
-            note = f"{len(drift.mixing)} components of the flats of {self._name(k)} are followed."
-            self._add(k, note, drift=drift)
+            self._add(k, drift=drift)
+        counts = [len(mine.drift.mixing) for mine in self.corrections if mine.drift is not None]
+        self._say(
+            f"{_span(counts, '{:d}')} components of the flats{self._of_all} are followed from "
+            "projection to projection."
+        )
 
     def match_levels(self) -> None:
         """Straight lines through the levels of each scan's outer columns."""
@@ -147,15 +151,16 @@ class SeriesMeasurements:
         wanted = 1.0 if settings.target == "one" else median
         correct = settings.tolerance == 0 or darkened(drifts, settings.tolerance)
         for k, drift in enumerate(drifts):
-            note = (
-                f"The level of {self._name(k)} is {drift.level / wanted:.4f} of the one wanted and "
-                f"changes by {100 * drift.slope:+.2f} % over the scan"
-            )
-            if not correct:
-                self._add(k, f"{note}; within the tolerance it stays as it is.")
-                continue
-            levels = drift.levels(self._jobs[k].info.projections) / wanted
-            self._add(k, f"{note}; it is divided out.", levels=levels)
+            if correct:
+                projections = self._jobs[k].info.projections
+                self._add(k, levels=drift.levels(projections) / wanted)
+        levels = _span([drift.level / wanted for drift in drifts], "{:.4f}")
+        slopes = _span([100 * drift.slope for drift in drifts], "{:+.2f}")
+        self._say(
+            f"The level of the outer columns{self._of_all} is {levels} of the one wanted and "
+            f"changes by {slopes} % over a scan; "
+            + ("it is divided out." if correct else "within the tolerance it stays as it is.")
+        )
 
     def average(self) -> None:
         """Double flat fields: of each scan, or one of the series."""
@@ -173,10 +178,9 @@ class SeriesMeasurements:
     def map_distortion(self) -> None:
         """The displacement of every pixel."""
         settings = self._config.distortion
-        path = self._files.file("distortion", (*self._shape, 2), np.float64, self._fill_distortion)
-        field = np.load(path, mmap_mode="r")
-        # Two neighbours on either side of a place between pixels.
-        halo = int(np.ceil(np.abs(field[..., 0]).max())) + 2
+        fill = partial(fill_displacement, settings)
+        path = self._files.file("distortion", (*self._shape, 2), np.float64, fill)
+        halo = halo_rows(np.load(path, mmap_mode="r")[..., 0])
         for k in range(len(self.corrections)):
             self._add(k, displacement=path, interpolation=settings.interpolation, halo_rows=halo)
 
@@ -195,41 +199,29 @@ class SeriesMeasurements:
             )
             out[...] = self._device.download(fine)
 
-    def _fill_distortion(self, out: NDArray[Any]) -> None:
-        settings = self._config.distortion
-        if settings.map_file is not None:
-            out[...] = displacement_of_maps(*_maps(settings.map_file, self._shape))
-        else:
-            assert settings.coefficients is not None
-            assert settings.centre_px is not None
-            out[...] = radial_displacement(*self._shape, settings.centre_px, settings.coefficients)
-
     def _add(self, k: int, note: str | None = None, **changes: Any) -> None:
         notes = self.corrections[k].notes + (() if note is None else (note,))
         self.corrections[k] = replace(self.corrections[k], notes=notes, **changes)
+
+    def _say(self, note: str) -> None:
+        """One sentence for all scans."""
+        for k in range(len(self.corrections)):
+            self._add(k, note)
+
+    @property
+    def _of_all(self) -> str:
+        count = len(self.corrections)
+        return f" of {count} sub-scans" if count > 1 else ""
 
     def _name(self, k: int) -> str:
         info = self._jobs[k].info
         return info.name or info.where
 
 
-def _maps(path: Path, shape: tuple[int, int]) -> list[NDArray[Any]]:
-    """The two maps of a file."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            maps = [stored["map_rows"], stored["map_columns"]]
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"distortion.map_file is {path}, which does not hold the arrays map_rows and "
-            f"map_columns as numpy.savez writes them ({error})."
-        ) from error
-    for values in maps:
-        if values.shape != shape:
-            raise ConfigError(
-                f"distortion.map_file is {path}, with a map of shape {values.shape}; the detector "
-                f"has {shape}."
-            )
-    return maps
+def _span(values: Sequence[float], form: str) -> str:
+    """The smallest and the largest of some numbers, in words."""
+    low, high = (form.format(value) for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _fill_median(paths: Sequence[Path], out: NDArray[Any]) -> None:

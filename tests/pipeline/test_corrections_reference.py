@@ -175,6 +175,40 @@ def test_a_level_of_their_own_spoils_no_median(jar, tmp_path):
         assert error.slices < 0.05
 
 
+def test_annuli_take_the_flats_of_their_own_place(jar_scans, jar, tmp_path):
+    """Two jars side by side in one folder; the outer annulus sees another part of its shadow."""
+    column = np.arange(COLUMNS) - (COLUMNS - 1) / 2
+
+    def outer_shadow(angle):
+        return shadow(angle) * np.exp(-0.004 * column)
+
+    def detector(run):
+        return Detector(rows=ROWS, columns=COLUMNS, photons=2e5, drift=0, run=run, seed=5)
+
+    folder = tmp_path / "jars"
+    folder.mkdir()
+    places, scans = {}, []
+    for name, lateral_um, seen in (("inner", 0.0, shadow), ("outer", 340.0, outer_shadow)):
+        meta = {"pixel_size_um": 10.0, "lateral_um": lateral_um, "z_um": 0.0}
+        empty = jar_scans(detector(30 + len(places)), THETA, [], shadow=seen, **meta)
+        places[name] = stored(empty, folder / f"{name}.zarr")
+        scans.append(jar_scans(detector(40 + len(scans)), THETA, balls(1), shadow=seen, **meta))
+    config = settings(reference={"path": str(folder), **WINDOWS})
+    jobs, corrections = measured(scans, config, tmp_path / "of each")
+    for scan, job, mine in zip(scans, jobs, corrections):
+        assert figures(transmission(scan, job, mine), scan.truth).smooth < 2e-3
+    one = settings(reference={"path": str(places["inner"]), **WINDOWS})
+    jobs, corrections = measured(scans, one, tmp_path / "of one")
+    error = figures(transmission(scans[1], jobs[1], corrections[1]), scans[1].truth)
+    assert error.smooth > 0.05
+    # Flats of the series: of five heights of each annulus.
+    heights = [scan for scan in scans for _ in range(5)]
+    jobs, corrections = measured(
+        heights, settings(reference={"from_series": True, **WINDOWS}), tmp_path / "series"
+    )
+    assert corrections[0].flats.path != corrections[5].flats.path == corrections[9].flats.path
+
+
 def test_blocks_slabs_and_the_order_of_angles_change_no_bit(jar, tmp_path):
     scan = jar.scans[1]
     (job,), (corrections,) = measured([scan], of_path(jar), tmp_path)

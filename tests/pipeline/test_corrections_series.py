@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from hipct.core.progress import Silent
 from hipct.pipeline.backend import run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections_blocks import bands, block_angles, blocks, spread_blocks
-from hipct.pipeline.corrections_measure import measure_corrections
+from hipct.pipeline.corrections_measure import measure_corrections, planned_corrections
 from hipct.pipeline.job import resolve
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.transmission import Transmission
@@ -156,9 +157,9 @@ def test_darkening_optics_between_and_within_sub_scans(darkening, tmp_path, numb
     # Within the sub-scan: the two ends alike.
     ends = np.log(found / scan.truth).mean(axis=(1, 2))
     assert abs(ends[:20].mean() - ends[-20:].mean()) < 3e-4
-    told = re.search(r"changes by ([-+.\d]+) %", corrections[number].notes[0])
-    slope = 100 * np.log((0.97 - 0.03 * number) / (1 - 0.03 * number))
-    assert float(told[1]) == pytest.approx(slope, abs=0.03)
+    slope = np.log((0.97 - 0.03 * number) / (1 - 0.03 * number))
+    levels = corrections[number].levels
+    assert np.log(levels[-1] / levels[0]) == pytest.approx(slope, abs=3e-4)
 
 
 def test_levels_may_be_relative_or_tolerated(darkening, tmp_path):
@@ -176,6 +177,11 @@ def test_levels_may_be_relative_or_tolerated(darkening, tmp_path):
         darkening, settings(darkening={**columns, "tolerance": 0.5}), tmp_path / "kept"
     )
     assert all(mine.levels is None for mine in kept)
+    assert len({mine.notes for mine in kept}) == 1
+    told = re.findall(r"[-+]?\d\.\d+", kept[0].notes[0])
+    # Levels in the middle of the sub-scans, and percent from start to end.
+    expected = [1 - 0.12 - 0.015, 1 - 0.015, 100 * np.log(0.85 / 0.88), 100 * np.log(0.97)]
+    np.testing.assert_allclose([float(number) for number in told], expected, atol=0.03)
     assert "within the tolerance" in kept[0].notes[0]
 
 
@@ -295,12 +301,58 @@ def test_what_does_not_fit_is_refused(darkening, discs, tmp_path):
             settings(double_flat={"enabled": True}),
             tmp_path / "detectors",
         )
+    with pytest.raises(ConfigError, match=r"darkening\.right_columns 60"):
+        measured(
+            darkening[:1],
+            settings(darkening={"enabled": True, "left_columns": 5, "right_columns": 60}),
+            tmp_path / "columns",
+        )
     with pytest.raises(ConfigError, match="divided by flats"):
         measured(
             [discs(kind="transmission")],
             settings(dynamic_flat={"enabled": True}),
             tmp_path / "kind",
         )
+
+
+def test_plans_know_the_size_of_what_is_not_yet_measured(darkening, tmp_path):
+    config = everything()
+    _, (corrections, _) = measured(darkening[:2], config, tmp_path)
+    planned = planned_corrections(config, darkening[0].info)
+    assert corrections.halo_rows <= planned.halo_rows <= corrections.halo_rows + 1
+    size = corrections.work_bytes(40, COLUMNS, 16)
+    assert size <= planned.work_bytes(40, COLUMNS, 16) < 1.2 * size
+    assert planned_corrections(settings(), darkening[0].info) is None
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"double_flat": {"enabled": True}},
+        {"dynamic_flat": {"enabled": True, **SIDES}},
+        {"distortion": {"centre_px": [20, 30], "coefficients": [1, 2e-4]}},
+    ],
+    ids=["double flat", "dynamic flat", "distortion"],
+)
+def test_memory_is_what_plans_are_told(drifting, tmp_path, sections):
+    """What arrays take beside those of a run without corrections."""
+    (job,), (corrections,) = measured([drifting], settings(**sections), tmp_path)
+    rows, block = range(4, 40), slice(0, 32)
+
+    def peak(mine):
+        tracemalloc.start()
+        try:
+            source = Transmission(drifting, job, rows, StageClock(), corrections=mine)
+            source.frames(source.read(block), block, PixelCounts())
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(corrections)
+    more = peak(corrections) - peak(None)
+    told = corrections.work_bytes(len(rows), COLUMNS, 32)
+    assert more < told
+    assert told < 400_000 + 6 * max(more, 0)
 
 
 def test_parts_cover_a_scan_once(darkening):
