@@ -34,6 +34,7 @@ from hipct.pipeline.sections_flats import (
     DynamicFlatConfig,
     ReferenceConfig,
 )
+from hipct.pipeline.sections_motion import MotionConfig
 from hipct.pipeline.sections_series import StitchingConfig
 
 SHARE_OF_FREE_MEMORY = 0.8
@@ -79,6 +80,7 @@ class Config(BaseModel):
     quarter: QuarterConfig = QuarterConfig()
     helical: HelicalConfig = HelicalConfig()
     axis: AxisConfig = AxisConfig()
+    motion: MotionConfig = MotionConfig()
     stitching: StitchingConfig = StitchingConfig()
     reconstruction: ReconstructionConfig = ReconstructionConfig()
     volume: VolumeConfig = VolumeConfig()
