@@ -163,7 +163,8 @@ class AnnulusJoin:
         outer = sample(outer, left - self.offset_px[1], right - left + 1, axis=2)
         begin, end = max(left, 0), min(right, self.inner_columns - 1) + 1
         one, other = inner[:, :, begin:end], outer[:, :, begin - left : end - left]
-        levels = one @ window, other @ window
+        # A product of matrices sums in an order that depends on how many rows there are.
+        levels = (one * window).sum(axis=2), (other * window).sum(axis=2)
         usable = (levels[0] > 0) & (levels[1] > 0)
         gain = xp.where(usable, levels[0] / xp.where(usable, levels[1], 1), 1)
         outer *= gain[:, :, None]
