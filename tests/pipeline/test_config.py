@@ -83,7 +83,7 @@ def test_memory_is_as_given_else_a_share_of_what_is_free() -> None:
         (
             {"method": 1},
             "method is not a setting; did you mean phase.method or unsharp.method or "
-            "rings.method or axis.method?",
+            "rings.method or axis.method or motion.method?",
         ),
         (
             {"flat": {"xyz": 1}},
