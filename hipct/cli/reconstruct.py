@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from hipct.cli.options import (
     settings,
     source_options,
 )
+
+if TYPE_CHECKING:
+    from hipct.pipeline.run import RunResult
 
 
 @click.command(name="reconstruct")
@@ -81,7 +85,28 @@ def command(
         f"\nvolume   {result.path}\n"
         f"picture  {result.preview}\n"
         f"report   {result.report_path}\n"
-        f"axis     column {result.axis:.2f}\n"
+        f"{_geometry(result)}\n"
         f"window   {result.window.low:.4g} to {result.window.high:.4g} {result.unit}\n"
         f"\nhipct view {result.path}"
     )
+
+
+def _geometry(result: RunResult) -> str:
+    """The axis, or how well the sub-scans of a series fit together."""
+    series = result.provenance.get("series", {})
+    if "sub_scans" not in series:
+        return f"axis     column {result.axis:.2f}"
+    places, axes = series["sub_scans"], [each["axis_px"] for each in series["sub_scans"]]
+    off = max(abs(each["motor_error_px"]) for each in places)
+    scores = [seam["score"] for seam in series["seams"]]
+    lines = [
+        f"series   {len(places)} sub-scans, at most {off:.2f} rows from where the motors have them",
+        f"axes     columns {min(axes):.2f} to {max(axes):.2f}",
+    ]
+    if scores:
+        lines.append(f"seams    scores up to {max(scores):.3f} (1: like the rows around them)")
+    lines += [
+        f"gap      rows {first} to {stop - 1} of the series are in no sub-scan and are stored as 0"
+        for first, stop in series["rows_without_data"]
+    ]
+    return "\n".join(lines)

@@ -12,7 +12,7 @@ from hipct.acquisition.open_any import open_any
 from hipct.acquisition.scan import Scan
 from hipct.acquisition.series import Series
 from hipct.core.device import Device
-from hipct.core.errors import InputError, OutputError
+from hipct.core.errors import ConfigError, InputError, OutputError
 from hipct.core.files import free_bytes, write_json
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count, thread_count
@@ -160,7 +160,7 @@ def _reconstruct(
             run = _Run(subject, jobs[0].config, out, ledger, observer, device=device)
             run.stream()
             return run.deliver(memory.peak_bytes, overwrite)
-    except InputError:
+    except (InputError, ConfigError):
         # With this scan and these settings it will not work the next time either.
         if not ledger.has_layers():
             ledger.remove()

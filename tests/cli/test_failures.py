@@ -96,7 +96,7 @@ def test_a_bug_is_not_dressed_up_as_a_sentence(failing: Callable[..., tuple[int,
     ("words", "sentence"),
     [
         (["pln"], "hipct: No such command 'pln'. See 'hipct --help'."),
-        (["plan"], "hipct: Missing argument 'SCAN'. See 'hipct plan --help'."),
+        (["plan"], "hipct: Missing argument 'SOURCE...'. See 'hipct plan --help'."),
         (["plan", "none.h5"], "hipct: none.h5 does not exist; check the path."),
         (
             ["plan", "none.h5", "--set", "axis.valu=3"],
@@ -141,14 +141,14 @@ def test_ctrl_c_ends_the_command_with_one_line(tmp_path: Path) -> None:
         "import contextlib, signal, time\n"
         # Whatever runs the tests in the background may have it ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import hipct.acquisition.open as opening\n"
+        "import hipct.acquisition.open_any as opening\n"
         "import hipct.pipeline.run as run\n"
         "from hipct.cli.main import main\n"
         "def reconstruct(*_, **__):\n"
         "    print('begun', flush=True)\n"
         "    time.sleep(60)\n"
         "run.reconstruct = reconstruct\n"
-        "opening.open_scan = lambda *_, **__: contextlib.nullcontext()\n"
+        "opening.open_any = lambda *_, **__: contextlib.nullcontext()\n"
         "main(['reconstruct', 'scan.h5', '-o', 'o.ome.zarr'])\n",
         encoding="utf-8",
     )

@@ -71,7 +71,25 @@ def test_options_of_the_one_and_of_the_other_are_told_apart(tmp_path, hipct, org
     assert not out.exists()
 
 
-def test_a_run_takes_one_scan_and_says_so(tmp_path, hipct, organ):
-    ended = hipct("reconstruct", organ, "-o", tmp_path / "o.ome.zarr")
+def test_a_series_is_planned_and_reconstructed(tmp_path, hipct, organ):
+    """A store, or the folder of its sub-scans."""
+    few = ("--set", "phase.method=none", "--set", "axis.value=38.5", "--memory", "2GB")
+    folder = tmp_path / "sub_scans"
+    folder.mkdir()
+    for scan in organ.glob("scan-*"):
+        (folder / scan.name).symlink_to(scan)
+    planned = hipct("plan", folder, *few)
+    assert planned.code == 0, planned.err
+    assert "series   3 sub-scans of 40 projections of 24 x 48 pixels" in planned.out
+    out = tmp_path / "o.ome.zarr"
+    ended = hipct("reconstruct", organ, "-o", out, *few)
+    assert ended.code == 0, ended.err
+    assert "series   3 sub-scans" in ended.out
+    assert json.loads(hipct("inspect", out, "--json").out)["provenance"]["series"]["sub_scans"]
+
+
+def test_options_of_a_series_are_refused_for_a_scan(tmp_path, hipct, organ):
+    [scan, *_] = sorted(organ.glob("scan-*"))
+    ended = hipct("reconstruct", scan, "-o", tmp_path / "o.ome.zarr", "--allow-gaps")
     assert ended.code == 2
-    assert "is a series of scans" in ended.err
+    assert "are for a series" in ended.err
