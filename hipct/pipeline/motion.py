@@ -7,9 +7,11 @@ moved where they are prepared (:func:`hipct.preparation.moving.move_frames`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,18 +23,24 @@ from hipct.core.device import HOST, Device
 from hipct.core.progress import Observer
 from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.job import Job
+from hipct.pipeline.motion_flags import Flag, find_bubbles, find_sudden_motion
 from hipct.pipeline.motion_frames import Views
 from hipct.pipeline.report import StageClock
 from hipct.preparation.motion import Drift, Path, fit_drift, measure_pairs
+from hipct.preparation.motion_fit import TRUSTED_PX
 from hipct.preparation.motion_pairs import Pair, find_pairs, scan_times
 from hipct.preparation.moving import moving_halo
+from hipct.preparation.registration import Shift
 
 STILL_PX = 0.05
 """A drift that is nowhere larger is none: moving frames costs a little of their sharpness."""
 
-MOST_ROWS = 512
+SUDDEN_PX = 0.5
+"""A sudden motion that is larger is not taken for a drift."""
+
+LEAST_ROWS, MOST_ROWS = 64, 512
 MOST_BYTES = 256_000_000
-"""Rows that are compared, and what the views that are compared may take."""
+"""Rows that are compared at a time, and what the views that are compared may take."""
 
 _STATIC_VIEWS = 64
 _STAGE = "motion"
@@ -50,6 +58,8 @@ class Motion:
         Of the scan; the times go from 0 to 1.
     drift : Drift or None
         Its slow path, where that was measured and is taken out.
+    flags : tuple of Flag
+        Sudden motion and bubbles, if they were looked for.
     notes : tuple of str
         What was found, as sentences.
     """
@@ -57,6 +67,7 @@ class Motion:
     angles_rad: Float
     times: Float
     drift: Drift | None = None
+    flags: tuple[Flag, ...] = ()
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -94,6 +105,7 @@ class Motion:
         """What was found as JSON values; angles and times are the scan's."""
         return {
             "drift": None if self.drift is None else asdict(self.drift),
+            "flags": [asdict(flag) for flag in self.flags],
             "notes": list(self.notes),
         }
 
@@ -109,6 +121,7 @@ class Motion:
             info.angles_rad,
             scan_times(info.projection_index),
             drift,
+            tuple(_flag(flag) for flag in values["flags"]),
             tuple(values["notes"]),
         )
 
@@ -149,25 +162,87 @@ def measure_motion(
     Returns
     -------
     Motion
-        Of a sample at rest where nothing is to be measured, or nothing tells.
+        Of a sample at rest where nothing is to be measured, or nothing tells. A drift is taken out
+        only where all that is measured agrees with a smooth path.
     """
     settings, info = job.config.motion, job.info
-    if settings.method == "none":
+    if settings.method == "none" and not settings.flag:
         return Motion.of_still(info)
-    times = scan_times(info.projection_index)
-    pairs = find_pairs(
-        info.angles_rad,
-        times,
-        info.return_angles_rad if settings.method in ("auto", "returns") else (),
-        within=settings.method in ("auto", "pairs"),
+    measurement = _Measurement(
+        scan=scan,
+        job=job,
+        axis=axis,
+        clock=clock,
+        observer=observer,
+        corrections=corrections,
+        device=device,
     )
-    if info.projection_z_um is not None or not pairs:
-        return Motion.of_still(info, [_nothing_repeats(info, settings.method)])
-    observer.start(_STAGE, len(pairs))
-    rows = _band(job.rows, len(pairs), info.columns)
-    views = Views(scan, job, rows, clock, corrections=corrections, device=device)
     with device.lane("prepare"):
-        xp = device.xp
+        return measurement.motion()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measurement:
+    """What the measurement of a scan is made with."""
+
+    scan: Scan
+    job: Job
+    axis: float
+    clock: StageClock
+    observer: Observer
+    corrections: Corrections | None
+    device: Device
+
+    @cached_property
+    def times(self) -> Float:
+        return scan_times(self.job.info.projection_index)
+
+    def motion(self) -> Motion:
+        settings, info = self.job.config.motion, self.job.info
+        if info.projection_z_um is not None:
+            note = f"The drift of {_name(info)} is not measured: its sample moves up on purpose."
+            return Motion.of_still(info, [note])
+        pairs = self._pairs()
+        bands = _bands(self.job.rows, len(pairs), info.columns)
+        shifts = self._shifts(pairs, bands[len(bands) // 2]) if pairs else ()
+        notes: list[str] = []
+        drift, flags = None, []
+        if settings.flag:
+            flags = self._flags(pairs, shifts, bands)
+            notes += [flag.sentence(_name(info)) for flag in flags]
+        if settings.method != "none":
+            drift = fit_drift(pairs, shifts, degree=settings.degree)
+            notes += _notes(info, settings.method, pairs, drift)
+            if drift is not None and not _believed(drift, flags):
+                notes.append("Such a path is not smooth: no drift is taken out.")
+                drift = None
+        return Motion(info.angles_rad, self.times, drift, tuple(flags), tuple(notes))
+
+    def _pairs(self) -> tuple[Pair, ...]:
+        """Pairs that the method takes; to flag alone, all that there are."""
+        info, method = self.job.info, self.job.config.motion.method
+        return find_pairs(
+            info.angles_rad,
+            self.times,
+            () if method == "pairs" else info.return_angles_rad,
+            within=method != "returns",
+        )
+
+    def _views(self, rows: range) -> Views:
+        return Views(
+            self.scan,
+            self.job,
+            rows,
+            self.clock,
+            corrections=self.corrections,
+            device=self.device,
+        )
+
+    def _shifts(self, pairs: Sequence[Pair], rows: range) -> tuple[Shift, ...]:
+        """Shifts of pairs in some rows, all of whose views are held at once."""
+        observer, xp, info = self.observer, self.device.xp, self.job.info
+        observer.start(_STAGE, len(pairs))
+        views = self._views(rows)
         shape = len(pairs), len(rows), info.columns
         references, seconds = xp.empty(shape, np.float32), xp.empty(shape, np.float32)
         for k, pair in enumerate(pairs):
@@ -175,26 +250,49 @@ def measure_motion(
             seconds[k] = views.between(pair.second, 0.0)
             observer.advance(_STAGE)
         static = _mean_view(views, info.projections)
-        with clock.stage(_STAGE, references.nbytes + seconds.nbytes):
+        with self.clock.stage(_STAGE, references.nbytes + seconds.nbytes):
             shifts = measure_pairs(
                 references,
                 seconds,
                 pairs,
-                axis_px=axis,
-                reach_px=settings.reach_px,
+                axis_px=self.axis,
+                reach_px=self.job.config.motion.reach_px,
                 static=static,
             )
-            drift = fit_drift(pairs, shifts, degree=settings.degree)
-    observer.finish(_STAGE)
-    return Motion(info.angles_rad, times, drift, tuple(_notes(info, pairs, drift)))
+        observer.finish(_STAGE)
+        return shifts
+
+    def _flags(
+        self, pairs: Sequence[Pair], shifts: Sequence[Shift], bands: Sequence[range]
+    ) -> list[Flag]:
+        info = self.job.info
+        flags = find_sudden_motion(
+            self._views,
+            info,
+            self.times,
+            self.job.rows,
+            bands[len(bands) // 2],
+            row_chunk=self.scan.row_chunk,
+            observer=self.observer,
+            device=self.device,
+        )
+        return flags + find_bubbles(
+            self._views,
+            self.times,
+            pairs,
+            shifts,
+            bands,
+            axis=self.axis,
+            columns=info.columns,
+        )
 
 
-def _band(rows: range, pairs: int, columns: int) -> range:
-    """Rows in the middle of those wanted, as many as may be compared."""
+def _bands(rows: range, pairs: int, columns: int) -> list[range]:
+    """The rows wanted in bands of so many as may be compared at a time."""
     affordable = MOST_BYTES // (4 * columns * (2 * pairs + 4))
-    height = min(len(rows), MOST_ROWS, max(affordable, 16))
-    first = rows.start + (len(rows) - height) // 2
-    return range(first, first + height)
+    count = math.ceil(len(rows) / min(MOST_ROWS, max(affordable, LEAST_ROWS)))
+    edges = [rows.start + len(rows) * k // count for k in range(count + 1)]
+    return [range(first, last) for first, last in pairwise(edges)]
 
 
 def _mean_view(views: Views, projections: int) -> Array:
@@ -206,33 +304,25 @@ def _mean_view(views: Views, projections: int) -> Array:
     return total / np.float32(chosen.size)
 
 
-def _nothing_repeats(info: ScanInfo, method: str) -> str:
-    if info.projection_z_um is not None:
-        return f"The drift of {info.where} is not measured: its sample moves up on purpose."
-    what = {
-        "returns": "it has no views taken again at its end",
-        "pairs": "it shows no view twice",
-        "auto": "it shows no view twice, and has none taken again at its end",
-    }[method]
-    return f"The drift of {info.where} is not measured: {what}."
-
-
-def _notes(info: ScanInfo, pairs: Sequence[Pair], drift: Drift | None) -> list[str]:
+def _notes(info: ScanInfo, method: str, pairs: Sequence[Pair], drift: Drift | None) -> list[str]:
     if drift is None:
-        return [
-            f"The drift of {info.where} is not measured: none of its {len(pairs)} pairs of views "
-            "is clearly alike."
-        ]
+        why = {
+            "returns": "it has no views taken again at its end",
+            "pairs": "it shows no view twice",
+            "auto": "it shows no view twice, and has none taken again at its end",
+        }[method]
+        if pairs:
+            why = f"none of its {len(pairs)} pairs of views is clearly alike"
+        return [f"The drift of {_name(info)} is not measured: {why}."]
     paths = {"z": drift.z, "x": drift.x, "y": drift.y}
     told = ", ".join(
         f"{path.at([1.0])[0]:+.2f} px in {name} (+-{path.error_px:.2f})"
         for name, path in paths.items()
         if np.isfinite(path.error_px)
     )
-    notes = [
-        f"During {info.where} the sample drifts by {told or 'an unknown distance'}, as "
-        f"{drift.pairs} pairs of views tell."
-    ]
+    tell = "1 pair of views tells" if drift.pairs == 1 else f"{drift.pairs} pairs of views tell"
+    told = told or "an unknown distance"
+    notes = [f"During {_name(info)} the sample drifts by {told}, as {tell}."]
     unseen = [name for name, path in paths.items() if not np.isfinite(path.error_px)]
     if unseen:
         notes.append(
@@ -240,8 +330,8 @@ def _notes(info: ScanInfo, pairs: Sequence[Pair], drift: Drift | None) -> list[s
         )
     if drift.left_out:
         notes.append(
-            f"{drift.left_out} pairs of views disagree with the others and are left out: the "
-            "motion may be sudden."
+            f"{drift.left_out} of {drift.pairs + drift.left_out} pairs of views disagree with the "
+            "others and are left out."
         )
     spans = {round(pair.times[0], 1) for pair in pairs}
     if len(spans) == 1 and drift.pairs:
@@ -251,5 +341,22 @@ def _notes(info: ScanInfo, pairs: Sequence[Pair], drift: Drift | None) -> list[s
     return notes
 
 
+def _believed(drift: Drift, flags: Sequence[Flag]) -> bool:
+    """Whether a smooth path is what happened: few pairs disagree, and nothing was sudden."""
+    sudden = any(flag.kind == "sudden motion" and flag.size_px >= SUDDEN_PX for flag in flags)
+    errors = [path.error_px for path in (drift.x, drift.y, drift.z)]
+    vague = any(TRUSTED_PX < error < math.inf for error in errors)
+    return not (sudden or vague or drift.left_out > drift.pairs / 4)
+
+
+def _name(info: ScanInfo) -> str:
+    return info.name or info.where
+
+
 def _path(values: dict[str, Any]) -> Path:
     return Path(**{**values, "coefficients_px": tuple(values["coefficients_px"])})
+
+
+def _flag(values: dict[str, Any]) -> Flag:
+    both = {name: tuple(values[name]) for name in ("projections", "times")}
+    return Flag(**{**values, **both})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -131,3 +132,7 @@ class Views:
             return self.block(slice(first, first + 1))[0]
         pair = self.block(slice(first, first + 2))
         return pair[0] * np.float32(1 - share) + pair[1] * np.float32(share)
+
+
+ViewsOfRows = Callable[[range], Views]
+"""Gives views of some detector rows."""

@@ -130,36 +130,26 @@ def measure_pairs(
     tuple of Shift
         Of opposite views mirrored at the axis. Its confidence is 0 where they share too little.
     """
-    xp = namespace(references, seconds)
-    found: dict[int, Shift] = {}
+    namespace(references, seconds)
     if static is not None:
         stripes = filtered(static, _fine, math.ceil(3 * _STRIPES_PX))
         references, seconds = references - stripes, seconds - stripes
-    same = [k for k, pair in enumerate(pairs) if not pair.mirrored]
-    opposite = [k for k, pair in enumerate(pairs) if pair.mirrored]
-    columns = references.shape[2]
-    parts = [(same, slice(0, columns), 0.0)]
-    first, last = common_columns(axis_px, columns)
-    if last - first >= _LEAST_STRIP:
-        # Whole columns of the strip change places, so that the axis may lie beside their middle.
-        parts.append((opposite, slice(first, last), first + last - 1 - 2 * axis_px))
-    for chosen, cut, expected in parts:
-        if not chosen:
+    found: dict[int, Shift] = {}
+    for mirrored in (False, True):
+        chosen = [k for k, pair in enumerate(pairs) if pair.mirrored == mirrored]
+        strip = common_strip(axis_px, references.shape[2], mirrored)
+        if not chosen or strip.width < _LEAST_STRIP:
             continue
-        one, other = (
-            xp.stack([stack[k][:, cut] for k in chosen]) for stack in (references, seconds)
-        )
         shifts = measure_shifts(
-            one,
-            other if chosen is same else xp.ascontiguousarray(other[:, :, ::-1]),
+            *strip.cut(references[chosen], seconds[chosen]),
             reach_px=(reach_px, reach_px),
-            expected_px=(0.0, expected),
+            expected_px=(0.0, strip.offset_px),
             fine_px=FINE_PX,
             coarse_px=COARSE_PX,
             remove_static=False,
         )
         for k, shift in zip(chosen, shifts):
-            found[k] = replace(shift, columns=shift.columns - expected)
+            found[k] = replace(shift, columns=shift.columns - strip.offset_px)
     nothing = Shift(0.0, 0.0, 0.0, (np.inf, np.inf))
     return tuple(found.get(k, nothing) for k in range(len(pairs)))
 
@@ -170,19 +160,51 @@ def _fine(shape: Sequence[int]) -> Float:
     return response
 
 
-def common_columns(axis_px: float, columns: int) -> tuple[int, int]:
-    """First column, and end, of the strip around the axis that opposite views both see.
+@dataclass(frozen=True)
+class Strip:
+    """Columns that two views have in common.
+
+    Attributes
+    ----------
+    first, width : int
+        On the detector, of both views.
+    mirrored : bool
+        Whether the second view is seen from the other side.
+    offset_px : float
+        Shift of the second, mirrored, against the first where nothing has moved: whole columns
+        change places, and the axis may lie beside their middle.
+    """
+
+    first: int
+    width: int
+    mirrored: bool
+    offset_px: float
+
+    def cut(self, first: Array, second: Array) -> tuple[Array, Array]:
+        """The strip of two views, or of stacks (views, rows, columns)."""
+        xp = namespace(first, second)
+        columns = slice(self.first, self.first + self.width)
+        one, other = first[..., columns], second[..., columns]
+        return one, xp.ascontiguousarray(other[..., ::-1]) if self.mirrored else other
+
+
+def common_strip(axis_px: float, columns: int, mirrored: bool) -> Strip:
+    """What two views have in common: all columns, or those around the axis.
 
     Examples
     --------
-    >>> common_columns(95.3, 128), common_columns(140.0, 128)
-    ((64, 127), (0, 0))
+    >>> strip = common_strip(95.3, 128, mirrored=True)
+    >>> strip.first, strip.width, round(strip.offset_px, 3)
+    (64, 63, -0.6)
     """
+    if not mirrored:
+        return Strip(0, columns, mirrored, 0.0)
     reach = int(min(axis_px, columns - 1 - axis_px))
     if reach < 1:
-        return 0, 0
-    middle = round(axis_px)
-    return max(0, middle - reach), min(columns, middle + reach + 1)
+        return Strip(0, 0, mirrored, 0.0)
+    first = max(0, round(axis_px) - reach)
+    last = min(columns, round(axis_px) + reach + 1)
+    return Strip(first, last - first, mirrored, first + last - 1 - 2 * axis_px)
 
 
 def fit_drift(
