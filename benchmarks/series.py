@@ -6,10 +6,12 @@
 scan of the jar; positions wrong by up to 3 px along z and 1 px across, an axis that drifts by 2 px,
 light that differs by up to 5 % between sub-scans, and (without ``--noise 0``) photon noise, rings
 and a drifting beam. With ``--jar 0`` the flats were taken through jar and medium, and no shadow of
-a jar moves with the axis and the sample. ``hipct reconstruct`` makes the volume from the folder of sub-scans, in a
-process of its own. It is compared with the truth, and with the reconstruction of the same organ
-taken in one tall scan without noise, jar or errors (``one scan``). ``naive`` is the same series put
-where its motors say, with one axis and without levels.
+a jar moves with the axis and the sample.
+
+``hipct reconstruct`` makes the volume from the sub-scans, in a process of its own. It is compared
+with the truth, and with the reconstruction of the same organ taken in one tall scan without noise,
+jar or errors (``one scan``). ``naive`` is the same series put where its motors say, with one axis
+and without levels.
 
 ``rms`` as for all benchmarks: over the disc of 0.95 R, without 4 pixels around edges of the truth
 (8 where slices were moved to compare them), over the tissue's attenuation. Where the volume lies as
