@@ -27,12 +27,25 @@ from hipct.pipeline.report import StageClock
 from hipct.pipeline.run import reconstruct
 from hipct.pipeline.virtual import blocks_of
 from hipct.reconstruction.reconstructor import Reconstructor
-from hipct.simulation import load_series_truth, simulate_series, simulate_whole
+from hipct.simulation import Organ, load_series_truth, simulate_series, simulate_whole
+from hipct.simulation.primitives import ellipsoid
 
 PLAIN = Config(phase={"method": "none"})
 ANGLES, ROWS, COLUMNS, PIXEL_UM = 480, 12, 72, 200.0
 SLICES = range(5, 8)
 ALL = slice(None)
+
+
+def sample(radius_um, height_um):
+    """A body that leaves room between its edges."""
+    r, h = radius_um, height_um
+    return Organ.of(
+        ellipsoid((0, 0, 0), (0.93 * r, 0.88 * r, 1.2 * h), mu=0.05),
+        ellipsoid((0.4 * r, 0.25 * r, 0.1 * h), (0.3 * r, 0.35 * r, 0.4 * h), mu=0.02),
+        ellipsoid((-0.45 * r, -0.2 * r, 0), (0.25 * r, 0.3 * r, 0.3 * h), mu=-0.015),
+        ellipsoid((0.1 * r, -0.55 * r, 0), (0.08 * r, 0.1 * r, 0.2 * h), mu=0.02),
+        ellipsoid((-0.1 * r, 0.05 * r, 0), (0.06 * r, 0.08 * r, 0.2 * h), mu=0.02),
+    )
 
 
 class Quarter:
@@ -43,7 +56,8 @@ class Quarter:
         self.path = simulate_series(
             folder / "a.series.zarr", acquisition="quarter", sub_scans=1, rows=ROWS,
             columns=COLUMNS, axis=50.4, join_error_px=3.0, noise=None, drift=0.0, rings=0.0,
-            propagation=False, pixel_size_um=PIXEL_UM, flats=3, darks=2, seed=0, **options,
+            organ=sample(89.0 * PIXEL_UM, ROWS * PIXEL_UM), propagation=False,
+            pixel_size_um=PIXEL_UM, flats=3, darks=2, seed=0, **options,
         )  # fmt: skip
         self.wide = open_scan(simulate_whole(self.path, folder / "w.zarr", **options))
         self.truth = load_series_truth(self.path)

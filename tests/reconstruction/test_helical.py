@@ -160,6 +160,24 @@ def test_same_bits_for_any_slab_block_and_number_of_threads(scan, one_thread_the
     np.testing.assert_array_equal(whole, np.concatenate(single))
 
 
+@pytest.mark.parametrize("scan", SCANS, ids=name)
+def test_some_angles_of_the_turn_are_those_of_the_whole_and_need_few_projections(scan):
+    helix = scan.helix()
+    rows = range(helix.organ_rows[0], helix.organ_rows[0] + 5)
+    whole = scan.sinograms(helix, rows)
+    turn = helix.turn.size
+    for angles in (range(0, 7), range(turn // 2 - 3, turn // 2 + 20), range(turn - 1, turn)):
+        slab = helix.slab(rows, angles)
+        out = np.zeros((len(rows), len(angles), COLUMNS), np.float32)
+        for block in slab.blocks(9):
+            needed = slab.detector_rows(block)
+            part = scan.projections[block.start : block.stop, needed.start : needed.stop]
+            slab.add(part, block, out, first_detector_row=needed.start)
+        np.testing.assert_array_equal(out, whole[:, angles.start : angles.stop])
+        seen = {number for block in slab.blocks(9) for number in block}
+        assert len(seen) <= (len(angles) + 2) * (scan.turns + 1)
+
+
 def test_rows_at_the_border_of_the_detector_can_be_left_out():
     scan = Scan(10.7, 120, 9.0, 70.3)
     helix = scan.helix(border_rows=6)
@@ -199,6 +217,9 @@ def test_what_does_not_fit_a_slab():
     helix = Helix(TURNS, np.arange(400) * 0.1, 32)
     with pytest.raises(InputError, match="not all seen"):
         helix.slab(range(0, 5))
+    for angles in (range(3, 3), range(-1, 4), range(98, 101)):
+        with pytest.raises(InputError, match="not all of the turn"):
+            helix.slab(range(15, 20), angles)
     slab = helix.slab(range(15, 20))
     block = slab.blocks(50)[0]
     with pytest.raises(InputError, match="of the block is needed"):
