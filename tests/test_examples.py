@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -11,13 +12,17 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 
-from docs.examples.__main__ import NAMES, PAGES, run, table, tables_in
 from hipct.cli.main import cli
 from hipct.cli.options import read_settings
 from hipct.pipeline.config import Config
 
+# Beside the package, as scripts for people; run from the root of the repository.
+examples = importlib.import_module("docs.examples.__main__")
+NAMES, PAGES = examples.NAMES, examples.PAGES
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in sorted(PAGES.glob("*.md"))}
-TABLES = {name: table for text in TEXTS.values() for name, table in tables_in(text).items()}
+TABLES = {
+    name: table for text in TEXTS.values() for name, table in examples.tables_in(text).items()
+}
 LARGEST_PICTURE = 150_000
 
 
@@ -37,7 +42,7 @@ def cells(text: str) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_has_the_figures_and_the_picture_of_its_example(name, tmp_path):
     """``python -m docs.examples NAME`` writes both anew."""
-    found, told = cells(table(run(name, tmp_path))), cells(TABLES[name])
+    found, told = cells(examples.table(examples.run(name, tmp_path))), cells(TABLES[name])
     assert len(found) == len(told)
     for value, number in zip(found, told):
         if re.fullmatch(NUMBER, number):

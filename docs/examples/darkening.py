@@ -14,7 +14,7 @@ from hipct.simulation.anatomy import TISSUE, build_tall_organ
 from hipct.simulation.truth import Setup
 from hipct.volume.pictures import grey, panels, write_png
 
-SUB_SCANS, ROWS, COLUMNS, AXIS, ANGLES, PIXEL_UM, CONTRAST = 4, 16, 128, 110.3, 301, 5.0, 40
+SUB_SCANS, ROWS, COLUMNS, AXIS, ANGLES, PIXEL_UM, CONTRAST = 3, 16, 128, 110.3, 301, 5.0, 40
 ANGLES_RAD = np.arange(ANGLES) * 2 * np.pi / ANGLES
 MU = CONTRAST * TISSUE
 AIR_PX = 10

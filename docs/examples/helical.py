@@ -19,7 +19,7 @@ from hipct.simulation.anatomy import TISSUE, build_tall_organ
 from hipct.volume.pictures import grey, panels, write_png
 from hipct.volume.ring_score import ring_score
 
-TURNS, PITCH_PX, ROWS, COLUMNS, ANGLES = 3.5, 11.0, 32, 128, 360
+TURNS, PITCH_PX, ROWS, COLUMNS, ANGLES = 3.2, 11.0, 32, 128, 320
 PIXEL_UM, CONTRAST = 5.0, 40
 MU = CONTRAST * TISSUE
 

@@ -20,7 +20,7 @@ from hipct.simulation.anatomy import TISSUE, build_tall_organ
 from hipct.simulation.truth import Setup
 from hipct.volume.pictures import grey, panels, write_png
 
-ROWS, COLUMNS, AXIS, ANGLES, PIXEL_UM, CONTRAST = 32, 128, 100.3, 300, 5.0, 40
+ROWS, COLUMNS, AXIS, ANGLES, PIXEL_UM, CONTRAST = 28, 128, 100.3, 270, 5.0, 40
 MU = CONTRAST * TISSUE
 ANGLES_RAD = np.arange(ANGLES) * 2 * np.pi / ANGLES
 RETURNS_RAD = np.arange(4) * np.pi / 2

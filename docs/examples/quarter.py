@@ -20,7 +20,7 @@ from hipct.simulation.anatomy import TISSUE, build_tall_organ
 from hipct.simulation.truth import Setup
 from hipct.volume.pictures import grey, panels, write_png
 
-COLUMNS, AXIS, ANGLES, PIXEL_UM = 240, 215.4, 1400, 5.0
+COLUMNS, AXIS, ANGLES, PIXEL_UM = 240, 215.4, 1080, 5.0
 CONTRAST = 30
 MU = CONTRAST * TISSUE
 OFFSET_PX = -122.37
@@ -28,6 +28,8 @@ MOTOR_PX = -125.4
 NOISE = 1e-4
 ANGLES_RAD = np.arange(ANGLES) * 2 * np.pi / ANGLES
 FIELD_PX = AXIS - OFFSET_PX
+RADIUS_UM = 0.97 * FIELD_PX * PIXEL_UM
+ORGAN = build_tall_organ(RADIUS_UM, height_um=2 * RADIUS_UM, seed=5).scaled(CONTRAST)
 
 # %% [markdown]
 # ## The two scans
@@ -39,8 +41,6 @@ FIELD_PX = AXIS - OFFSET_PX
 def annuli(rows: int, angles: np.ndarray) -> tuple[Truth, np.ndarray, np.ndarray]:
     """Truth of the inner annulus, and the transmission of both, (angles, rows, columns)."""
     random = np.random.default_rng(rows)
-    radius = 0.97 * FIELD_PX * PIXEL_UM
-    organ = build_tall_organ(radius, height_um=2 * radius, seed=5).scaled(CONTRAST)
     level = 1.03 + 0.02 * np.sin(2 * angles)[:, None, None]
     scans = []
     for axis, factor in ((AXIS, 1.0), (AXIS - OFFSET_PX, level)):
@@ -48,10 +48,10 @@ def annuli(rows: int, angles: np.ndarray) -> tuple[Truth, np.ndarray, np.ndarray
             acquisition="half", rows=rows, columns=COLUMNS, axis_px=axis, pixel_size_um=PIXEL_UM,
             distance_m=0.0, energy_kev=90.0, blur_px=0.7, oversampling=4, seed=5,
         )  # fmt: skip
-        scan = factor * np.exp(-Truth(organ, setup).attenuation(angles))
+        scan = factor * np.exp(-Truth(ORGAN, setup).attenuation(angles))
         scans.append((scan * random.normal(1, NOISE, scan.shape)).astype(np.float32))
         if len(scans) == 1:
-            truth = Truth(organ, setup)
+            truth = Truth(ORGAN, setup)
     return truth, scans[0], scans[1]
 
 
