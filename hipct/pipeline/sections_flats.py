@@ -23,7 +23,8 @@ class ReferenceConfig(Section):
     from_series: bool = setting(
         False,
         "Whether the flats are made of the sub-scans themselves: for every angle the median over "
-        "sub-scans that are spread over the series; for series without flats",
+        "sub-scans that are spread over the series; for series without flats. What most of them "
+        "show at one place, such as the bulk of a large organ, is divided out with the beam",
     )
     sub_scans: int = setting(
         15, "Sub-scans whose median makes the flats of from_series", unit="sub-scans", ge=5, le=101

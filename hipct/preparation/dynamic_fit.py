@@ -132,9 +132,9 @@ def _least_variation(frame: Array, eigen: Array) -> Array:
     xp = namespace(frame, eigen)
     known = _binned(xp.where(xp.isfinite(frame), frame, 1))
     logarithm = xp.log(xp.maximum(known, _FLOOR))
-    weights = xp.zeros(len(eigen), np.float32)
+    weights, pixels = xp.zeros(len(eigen), np.float32), eigen.reshape(len(eigen), -1)
     for number in range(_ROUNDS):
-        flat = xp.maximum(1 + xp.tensordot(weights, eigen, axes=1), 0.05)
+        flat = xp.maximum(1 + (weights @ pixels).reshape(eigen.shape[1:]), 0.05)
         weights = weights + _step(logarithm - xp.log(flat), eigen / flat, first=number == 0)
     return weights
 

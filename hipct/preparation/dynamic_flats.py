@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
+from hipct.core.threads import parallel_for
 from hipct.preparation.checks import floating, output, three_axes
 from hipct.preparation.dynamic_fit import fit_background, fit_variation
 from hipct.preparation.references import dark_frame
@@ -183,10 +184,26 @@ class EigenFlats:
                 f"{(len(frames), 1 + len(self.eigen))}, as follow() gives them."
             )
         out = output(out, frames.shape, frames.dtype, frames)
-        for frame, of_frame, target in zip(frames, numbers, out):
-            flat = 1 + xp.tensordot(of_frame[1:], self.eigen, axes=1)
-            # Twenty times darker than the mean is no drift of the beam.
-            xp.divide(frame, of_frame[0] * xp.maximum(flat, 0.05), out=target)
+
+        def work(start: int, stop: int) -> None:
+            flat, share = (xp.empty(self.mean.shape, np.float32) for _ in range(2))
+            for frame, of_frame, target in zip(
+                frames[start:stop], numbers[start:stop], out[start:stop]
+            ):
+                flat[...] = 1
+                # A product of matrices costs several times this sum where BLAS has few cores.
+                for weight, component in zip(of_frame[1:], self.eigen):
+                    xp.multiply(component, weight, out=share)
+                    flat += share
+                # Twenty times darker than the mean is no drift of the beam.
+                xp.maximum(flat, 0.05, out=flat)
+                flat *= of_frame[0]
+                xp.divide(frame, flat, out=target)
+
+        if xp is np:
+            parallel_for(work, len(frames))
+        else:
+            work(0, len(frames))
         return out
 
     def _frames(self, transmission: Array) -> Array:

@@ -37,7 +37,7 @@ from hipct.preparation.reference_windows import Grouping, ReferenceWindows
 from hipct.preparation.references import mark_dead
 
 _AT_A_TIME = 16
-"""Frames that are converted and summed together."""
+"""Frames whose sum is added to that of the others, so that float32 is enough for thousands."""
 
 
 class SmoothReference:
@@ -373,11 +373,16 @@ def _sum(
     """Sum of ``(frame - dark) * scale``, (rows, columns), float32; NaN stays or becomes 0."""
     xp = namespace(frames, dark)
     total = xp.zeros(frames.shape[1:], np.float32)
+    few, scaled = xp.empty_like(total), xp.empty_like(total)
     factors = xp.asarray(scale, np.float32)
+    unknown = frames.dtype.kind == "f" and not keep_unknown
     for first in range(0, len(frames), _AT_A_TIME):
         part = slice(first, first + _AT_A_TIME)
-        values = frames[part].astype(np.float32)
-        if frames.dtype.kind == "f" and not keep_unknown:
-            values = xp.where(xp.isfinite(values), values, 0)
-        total += xp.tensordot(factors[part], values, axes=1)
+        few[...] = 0
+        for frame, factor in zip(frames[part], factors[part]):
+            xp.multiply(
+                xp.where(xp.isfinite(frame), frame, 0) if unknown else frame, factor, out=scaled
+            )
+            few += scaled
+        total += few
     return total if dark is None else total - dark * np.float32(scale.sum())
