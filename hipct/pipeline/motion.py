@@ -346,7 +346,7 @@ def _believed(drift: Drift, flags: Sequence[Flag]) -> bool:
     sudden = any(flag.kind == "sudden motion" and flag.size_px >= SUDDEN_PX for flag in flags)
     errors = [path.error_px for path in (drift.x, drift.y, drift.z)]
     vague = any(TRUSTED_PX < error < math.inf for error in errors)
-    return not (sudden or vague or drift.left_out > drift.pairs / 4)
+    return not (sudden or vague or drift.left_out >= drift.pairs / 4)
 
 
 def _name(info: ScanInfo) -> str:

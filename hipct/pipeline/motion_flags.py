@@ -22,8 +22,8 @@ from hipct.preparation.registration import Shift
 
 Kind = Literal["sudden motion", "bubble"]
 
-BANDS, BAND_ROWS = 4, 16
-"""Rows of every projection that are looked at for sudden motion."""
+BAND_ROWS, PIXELS = 16, 131_072
+"""Pixels of every projection that are looked at for sudden motion, in bands of so many rows."""
 
 _BLOCK = 32
 _LEAST_CONFIDENCE = 0.5
@@ -102,9 +102,9 @@ def find_sudden_motion(
         Where it is computed.
     """
     count = info.projections
-    if count < 8:
+    if count < 8 or len(rows) < BAND_ROWS // 2 or info.columns < BAND_ROWS:
         return []
-    chosen = [part for part in sparse_bands(rows, row_chunk) if len(part) >= BAND_ROWS // 2]
+    chosen = sparse_bands(rows, info.columns, row_chunk)
     sums = device.xp.zeros((count - 1, 5), np.float64)
     observer.start(_STAGE, len(chosen) * math.ceil((count - 1) / _BLOCK))
     for part in chosen:
@@ -193,21 +193,22 @@ def find_bubbles(
     return flags
 
 
-def sparse_bands(rows: range, row_chunk: int) -> list[range]:
-    """A few rows in some places, along the chunks that they are read in.
+def sparse_bands(rows: range, columns: int, row_chunk: int) -> list[range]:
+    """A few rows in some places, along the chunks that they are read in; all of small frames.
 
     Examples
     --------
-    >>> sparse_bands(range(0, 400), 16)
+    >>> sparse_bands(range(0, 400), 2048, 16)
     [range(48, 64), range(144, 160), range(240, 256), range(336, 352)]
-    >>> sparse_bands(range(10, 60), 16)
-    [range(10, 60)]
+    >>> sparse_bands(range(10, 90), 800, 16)
+    [range(10, 90)]
     """
-    if len(rows) <= BANDS * BAND_ROWS:
+    count = math.ceil(PIXELS / (BAND_ROWS * columns))
+    if len(rows) < 2 * count * BAND_ROWS:
         return [rows]
     found = []
-    for k in range(BANDS):
-        middle = rows.start + int((k + 0.5) * len(rows) / BANDS)
+    for k in range(count):
+        middle = rows.start + int((k + 0.5) * len(rows) / count)
         first = middle // row_chunk * row_chunk if row_chunk <= BAND_ROWS else middle
         first = min(max(first, rows.start), rows.stop - BAND_ROWS)
         found.append(range(first, first + BAND_ROWS))

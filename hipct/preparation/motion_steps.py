@@ -131,7 +131,7 @@ def find_jumps(shifts: Float) -> tuple[Jump, ...]:
         moved = whole[span:] - whole[:-span]
         spread = 1.4826 * np.median(np.abs(moved), axis=0)
         local = 1.4826 * _median_around(np.abs(moved), around)
-        far = (np.abs(moved) / np.maximum(np.maximum(spread, local), 1e-6)).max(axis=1)
+        far = np.hypot(*(np.abs(moved) / np.maximum(np.maximum(spread, local), 1e-6)).T)
         better = far > best[: far.size]
         best[: far.size][better], length[: far.size][better] = far[better], span
     jumps: list[Jump] = []
