@@ -9,8 +9,8 @@ backward direction), as displacements in pixels. It comes from a radial polynomi
 - the maps ``map_z`` and ``map_x`` of nabu are places: subtract the pixels' own
   (:func:`displacement_of_maps`).
 
-Values are interpolated, not redistributed: a constant stays that constant. Projections, flats and
-darks are treated the same, before the flat field.
+Values are interpolated, not redistributed: a constant stays that constant. It serves transmission,
+whose faulty pixels are mended, or raw frames, all of them: projections, flats and darks alike.
 """
 
 from __future__ import annotations
