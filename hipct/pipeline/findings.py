@@ -18,7 +18,9 @@ from hipct.pipeline.backend import failures_told
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections_measure import measure_corrections, wants_corrections
 from hipct.pipeline.estimates import estimate_axis, estimate_window
+from hipct.pipeline.helix import HelicalScan
 from hipct.pipeline.ledger import Ledger
+from hipct.pipeline.motion import Motion, measure_motion
 from hipct.pipeline.organ import Part
 from hipct.pipeline.placing import GIVEN_ERROR_PX, Placing, place_parts
 from hipct.pipeline.plan import Plan
@@ -97,6 +99,52 @@ class Findings:
                 "one sub-scan with hipct axis."
             )
         return known
+
+    def motion(
+        self, scans: Sequence[Scan], parts: Sequence[Part], axes: list[dict[str, Any]]
+    ) -> tuple[list[Part], list[dict[str, Any]]]:
+        """Parts with the motion of the sample in each, and the axes without that motion.
+
+        Opposite views are taken at different times: where the sample has moved between them, the
+        axis is found again on frames that are moved back.
+        """
+        settings = parts[0].job.config.motion
+        if settings.method == "none" and not settings.flag:
+            return list(parts), axes
+        known: list[dict[str, Any]] = self._ledger.state().get("motion", [])
+        moved: list[Part] = []
+        for k, (scan, part, axis) in enumerate(zip(scans, parts, axes)):
+            info = part.job.info
+            if k < len(known):
+                found, again = Motion.from_dict(known[k]["motion"], info), known[k]["axis"]
+            else:
+                found = self._motion(scan, replace(part, axis=axis["value"]))
+                again = axis
+                if found.moves and part.job.config.axis.value is None:
+                    again = self._axis(scan, replace(part, motion=found))
+                known.append({"motion": found.as_dict(), "axis": again})
+                self._ledger.remember(motion=known)
+            for note in found.notes:
+                self._observer.say(note)
+            moved.append(replace(part, motion=found))
+        return moved, [each["axis"] for each in known]
+
+    def _motion(self, scan: Scan, part: Part) -> Motion:
+        info = part.job.info
+        if isinstance(scan, HelicalScan):
+            return Motion.of_still(
+                info, [f"{info.where} is helical: motion in it is not looked for."]
+            )
+        with failures_told(self._device):
+            return measure_motion(
+                scan,
+                part.job,
+                part.known_axis,
+                self._clock,
+                self._observer,
+                corrections=part.corrections,
+                device=self._device,
+            )
 
     def placing(
         self, scans: Sequence[Scan], parts: Sequence[Part], axes: Sequence[dict[str, Any]]

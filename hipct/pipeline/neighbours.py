@@ -19,6 +19,7 @@ from hipct.pipeline.report import StageClock
 from hipct.pipeline.transmission import Transmission
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.linearise import line_integral
+from hipct.preparation.moving import move_frames
 from hipct.preparation.registration import Shift, measure_shift
 from hipct.reconstruction.stitching_levels import LevelStep, measure_level
 
@@ -168,4 +169,8 @@ def _views(source: Transmission, part: Part, target: float, chunk: int, device: 
     block = slice(nearest, last)
     with device.lane("prepare"):
         frames = source.frames(source.read(block), block, PixelCounts())
-        return line_integral(frames, out=frames)
+        line_integral(frames, out=frames)
+        if part.motion is not None and part.motion.moves:
+            rows = range(frames.shape[1])
+            frames = move_frames(frames, *part.motion.shifts_px(block), rows, ends=(True, True))
+        return frames

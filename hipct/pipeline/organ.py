@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from hipct.core.errors import ConfigError
 from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.job import Job
+from hipct.pipeline.motion import Motion
 from hipct.preparation.moving import moving_halo
 from hipct.reconstruction.stitching_levels import SeriesLevels
 from hipct.reconstruction.stitching_weights import (
@@ -54,6 +55,8 @@ class Part:
         What the line integrals of all parts are off by.
     corrections : Corrections or None
         What was measured of the flats of its scan.
+    motion : Motion or None
+        What was measured of the sample's motion during the scan.
     """
 
     job: Job
@@ -64,6 +67,7 @@ class Part:
     name: str = ""
     levels: SeriesLevels | None = None
     corrections: Corrections | None = None
+    motion: Motion | None = None
 
     @cached_property
     def base(self) -> int:
@@ -78,8 +82,10 @@ class Part:
 
     def shifts_px(self, angles: slice) -> tuple[ArrayLike, ArrayLike]:
         """How far own rows, and columns, lie behind those of the detector in some projections."""
-        del angles
-        return self.fraction, 0.0
+        if self.motion is None or not self.motion.moves:
+            return self.fraction, 0.0
+        rows, columns = self.motion.shifts_px(angles)
+        return rows + self.fraction, columns
 
     @cached_property
     def halo(self) -> tuple[int, int]:
@@ -89,7 +95,7 @@ class Part:
     @property
     def moves(self) -> bool:
         """Whether its frames have to be moved."""
-        return self.halo != (0, 0)
+        return self.fraction > 0 or (self.motion is not None and self.motion.moves)
 
     @property
     def of_series(self) -> bool:

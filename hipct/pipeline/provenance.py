@@ -71,6 +71,13 @@ def provenance(
         },
         "notes": list(dict.fromkeys(note for part in plan.organ.parts for note in part.job.notes)),
     }
+    motion = {
+        part.name or "scan": part.motion.as_dict()
+        for part in plan.organ.parts
+        if part.motion is not None
+    }
+    if motion:
+        said["motion"] = motion
     if series is not None:
         said["series"] = series
     if placing is not None:

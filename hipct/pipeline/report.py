@@ -20,6 +20,7 @@ STAGES = (
     "log",
     "annuli",
     "axis",
+    "motion",
     "levels",
     "rings",
     "outside",

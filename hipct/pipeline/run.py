@@ -202,6 +202,7 @@ class _Run:
         for note in dict.fromkeys(note for part in parts for note in part.job.notes):
             observer.say(note)
         axes = findings.axes(self._scans, parts)
+        parts, axes = findings.motion(self._scans, parts, axes)
         placing = None
         if subject.of_series:
             placing = findings.placing(self._scans, parts, axes)

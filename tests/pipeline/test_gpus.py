@@ -107,7 +107,7 @@ def share(monkeypatch, work):
     heard, ledger = Heard(), SimpleNamespace(done=dict, folder="run")
     shares = [frozenset({0}), frozenset({1})]
     made = run_on_gpus(
-        None, None, None, ledger, None, shares=shares, clock=StageClock(), observer=heard
+        (), None, None, ledger, None, shares=shares, clock=StageClock(), observer=heard
     )
     return made, heard.sentences
 
