@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from hipct.core.errors import OutputError
 from hipct.core.files import write_atomic, write_json
+from hipct.core.memory import format_bytes
 
 _RECORD = "parameters.json"
 
@@ -81,13 +84,27 @@ class CorrectionFiles:
         unfinished = path.with_suffix(".tmp")
         try:
             array = np.lib.format.open_memmap(unfinished, mode="w+", dtype=dtype, shape=shape)
+            _reserve(unfinished)
             fill(array)
             array.flush()
             del array
             os.replace(unfinished, path)
         except OSError as error:
-            raise OutputError(f"{path} could not be written: {error.strerror or error}.") from error
+            unfinished.unlink(missing_ok=True)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            size = math.prod(shape) * np.dtype(dtype).itemsize
+            raise OutputError(
+                f"{path} could not be written: {error.strerror or error}"
+                + (f"; it takes {format_bytes(size)}: free space there." if full else ".")
+            ) from error
         return path
+
+
+def _reserve(path: Path) -> None:
+    """Take the space of a file that is mapped: a full disk ends a process that writes to it."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _parameters(record: Path) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import re
 import tracemalloc
@@ -11,11 +13,12 @@ import numpy as np
 import pytest
 
 from hipct.core.device import HOST
-from hipct.core.errors import ConfigError, InputError
+from hipct.core.errors import ConfigError, InputError, OutputError
 from hipct.core.progress import Silent
 from hipct.pipeline.backend import run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections_blocks import bands, block_angles, blocks, spread_blocks
+from hipct.pipeline.corrections_files import CorrectionFiles
 from hipct.pipeline.corrections_measure import measure_corrections, planned_corrections
 from hipct.pipeline.job import resolve
 from hipct.pipeline.report import StageClock
@@ -268,6 +271,19 @@ def test_a_run_that_goes_on_reads_what_it_has_measured(darkening, tmp_path):
     (tmp_path / "fine-0001.npy").unlink()
     measure_corrections(scans, jobs, tmp_path, StageClock(), Silent())
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
+def test_a_full_disk_is_told_before_it_is_written_to(tmp_path, monkeypatch):
+    """A process that writes to a mapped file of a full disk is killed, and says nothing."""
+    files = CorrectionFiles(tmp_path, {})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OutputError, match=r"40\.0 kB.*free space"):
+        files.file("large", (100, 100), np.float32, pytest.fail)
+    assert not list(tmp_path.glob("large*"))
 
 
 def test_other_scans_under_the_same_name_are_measured_anew(darkening, tmp_path):
