@@ -119,6 +119,8 @@ class JoinedScan(VirtualScan):
                 part[...] = self.join.join(inner, outer)[:, keep]
             else:
                 self.join.join(inner, outer, out=part)
+            # Not while the next ones are read.
+            del inner, outer
 
     def _margin(self) -> int:
         """Rows that resampling along them needs above and below."""

@@ -101,7 +101,7 @@ class HelicalScan(VirtualScan):
         return (
             self._source.frames_bytes(size, min(info.rows, BAND_ROWS))
             + size * height * info.columns * 4
-            + self._source.references_bytes(info.rows)
+            + self._source.references_bytes(min(info.rows, BAND_ROWS))
             # Weights and places of rows in projections.
             + 4 * 8 * rows * angles * turns
         )
@@ -114,6 +114,8 @@ class HelicalScan(VirtualScan):
         for block in slab.blocks(PROJECTIONS):
             frames, first = self._frames(slab, block)
             slab.add(frames, block, sinograms, first_detector_row=first)
+            # Not while the next ones are read.
+            del frames
 
     def _frames(self, slab: HelicalSlab, block: range) -> tuple[NDArray[np.float32], int]:
         """Transmission of what some projections have to show, and its first detector row."""

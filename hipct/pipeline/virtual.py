@@ -122,19 +122,19 @@ class Source:
         info, repair = self.job.info, self.job.config.repair
         copies = 1 + (info.kind == "line_integral") + (repair.zinger_threshold > 0)
         pixel = info.dtype.itemsize + 4 * copies
-        height = self._rows(rows)
-        correcting = self.corrections.work_bytes(height, info.columns, angles)
-        return angles * height * info.columns * pixel + correcting
+        size = self._rows(rows), info.columns
+        correcting = self.corrections.work_bytes(*size, angles)
+        correcting -= self.corrections.work_bytes(*size, 0)
+        return angles * size[0] * size[1] * pixel + correcting
 
     def references_bytes(self, rows: int) -> int:
-        """Bytes of the references of some rows, and of reducing them."""
-        info = self.job.info
-        if not uses_flats(info, self.job.config):
-            return self._rows(rows) * info.columns * 8
-        groups = len(groups_in_time(info.flat_index))
-        kept = self._keep * 4 * (groups + 1)
-        reducing = (info.flats + info.darks) * (info.dtype.itemsize + 4)
-        return self._rows(rows) * info.columns * (kept + reducing)
+        """Bytes of the references of as many ranges of rows as are kept, and of reducing one."""
+        info, size = self.job.info, (self._rows(rows), self.job.info.columns)
+        own = uses_flats(info, self.job.config) and self.corrections.flats is None
+        groups = len(groups_in_time(info.flat_index)) if own else 1
+        kept = 4 * (groups + 1) * size[0] * size[1] + self.corrections.work_bytes(*size, 0)
+        reducing = (info.flats + info.darks) * (info.dtype.itemsize + 4) if own else 0
+        return self._keep * kept + reducing * size[0] * size[1]
 
     def angles_at_a_time(self) -> int:
         """Projections to prepare at a time: whole chunks of the scan."""
