@@ -24,7 +24,7 @@ def run(name: str, out: Path) -> dict[str, float]:
 
 def written(value: float) -> str:
     """A figure with two significant digits, or all of a larger number before its point."""
-    return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.2g}"
+    return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:#.2g}"
 
 
 def table(figures: dict[str, float]) -> str:

@@ -24,12 +24,12 @@ ROWS, COLUMNS, AXIS, PIXEL_UM, CONTRAST = 16, 160, 138.3, 5.0, 40
 SAMPLE_VIEWS, REFERENCE_VIEWS, REFERENCE_TURN_RAD = 480, 720, 0.02
 MU = CONTRAST * TISSUE
 ROW = ROWS // 2
-WINDOWS = ReferenceWindows(wide=300, narrow=20, sigma_px=6)
+WINDOWS = ReferenceWindows(wide=72, narrow=24, sigma_px=4)
 
 # %% [markdown]
 # ## Two scans
 # Counts of a detector with pattern and dust; the beam moves by 4 % of its height during a scan.
-# The jar, 1.2 times as wide as the field, turns 20 px beside the axis. There is no noise: what is
+# The jar, 1.4 times as wide as the field, turns 40 px beside the axis. There is no noise: what is
 # seen is the beam, the jar and the dust.
 
 
@@ -54,7 +54,8 @@ def scan(organ: Organ, angles: np.ndarray, run: int) -> tuple[np.ndarray, Truth]
 # %% [markdown]
 # ## Flats by angle
 # The fine part (dust, scintillator) is the mean over a wide window of angles, the smooth part
-# (beam, shadow of the jar) over a narrow one.
+# (beam, shadow of the jar) over a narrow one. The windows are those of overviews off the axis of
+# the jar, 600 and 200 of 6000 frames a turn: its shadow moves fast.
 
 
 # %%
@@ -80,7 +81,7 @@ def matched(
 def main(out: Path) -> dict[str, float]:
     """Figures of the example; its picture is written into ``out``."""
     organ = build_organ(0.9 * AXIS * PIXEL_UM, seed=8).scaled(CONTRAST)
-    jar = build_jar(1.2 * AXIS * PIXEL_UM).scaled(CONTRAST).moved(20 * PIXEL_UM, 0, 0)
+    jar = build_jar(1.4 * AXIS * PIXEL_UM).scaled(CONTRAST).moved(40 * PIXEL_UM, 0, 0)
     angles = np.arange(SAMPLE_VIEWS) * 2 * np.pi / SAMPLE_VIEWS
     reference_angles = np.arange(REFERENCE_VIEWS) * 2 * np.pi / REFERENCE_VIEWS + REFERENCE_TURN_RAD
     counts, _ = scan(organ.together_with(jar), angles, 1)
