@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import zarr
 
 from hipct.acquisition.store import ScanStoreWriter
 from hipct.core.device import HOST
@@ -20,6 +21,7 @@ from hipct.pipeline.corrections_measure import measure_corrections
 from hipct.pipeline.corrections_reference import windows_of
 from hipct.pipeline.job import resolve
 from hipct.pipeline.report import StageClock
+from hipct.pipeline.run import reconstruct
 from hipct.pipeline.transmission import Transmission
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.lowpass import low_pass
@@ -143,6 +145,32 @@ def test_sub_scans_without_flats_take_the_reference(jar, tmp_path):
     assert corrections[0].flats.path == corrections[1].flats.path
     with pytest.raises(InputError, match=r"reference\.path"):
         transmission(scans[0], jobs[0], None)
+
+
+def test_a_run_reconstructs_a_scan_without_flats(jar, tmp_path):
+    """From counts to the voxels of some rows; the run says where the flats come from."""
+
+    class Heard(Silent):
+        def say(self, message):
+            said.append(message)
+
+    said, scan = [], jar.scans[2]
+    config = settings(
+        reference={"path": str(jar.path), **WINDOWS},
+        scan={"first_row": 11, "last_row": 23},
+        axis={"value": (COLUMNS - 1) / 2},
+        volume={"chunk": 32, "window": [-0.02, 0.06]},
+        compute={"backend": "numpy"},
+    )
+    result = reconstruct(scan, tmp_path / "jar.ome.zarr", config, observer=Heard())
+    grey = zarr.open_group(result.path, mode="r")["0"][:]
+    side = np.arange(COLUMNS) - (COLUMNS - 1) / 2
+    inside = np.hypot(side[:, None], side) < 0.45 * COLUMNS
+    found = grey * result.window.scale + result.window.offset
+    wrong = (found - slices(scan.truth)[11:23])[:, inside] / MU
+    assert np.sqrt((wrong**2).mean()) < 0.02
+    assert abs(wrong.mean()) < 1e-3
+    assert any("jar.zarr" in sentence for sentence in said)
 
 
 def test_flats_of_the_series_itself(jar, tmp_path):
