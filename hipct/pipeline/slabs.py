@@ -33,6 +33,8 @@ class SlabChain:
     def __init__(self, part: Part, reconstructor: Reconstructor, clock: StageClock) -> None:
         self._job, self._axis = part.job, part.known_axis
         self._reconstructor, self._clock = reconstructor, clock
+        y, x = reconstructor.geometry.centre_px
+        self._beside_px = -y, -x
         self._outside = Outside.of(part.job.info, part.known_axis, part.job.config.half)
 
     def slices(self, lines: Array) -> Array:
@@ -55,6 +57,7 @@ class SlabChain:
                     width_px=polar.width_px,
                     arc_px=polar.arc_px,
                     centre_px=polar.centre_px,
+                    beside_px=self._beside_px,
                     out=slices,
                 )
         return slices

@@ -1,4 +1,4 @@
-"""Slices in polar coordinates about their middle, and the detail that rings are looked for in.
+"""Slices in polar coordinates about the rotation axis, and the detail that rings are looked for in.
 
 A polar sample is the nearest pixel: along a circle the distance to its centre takes all values, so
 that the mean over an arc is the ring averaged over a pixel, which dampens a frequency ``f`` along
@@ -36,19 +36,25 @@ ROWS_AT_A_TIME = 32
 
 @dataclass(frozen=True)
 class Polar:
-    """Sampling of slices of ``size`` x ``size`` pixels: radii 0, 1/2, 1, ..., even angles."""
+    """Sampling of slices of ``size`` x ``size`` pixels: radii 0, 1/2, 1, ..., even angles.
+
+    ``beside_px`` (y, x) is how far the rotation axis lies beside the middle of the slice.
+    """
 
     size: int
+    beside_px: tuple[float, float] = (0.0, 0.0)
 
     @property
-    def middle(self) -> float:
+    def pivot(self) -> tuple[float, float]:
         """The axis in rows and columns."""
-        return (self.size - 1) / 2
+        middle = (self.size - 1) / 2
+        return middle + self.beside_px[0], middle + self.beside_px[1]
 
     @property
     def radii(self) -> int:
         """Number of radii; all of their circles lie in the slice."""
-        return STEPS * int((self.size - 1) / 2) + 1
+        aside = max(map(abs, self.beside_px))
+        return STEPS * int((self.size - 1) / 2 - aside) + 1
 
     @property
     def radius_px(self) -> NDArray[np.float64]:
@@ -71,14 +77,19 @@ class Polar:
         return 4 * self.radii * -(-self.angles // LANES) * LANES
 
 
-def check_slices(slices: Array) -> Polar:
+def check_slices(slices: Array, beside_px: tuple[float, float] = (0.0, 0.0)) -> Polar:
     """Sampling of slices (slices, n, n), or InputError if they are no such thing."""
     if slices.shape[1] != slices.shape[2] or slices.shape[1] < SMALLEST:
         raise InputError(
             f"slices have shape {slices.shape}; rings are looked for in square slices of "
-            f"{SMALLEST} pixels or more, with the rotation axis in the middle."
+            f"{SMALLEST} pixels or more, with the rotation axis near the middle."
         )
-    return Polar(slices.shape[1])
+    if not all(abs(part) <= slices.shape[1] / 8 for part in beside_px):
+        raise InputError(
+            f"The rotation axis lies {beside_px} pixels (y, x) beside the middle of the slices; "
+            f"rings are looked for up to {slices.shape[1] / 8:g} from it."
+        )
+    return Polar(slices.shape[1], beside_px)
 
 
 def check_radial_width(width_px: int, polar: Polar) -> None:
@@ -150,7 +161,7 @@ def _by_numba(image: Array, polar: Polar, window: int) -> Array:
     smooth = np.empty_like(values)
 
     def sample(first: int, last: int) -> None:
-        sample_radii(image, polar.middle, radius_px, cosines, sines, first, last, values)
+        sample_radii(image, *polar.pivot, radius_px, cosines, sines, first, last, values)
 
     def smoothen(first: int, last: int) -> None:
         smooth_band(values, window, first, last, smooth)
@@ -164,7 +175,7 @@ def _by_numba(image: Array, polar: Polar, window: int) -> Array:
 def _plain(image: Array, polar: Polar, window: int) -> Array:
     xp = namespace(image)
     radius, turns = xp.asarray(polar.radius_px)[:, None], xp.asarray(polar.turns)
-    row = xp.floor(polar.middle + 0.5 + radius * xp.sin(turns)).astype(np.int64)
-    column = xp.floor(polar.middle + 0.5 + radius * xp.cos(turns)).astype(np.int64)
+    row = xp.floor(polar.pivot[0] + 0.5 + radius * xp.sin(turns)).astype(np.int64)
+    column = xp.floor(polar.pivot[1] + 0.5 + radius * xp.cos(turns)).astype(np.int64)
     values = image[row, column]
     return values - median_across(values.T, window).T

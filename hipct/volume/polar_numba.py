@@ -25,7 +25,8 @@ def _weights(share: Any) -> Any:  # pragma: no cover - compiled
 @njit(cache=True, nogil=True)
 def sample_radii(
     image: Any,
-    middle: float,
+    pivot_row: float,
+    pivot_column: float,
     radius_px: Any,
     cosines: Any,
     sines: Any,
@@ -37,14 +38,20 @@ def sample_radii(
     for k in range(first, last):
         radius = radius_px[k]
         for angle in range(len(cosines)):
-            row = int(np.floor(middle + 0.5 + radius * sines[angle]))
-            column = int(np.floor(middle + 0.5 + radius * cosines[angle]))
+            row = int(np.floor(pivot_row + 0.5 + radius * sines[angle]))
+            column = int(np.floor(pivot_column + 0.5 + radius * cosines[angle]))
             values[k, angle] = image[row, column]
 
 
 @njit(cache=True, nogil=True)
 def subtract_rings(
-    slices: Any, rings: Any, steps: int, middle: float, first: int, last: int, out: Any
+    slices: Any,
+    rings: Any,
+    steps: int,
+    pivot: tuple[float, float],
+    first: int,
+    last: int,
+    out: Any,
 ) -> None:  # pragma: no cover - compiled
     """Rows ``first .. last`` of slices (slices, n, n) without their rings.
 
@@ -52,6 +59,7 @@ def subtract_rings(
     linear around; 0 beyond both ends of the radii. ``out`` may be the slices.
     """
     count, radii, parts = rings.shape
+    row, column = pivot
     n = slices.shape[2]
     inner = np.empty(n, np.int64)
     part = np.empty((2, n), np.int64)
@@ -59,8 +67,8 @@ def subtract_rings(
     around = np.empty(n, np.float32)
     for y in range(first, last):
         for x in range(n):
-            radius = steps * np.hypot(y - middle, x - middle)
-            turn = np.arctan2(y - middle, x - middle) * (parts / (2 * np.pi)) - 0.5
+            radius = steps * np.hypot(y - row, x - column)
+            turn = np.arctan2(y - row, x - column) * (parts / (2 * np.pi)) - 0.5
             whole = int(np.floor(turn))
             inner[x] = int(radius)
             part[0, x] = (whole + parts) % parts

@@ -47,6 +47,7 @@ def remove_rings_polar(
     width_px: int = WIDTH_PX,
     arc_px: float = ARC_PX,
     centre_px: float = CENTRE_PX,
+    beside_px: tuple[float, float] = (0.0, 0.0),
     out: Array | None = None,
 ) -> Array:
     """Subtract rings from slices.
@@ -59,7 +60,7 @@ def remove_rings_polar(
     Parameters
     ----------
     slices : array, shape (slices, n, n)
-        Voxels with the rotation axis in the middle, finite. Integers become float32.
+        Voxels with the rotation axis near the middle, finite. Integers become float32.
     width_px : int
         Width of the median along the radius, odd; twice the widest ring.
     arc_px : float
@@ -68,6 +69,9 @@ def remove_rings_polar(
         their rms at 100), and leaves more noise. A part of 15 degrees is the least.
     centre_px : float
         Radius that stays untouched, 0 or more; the correction is full from twice that.
+    beside_px : (float, float)
+        How far (y, x) the rotation axis lies beside the middle of the slices, at most an eighth of
+        their side: in slices of a sub-scan in which the sample was moved.
     out : array, shape of the slices, their dtype, optional
         May be the slices themselves.
 
@@ -81,7 +85,7 @@ def remove_rings_polar(
         If shape, dtype or a parameter is wrong, or a value is not finite.
     """
     slices = floating(three_axes(slices, "slices", "slices, rows, columns"))
-    polar = check_slices(slices)
+    polar = check_slices(slices, beside_px)
     check_radial_width(width_px, polar)
     for name, value in (("arc_px", arc_px), ("centre_px", centre_px)):
         if not 0 <= value < np.inf:
@@ -104,7 +108,7 @@ def remove_rings_polar(
         from hipct.volume.polar_numba import subtract_rings
 
         def work(first: int, last: int) -> None:
-            subtract_rings(slices, rings, STEPS, polar.middle, first, last, out)
+            subtract_rings(slices, rings, STEPS, polar.pivot, first, last, out)
 
         parallel_for(work, polar.size, smallest=ROWS)
     else:
@@ -143,11 +147,11 @@ def _subtract(slices: Array, rings: Array, polar: Polar, out: Array) -> None:
     with a = -1/2.
     """
     xp = namespace(slices)
-    place = xp.arange(polar.size) - polar.middle
+    down, right = (xp.arange(polar.size) - pivot for pivot in polar.pivot)
     for first in range(0, polar.size, 8 * ROWS):
         rows = slice(first, min(first + 8 * ROWS, polar.size))
-        radius = STEPS * xp.hypot(place[rows, None], place)
-        turn = xp.arctan2(place[rows, None], place) * (PARTS / (2 * np.pi)) - 0.5
+        radius = STEPS * xp.hypot(down[rows, None], right)
+        turn = xp.arctan2(down[rows, None], right) * (PARTS / (2 * np.pi)) - 0.5
         inner, part = xp.floor(radius).astype(np.int64), xp.floor(turn).astype(np.int64)
         around = (turn - part).astype(slices.dtype)
         along = _cubic_weights(radius - inner)

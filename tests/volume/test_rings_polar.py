@@ -122,6 +122,19 @@ def test_the_centre_is_protected(clean, rings):
     assert np.isfinite(everywhere).all()
 
 
+def test_rings_about_an_axis_beside_the_middle():
+    """Slices of a sub-scan in which the sample was moved."""
+    moved = {"centre_px": (-6.3, 4.6)}
+    both = sinograms() + stripes()
+    plain, ringed = fbp(sinograms(), ANGLES, **moved), fbp(both, ANGLES, **moved)
+    after = remove_rings_polar(ringed, beside_px=(6.3, -4.6))
+    assert rms(annulus(after - remove_rings_polar(plain, beside_px=(6.3, -4.6)))) < 0.35 * rms(
+        annulus(ringed - plain)
+    )
+    wrong = remove_rings_polar(ringed)
+    assert rms(annulus(wrong - plain)) > 0.8 * rms(annulus(ringed - plain))
+
+
 def test_rings_that_change_along_the_angle_need_a_short_arc():
     place = np.arange(COLUMNS) - (COLUMNS - 1) / 2
     turn = np.arctan2(place[:, None], place)
@@ -176,6 +189,11 @@ def test_memory_is_what_was_said(standin):
     remove_rings_polar(slices, out=slices)
     said = polar_memory_bytes(2, 160, on_device=True)
     assert 0.3 * said < pool._peak[0] - before <= said
+
+
+def test_an_axis_far_beside_the_middle_is_refused():
+    with pytest.raises(InputError, match=r"\(40, 0\) pixels \(y, x\) beside the middle"):
+        remove_rings_polar(np.zeros((1, 64, 64), np.float32), beside_px=(40, 0))
 
 
 def test_wrong_input_is_answered_in_sentences(xp):
