@@ -14,6 +14,7 @@ and in refractive decrement delta to what lies there already.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,7 +48,7 @@ class Quadrics:
     mu: Vector
     delta: Vector
 
-    @property
+    @cached_property
     def half_extent(self) -> Vector:
         """Half the bounding box, (n, 3) in um; infinite along z for cylinders."""
         extent = np.full(self.centre.shape, np.inf)
