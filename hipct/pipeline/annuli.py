@@ -163,7 +163,7 @@ def join_station(
     config : Config
         Configuration of the run.
     clock, observer : StageClock, Observer
-        Receive times and notes.
+        Receive times and progress. What was found stands in the notes of the scan.
     corrections : sequence of Corrections, optional
         What was measured of either, with jobs resolved by :func:`annulus_config`; none by default.
     known : mapping, optional
@@ -191,10 +191,10 @@ def join_station(
             "joined of scans that stand still in z."
         )
     if known is None:
+        observer.start("annuli", 1)
         with clock.stage("annuli"):
             known = find_annuli(station, config, corrections)
-        for note in known["notes"]:
-            observer.say(note)
+        observer.finish("annuli")
     scans = [member.scan for member in station]
     of_scans = [*corrections] if corrections is not None else [None, None]
     if known["inner"] == station[1].name:

@@ -20,8 +20,12 @@ from hipct.pipeline.virtual import Source, source_config
 from hipct.preparation.quarter import AnnulusJoin, Pixels, measure_annuli
 from hipct.reconstruction.axis import find_axis
 
-PAIRS = 12
-"""Pairs of opposite views that the offset is measured on, and the inner annulus told by."""
+PAIRS = 12, 90
+"""Pairs of opposite views that the offset is measured on, and the inner annulus told by: the least,
+and the most."""
+
+COMMON_PIXELS = 1_500_000
+"""Pixels in common that are enough: small detectors take more views."""
 
 MOST_ROWS = 128
 """Rows in the middle of the detector that they are read of."""
@@ -320,7 +324,9 @@ class _Pair:
     def _numbers(self) -> NDArray[np.intp]:
         """Projections of the first sub-scan: a few opposite views over the turn."""
         angles = self.infos[0].angles_rad
-        wanted = angles[0] + np.arange(2 * PAIRS) * np.pi / PAIRS
+        common = self._join(self.motors).common_px * len(self._rows)
+        pairs = min(max(COMMON_PIXELS // (2 * common), PAIRS[0]), PAIRS[1])
+        wanted = angles[0] + np.arange(2 * pairs) * np.pi / pairs
         apart = np.mod(angles - wanted[:, None] + np.pi, 2 * np.pi) - np.pi
         return np.unique(np.abs(apart).argmin(axis=1))
 
@@ -328,20 +334,21 @@ class _Pair:
     def _views(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Transmission of these projections by both, (views, rows, columns)."""
         match = AngleMatch.of(*self.infos)
-        rows = _middle_rows(min(info.rows for info in self.infos))
         first, second = self.sources
         views = [slice(int(k), int(k) + 1) for k in self._numbers]
         return (
-            np.concatenate([first.frames(view, rows) for view in views]),
-            np.concatenate([match.frames(second, view, rows) for view in views]),
+            np.concatenate([first.frames(view, self._rows) for view in views]),
+            np.concatenate([match.frames(second, view, self._rows) for view in views]),
         )
+
+    @property
+    def _rows(self) -> range:
+        """Rows in the middle of the detector."""
+        rows = min(info.rows for info in self.infos)
+        first = max(0, (rows - MOST_ROWS) // 2)
+        return range(first, min(rows, first + MOST_ROWS))
 
 
 def _turned(offset: Pixels) -> Pixels:
     """The offset of the first annulus in the second one."""
     return 0.0 - offset[0], 0.0 - offset[1]
-
-
-def _middle_rows(rows: int) -> range:
-    first = max(0, (rows - MOST_ROWS) // 2)
-    return range(first, min(rows, first + MOST_ROWS))

@@ -308,15 +308,12 @@ def test_what_shows_nothing_is_joined_by_the_motors_and_says_so():
         Frames(rng.normal(0.8, 0.01, (48, 24, 96)).astype(np.float32), theta, name)
         for name in ("one", "two")
     ]
-    told = []
-    observer = Silent()
-    observer.say = told.append
     station = [member(scan, 40.0 * k, number=k) for k, scan in enumerate(empty)]
     station[0].scan.override(rotation_axis_px=85.0)
-    scan = join_station(station, quarter_config(), StageClock(), observer)
+    scan = join_station(station, quarter_config(), StageClock(), Silent())
     assert scan.found["method"] == "motors"
     assert scan.found["offset_px"] == scan.found["motors_px"] == [0.0, -40.0]
-    assert any("taken from the motors" in note for note in told)
+    assert any("taken from the motors" in note for note in scan.info.notes)
 
 
 def test_without_an_axis_the_inner_annulus_is_where_the_sample_is_thicker():
