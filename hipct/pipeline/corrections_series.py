@@ -127,8 +127,8 @@ class SeriesMeasurements:
             self._add(k, drift=drift)
         counts = [len(mine.drift.mixing) for mine in self.corrections if mine.drift is not None]
         self._say(
-            f"{_span(counts, '{:d}')} components of the flats{self._of_all} are followed from "
-            "projection to projection."
+            f"Components of the flats{self._of_all} that are followed from projection to "
+            f"projection: {_span(counts, '{:d}')}."
         )
 
     def match_levels(self) -> None:

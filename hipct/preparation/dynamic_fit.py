@@ -95,7 +95,7 @@ def fit_background(transmission: Array, eigen: Array, background: ArrayLike | Ar
             f"The background has {pixels.size} pixels, fewer than the {unknowns} unknowns; "
             "give more pixels without sample, or none to minimise the total variation."
         )
-    picked = xp.take(eigen.reshape(len(eigen), -1), pixels, axis=1)
+    picked = xp.take(eigen.reshape(len(eigen), mask.size), pixels, axis=1)
     design = xp.concatenate([xp.ones((1, pixels.size)), picked])
     result = xp.empty((len(transmission), unknowns), np.float32)
     normal = design @ design.T

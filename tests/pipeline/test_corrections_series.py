@@ -143,6 +143,18 @@ def test_a_drifting_beam_is_followed(drifting, tmp_path, sides):
     np.testing.assert_allclose(part, whole[:, 9:20], rtol=2e-6)
 
 
+@pytest.mark.parametrize("sides", [SIDES, {}], ids=["background", "variation"])
+def test_a_beam_that_stands_still_has_no_components(darkening, tmp_path, sides):
+    """With air columns the level of each frame is still measured, and divided out."""
+    scan = darkening[2]
+    config = settings(dynamic_flat={"enabled": True, **sides})
+    (job,), (corrections,) = measured([scan], config, tmp_path)
+    assert len(corrections.drift.mixing) == 0
+    after = figures(transmission(scan, job, corrections), scan.truth)
+    lost = np.log(1 - 0.06 - 0.015)
+    assert after.mean == pytest.approx(0 if sides else lost, abs=1e-3)
+
+
 @pytest.mark.parametrize("number", [0, 4])
 def test_darkening_optics_between_and_within_sub_scans(darkening, tmp_path, number):
     scan = darkening[number]
