@@ -154,11 +154,11 @@ class SeriesMeasurements:
             if correct:
                 projections = self._jobs[k].info.projections
                 self._add(k, levels=drift.levels(projections) / wanted)
-        levels = _span([drift.level / wanted for drift in drifts], "{:.4f}")
-        slopes = _span([100 * drift.slope for drift in drifts], "{:+.2f}")
+        found = _span([drift.level / wanted for drift in drifts], "{:.4f}")
+        changes = _span([100 * drift.slope for drift in drifts], "{:+.2f}")
         self._say(
-            f"The level of the outer columns{self._of_all} is {levels} of the one wanted and "
-            f"changes by {slopes} % over a scan; "
+            f"The level of the outer columns{self._of_all} is {found} of the one wanted and "
+            f"changes by {changes} % over a scan; "
             + ("it is divided out." if correct else "within the tolerance it stays as it is.")
         )
 
