@@ -149,7 +149,10 @@ class SeriesMeasurements:
                 ) from error
         median = float(np.median([drift.level for drift in drifts]))
         wanted = 1.0 if settings.target == "one" else median
-        correct = settings.tolerance == 0 or darkened(drifts, settings.tolerance)
+        off = settings.target == "one" and any(
+            abs(drift.level - 1) > settings.tolerance for drift in drifts
+        )
+        correct = settings.tolerance == 0 or off or darkened(drifts, settings.tolerance)
         for k, drift in enumerate(drifts):
             if correct:
                 projections = self._jobs[k].info.projections

@@ -118,7 +118,8 @@ class DarkeningConfig(Section):
     )
     tolerance: float = setting(
         0.05,
-        "Share of the level by which a series may drift before it is corrected; 0 corrects always",
+        "Share by which levels may differ from one another, or from one where that is the target, "
+        "before they are corrected; 0 corrects always",
         ge=0,
         lt=1,
     )

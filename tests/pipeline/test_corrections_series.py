@@ -200,6 +200,13 @@ def test_levels_may_be_relative_or_tolerated(darkening, tmp_path):
     assert "within the tolerance" in kept[0].notes[0]
 
 
+def test_a_single_scan_that_is_darker_than_its_flats(darkening, tmp_path):
+    config = settings(darkening={"enabled": True, **SIDES})
+    (job,), (corrections,) = measured(darkening[4:], config, tmp_path)
+    after = figures(transmission(darkening[4], job, corrections), darkening[4].truth)
+    assert abs(after.mean) < 3e-4
+
+
 def test_columns_without_light_are_told(darkening, tmp_path):
     """Air columns that are normalised have no level to measure: 1 everywhere, and it is said."""
     config = settings(darkening={"enabled": True, **SIDES}, flat={"air_columns": 5})
