@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hipct.core.device import Device
+from hipct.pipeline.config import Config
 from hipct.pipeline.job import Job
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.placing import Placing
@@ -36,12 +37,17 @@ def parameters(subject: Subject, jobs: Sequence[Job]) -> dict[str, Any]:
 
 def provenance(
     plan: Plan,
+    config: Config,
     axes: Sequence[dict[str, Any]],
     device: Device,
     placing: Placing | None = None,
     series: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Versions, device, source, configuration and estimates of a run, as JSON values."""
+    """Versions, device, source, configuration and estimates of a run, as JSON values.
+
+    The configuration is that of the run; a part that is made of several scans leaves out of its own
+    what is done to each of them.
+    """
     job, info = plan.job, plan.job.info
     versions = {name: package_version(name) for name in PACKAGES}
     if device.on_gpu:
@@ -60,7 +66,7 @@ def provenance(
             "energy_kev": info.energy_kev,
             "rows": [plan.organ.rows.start, plan.organ.rows.stop],
         },
-        "config": job.config.as_dict(),
+        "config": config.as_dict(),
         "estimates": {
             "axis_px": axes[0]["value"],
             "axis_method": axes[0]["method"],
