@@ -40,6 +40,7 @@ def provenance(
     config: Config,
     axes: Sequence[dict[str, Any]],
     device: Device,
+    *,
     placing: Placing | None = None,
     series: dict[str, Any] | None = None,
 ) -> dict[str, Any]:

@@ -226,7 +226,9 @@ class _Run:
         self._plan = replace(
             plan, spec=replace(plan.spec, window=self._window, name=_stem(self._out))
         )
-        self._provenance = provenance(self._plan, config, axes, device, placing, subject.facts)
+        self._provenance = provenance(
+            self._plan, config, axes, device, placing=placing, series=subject.facts
+        )
 
     def stream(self) -> None:
         """Reconstruct and write every layer that is not done yet."""
