@@ -19,6 +19,7 @@ from hipct.core.memory import format_bytes
 from hipct.core.progress import Observer, Silent
 from hipct.pipeline.backend import gpus_to_use, run_device
 from hipct.pipeline.config import Config
+from hipct.pipeline.corrections_measure import planned_corrections
 from hipct.pipeline.cut import (
     CUDA_BYTES,
     PROCESS_BYTES,
@@ -175,6 +176,11 @@ def make_plan(
     config, observer = config or Config(), observer or Silent()
     subject = Subject.of(scan)
     scans, parts, _ = parts_by_motors(subject, config, StageClock(), observer)
+    parts = [
+        # Of a virtual scan they are in what reading it takes.
+        replace(part, corrections=planned_corrections(part.job.config, part.job.info))
+        for part in parts
+    ]
     if axis is None:
         axis = config.axis.value
     parts = [replace(part, axis=axis) for part in parts]

@@ -54,6 +54,10 @@ def provenance(
     if device.on_gpu:
         # One package in many wheels of other names.
         versions["cupy"] = device.xp.__version__
+    notes = [note for part in plan.organ.parts for note in part.job.notes]
+    for part in plan.organ.parts:
+        notes += part.corrections.notes if part.corrections is not None else ()
+        notes += part.motion.notes if part.motion is not None else ()
     said: dict[str, Any] = {
         "versions": versions | {"python": platform.python_version()},
         "computed_by": {"backend": device.xp.__name__, "device": device.name},
@@ -76,7 +80,7 @@ def provenance(
             "halo_rows": job.halo,
             "tile_rows": job.tile_rows,
         },
-        "notes": list(dict.fromkeys(note for part in plan.organ.parts for note in part.job.notes)),
+        "notes": list(dict.fromkeys(notes)),
     }
     motion = {
         part.name or "scan": part.motion.as_dict()

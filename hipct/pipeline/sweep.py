@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import tifffile
@@ -19,12 +21,15 @@ from hipct.core.memory import format_bytes
 from hipct.core.progress import Observer, Silent
 from hipct.pipeline.backend import run_device
 from hipct.pipeline.config import Config
+from hipct.pipeline.corrections_measure import measure_corrections, wants_corrections
 from hipct.pipeline.engine import make_reconstructor
-from hipct.pipeline.estimates import SCOUT_HALO_ACCURACY, estimate_axis, prepared_rows
-from hipct.pipeline.job import Job, resolve
+from hipct.pipeline.estimates import SCOUT_HALO_ACCURACY, estimate_axis, part_rows
+from hipct.pipeline.job import resolve
 from hipct.pipeline.organ import Part
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.slabs import SlabChain
+from hipct.pipeline.stations import parts_by_motors, source_jobs
+from hipct.pipeline.subject import Subject
 from hipct.reconstruction.axis import AxisEstimate
 from hipct.volume.pictures import contact_sheet, write_png
 from hipct.volume.window import circle
@@ -47,10 +52,12 @@ def find_scan_axis(
     InputError
         If the angles do not allow it, or the scan shows nothing that turns.
     """
-    observer = observer or Silent()
-    job = _resolve(scan, config or Config(), observer)
-    with run_device(job.config, observer) as device:
-        return estimate_axis(scan, Part(job), StageClock(), observer, device=device)
+    observer, config = observer or Silent(), config or Config()
+    with (
+        run_device(config, observer) as device,
+        _one_part(scan, config, observer, device) as (whole, part),
+    ):
+        return estimate_axis(whole, part, StageClock(), observer, device=device)
 
 
 @dataclass(frozen=True)
@@ -114,40 +121,47 @@ def sweep_axis(
     out, sheet = check_sweep_files(out, overwrite=overwrite)
     if not 1 <= len(values) <= MOST_VALUES:
         raise InputError(f"{len(values)} axis values were given; allowed are 1 to {MOST_VALUES}.")
-    job = _resolve(scan, config or Config(), observer)
-    row = (job.rows.start + job.rows.stop) // 2 if row is None else row
-    if row not in job.rows:
-        raise InputError(
-            f"The row is {row}; the rows of this scan are {job.rows.start} to {job.rows.stop - 1}."
-        )
-    size = max(make_reconstructor(Part(job, value)).size for value in values)
-    if 4 * size * size * len(values) > LARGEST_STACK:
-        raise InputError(
-            f"{len(values)} slices of {size} x {size} pixels make a TIFF of more than 4 GB, which "
-            f"ImageJ cannot read; give at most {LARGEST_STACK // (4 * size * size)} axis values."
-        )
-    clock = StageClock()
+    config = config or Config()
     small: list[NDArray[np.float32]] = []
-    scouting = job.with_halo(SCOUT_HALO_ACCURACY)
 
-    def pages(device: Device) -> Iterator[NDArray[np.float32]]:
-        lines = prepared_rows(scan, scouting, range(row, row + 1), clock, device=device)
-        observer.start("sweep", len(values))
-        for value in values:
-            part = Part(job, value)
-            engine = make_reconstructor(part, size, xp=device.xp)
-            chain = SlabChain(part, engine, clock)
+    def pages(
+        device: Device, whole: Scan, parts: Sequence[Part], row: int, size: int
+    ) -> Iterator[NDArray[np.float32]]:
+        clock = StageClock()
+        scouting = replace(parts[0], job=parts[0].job.with_halo(SCOUT_HALO_ACCURACY))
+        lines = part_rows(whole, scouting, range(row, row + 1), clock, device=device)
+        observer.start("sweep", len(parts))
+        for part in parts:
+            chain = SlabChain(part, make_reconstructor(part, size, xp=device.xp), clock)
             with device.lane("reconstruct"):
                 page = device.download(chain.slices(lines)[0])
-            if job.config.reconstruction.circle:
+            if config.reconstruction.circle:
                 page = page * circle(size, size, part.measured_radius_px)
             small.append(_thumbnail(page))
             observer.advance("sweep")
             yield page
 
-    shape = len(values), size, size
-    with run_device(job.config, observer) as device:
-        _write_stack(out, pages(device), shape, values, job.info.pixel_size_um)
+    with (
+        run_device(config, observer) as device,
+        _one_part(scan, config, observer, device) as (whole, part),
+    ):
+        rows = part.job.rows
+        row = (rows.start + rows.stop) // 2 if row is None else row
+        if row not in rows:
+            raise InputError(
+                f"The row is {row}; the rows of this scan are {rows.start} to {rows.stop - 1}."
+            )
+        parts = [replace(part, axis=value) for value in values]
+        size = max(make_reconstructor(each).size for each in parts)
+        if 4 * size * size * len(values) > LARGEST_STACK:
+            raise InputError(
+                f"{len(values)} slices of {size} x {size} pixels make a TIFF of more than 4 GB, "
+                "which ImageJ cannot read; give at most "
+                f"{LARGEST_STACK // (4 * size * size)} axis values."
+            )
+        shape = len(values), size, size
+        planes = pages(device, whole, parts, row, size)
+        _write_stack(out, planes, shape, values, part.job.info.pixel_size_um)
     observer.finish("sweep")
     write_png(sheet, contact_sheet(small, [f"{value:.2f}" for value in values]))
     return AxisSweep(out, sheet, row, tuple(values))
@@ -208,12 +222,26 @@ def _write_stack(
         temporary.unlink(missing_ok=True)
 
 
-def _resolve(scan: Scan, config: Config, observer: Observer) -> Job:
+@contextmanager
+def _one_part(
+    scan: Scan, config: Config, observer: Observer, device: Device
+) -> Iterator[tuple[Scan, Part]]:
+    """The scan as a run would take it, its flats corrected as configured, and its part."""
+    subject, clock = Subject.of(scan), StageClock()
     try:
-        return resolve(scan, config)
+        resolve(scan, config)
     except MissingMetadata as error:
         observer.say(f"The scan is looked at without phase retrieval. {error}")
-        return resolve(scan, _without_phase(config))
+        config = _without_phase(config)
+    with TemporaryDirectory(prefix="hipct-") as folder:
+        corrections = None
+        if wants_corrections(config):
+            jobs = source_jobs(subject, config)
+            corrections = measure_corrections(
+                subject.scans, jobs, Path(folder), clock, observer, device=device
+            )
+        scans, parts, _ = parts_by_motors(subject, config, clock, observer, corrections=corrections)
+        yield scans[0], parts[0]
 
 
 def _without_phase(config: Config) -> Config:
