@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Picture
 
 from benchmarks.common import Timing, measure, options, save_table, versions
 from benchmarks.peers import PeerMissing, nabu_half, nabu_stitched
@@ -250,7 +251,7 @@ def local_tomography(chosen: argparse.Namespace, folder: Path) -> list[Row]:
                     pictures.append(image)
             if name == "lobes" and times_field == 1.1:
                 found += uneven_ground(scan, body, judge)
-    save_picture(folder / "half_local.png", pictures)
+    save_picture(folder / "half_local.png", pictures, scan.reach)
     return found
 
 
@@ -282,14 +283,14 @@ def uneven_ground(scan: Scan, body: Body, judge: Judge) -> list[Row]:
     ]
 
 
-def save_picture(path: Path, images: list[Image]) -> None:
-    """Slices beside each other, 0 to 1.3 of mu from black to white."""
-    from PIL import Image as Pictures
-
+def save_picture(path: Path, images: list[Image], radius: float) -> None:
+    """The field of slices beside each other, 0 to twice mu from black to white."""
     step = max(1, max(image.shape[0] for image in images) // 600)
-    grey = np.concatenate([image[::step, ::step] for image in images], axis=1) / 1.3
+    inside = [np.hypot(*coordinates(image.shape[0])) <= radius for image in images]
+    shown = [np.where(disc, image, 0)[::step, ::step] for image, disc in zip(images, inside)]
+    grey = np.clip(np.concatenate(shown, axis=1) / 2, 0, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Pictures.fromarray((255 * np.clip(grey, 0, 1)).astype(np.uint8)).save(path)
+    Picture.fromarray((255 * grey).astype(np.uint8)).save(path)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,11 @@ class Judge:
             scores.append(max(seam_score(steps, int(z[0]), int(z[-1])) for z in zones))
         return [
             figure(f"seam score, largest of {len(blended)}", max(blended), 1.05),
+            figure(
+                "seam score as the run reports it, largest",
+                max(seam["score"] for seam in self.runs.ours_report["series"]["seams"]),
+                1.05,
+            ),
             figure("seam score where seams begin and end, largest", max(edges), None),
             figure("seam score in the coronal cut, largest", scores[0], None),
             figure("the same, naive", scores[1], None),
