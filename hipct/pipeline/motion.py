@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -26,7 +26,7 @@ from hipct.pipeline.job import Job
 from hipct.pipeline.motion_flags import Flag, find_bubbles, find_sudden_motion
 from hipct.pipeline.motion_frames import Views
 from hipct.pipeline.report import StageClock
-from hipct.preparation.motion import Drift, Path, fit_drift, measure_pairs
+from hipct.preparation.motion import Drift, Path, extrapolated, fit_drift, measure_pairs
 from hipct.preparation.motion_fit import TRUSTED_PX
 from hipct.preparation.motion_pairs import Pair, find_pairs, scan_times
 from hipct.preparation.moving import moving_halo
@@ -241,11 +241,17 @@ class _Measurement:
     def _shifts(self, pairs: Sequence[Pair], rows: range) -> tuple[Shift, ...]:
         """Shifts of pairs in some rows, all of whose views are held at once."""
         observer, xp, info = self.observer, self.device.xp, self.job.info
-        observer.start(_STAGE, len(pairs))
+        # Images are interpolated between projections; beyond the ends, shifts are extrapolated.
+        beyond = [k for k, pair in enumerate(pairs) if not 0 <= pair.share <= 1]
+        measured = [
+            *(replace(pair, share=0.0) if k in beyond else pair for k, pair in enumerate(pairs)),
+            *(replace(pairs[k], first=pairs[k].first + 1, share=0.0) for k in beyond),
+        ]
+        observer.start(_STAGE, len(measured))
         views = self._views(rows)
-        shape = len(pairs), len(rows), info.columns
+        shape = len(measured), len(rows), info.columns
         references, seconds = xp.empty(shape, np.float32), xp.empty(shape, np.float32)
-        for k, pair in enumerate(pairs):
+        for k, pair in enumerate(measured):
             references[k] = views.between(pair.first, pair.share)
             seconds[k] = views.between(pair.second, 0.0)
             observer.advance(_STAGE)
@@ -254,13 +260,16 @@ class _Measurement:
             shifts = measure_pairs(
                 references,
                 seconds,
-                pairs,
+                measured,
                 axis_px=self.axis,
                 reach_px=self.job.config.motion.reach_px,
                 static=static,
             )
         observer.finish(_STAGE)
-        return shifts
+        found = list(shifts[: len(pairs)])
+        for k, far in zip(beyond, shifts[len(pairs) :]):
+            found[k] = extrapolated(pairs[k], found[k], far)
+        return tuple(found)
 
     def _flags(
         self, pairs: Sequence[Pair], shifts: Sequence[Shift], bands: Sequence[range]

@@ -24,7 +24,7 @@ from hipct.core.errors import InputError
 from hipct.preparation.motion_fit import Fit, best_fits, powers
 from hipct.preparation.motion_pairs import Pair
 from hipct.preparation.registration import Shift, measure_shifts
-from hipct.preparation.registration_search import filtered, gaussian
+from hipct.preparation.registration_search import filtered
 
 Float = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ FINE_PX, COARSE_PX = 1.0, 12.0
 """Band-pass of the registration: fringes of the propagation are the sharpest that it has."""
 
 _LEAST_CONFIDENCE = 0.9
-_STRIPES_PX = 4.0
+_STRIPES_PX = 6.0
 _LEAST_STRIP = 24
 """Columns that opposite views need to have in common."""
 _FLOOR_PX = 0.05
@@ -122,8 +122,8 @@ def measure_pairs(
     reach_px : float
         Largest shift that is looked for.
     static : array, shape (rows, columns), optional
-        Mean of many views from all directions. What is fine in it belongs to the detector; it does
-        not move, and left in it would pull shifts towards 0.
+        Mean of many views from all directions. What is fine in it in both directions belongs to
+        the detector; it does not move, and left in it would pull shifts towards 0.
 
     Returns
     -------
@@ -155,9 +155,37 @@ def measure_pairs(
 
 
 def _fine(shape: Sequence[int]) -> Float:
-    """Response of a filter that lets pass what is fine."""
-    response: Float = 1 - gaussian(shape, _STRIPES_PX)
+    """Response of a filter that lets pass what is fine in both directions.
+
+    Layers of the sample, which are fine along the rows alone, stay in a mean over all directions,
+    and would be taken out where they stand on average.
+    """
+    down, right = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])
+    rows, columns = (-np.expm1(-2 * (np.pi * _STRIPES_PX * f) ** 2) for f in (down, right))
+    response: Float = rows * columns
     return response
+
+
+def extrapolated(pair: Pair, near: Shift, far: Shift) -> Shift:
+    """Shift of a pair whose reference lies beyond the ends of the scan.
+
+    Parameters
+    ----------
+    pair : Pair
+        With a share below 0 or above 1.
+    near, far : Shift
+        Of its second view against the projection ``first``, and against the next one.
+
+    Returns
+    -------
+    Shift
+        Along the columns the sample has turned on; along the rows it does not move.
+    """
+    share = pair.share
+    rows, down = (near.rows, near.error_px[0]) if share < 0.5 else (far.rows, far.error_px[0])
+    right = math.hypot((1 - share) * near.error_px[1], share * far.error_px[1])
+    columns = (1 - share) * near.columns + share * far.columns
+    return Shift(rows, columns, min(near.confidence, far.confidence), (down, right))
 
 
 @dataclass(frozen=True)

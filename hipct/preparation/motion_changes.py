@@ -29,9 +29,11 @@ SMALLEST_BUBBLE_PX = 4.0
 
 _FINE_PX, _COARSE_PX = 1.5, 24.0
 _SIGNIFICANT = 8.0
-_MISMATCH_PX = 0.25
-"""Shift of edges that is not worth a word."""
+_MISMATCH_PX = 0.1
+"""Shift of edges that registration leaves, as a standard deviation."""
 _SAME_PLACE_PX = 4.0
+_HALF_OF_BALL = math.sqrt(3) / 2
+"""Where the path through a ball is half of the longest, in radii."""
 _MOST = 16
 
 
@@ -44,7 +46,7 @@ class Change:
     row, column : float
         Its middle, in pixels of the reference.
     diameter_px : float
-        Of a disc of its area.
+        Of a ball whose path is as wide at half of its depth.
     depth : float
         Line integral at its peak: below 0, matter has gone.
     confidence : float
@@ -92,8 +94,8 @@ def find_changes(reference: Array, second: Array, shift: Shift, pair: Pair) -> t
     change = filtered(moved - still, _band, margin)
     smooth = filtered(still, lambda shape: gaussian(shape, _FINE_PX), margin)
     slope = xp.zeros_like(smooth)
-    slope[1:-1] += xp.abs(smooth[2:] - smooth[:-2])
-    slope[:, 1:-1] += xp.abs(smooth[:, 2:] - smooth[:, :-2])
+    slope[1:-1] += 0.5 * xp.abs(smooth[2:] - smooth[:-2])
+    slope[:, 1:-1] += 0.5 * xp.abs(smooth[:, 2:] - smooth[:, :-2])
     # One transfer for both; what follows is about few pixels.
     both = xp.stack([change, slope])
     values = both if xp is np else both.get()
@@ -173,7 +175,7 @@ def _spots(change: Float, slope: Float) -> list[tuple[float, float, float, float
         place = np.unravel_index(np.argmax(np.where(part, far[box], 0.0)), part.shape)
         peak, depth = float(far[box][place]), float(change[box][place])
         wide = part & (np.abs(change[box]) > 0.5 * abs(depth)) & (change[box] * depth > 0)
-        diameter = math.sqrt(4 * float(wide.sum()) / math.pi)
+        diameter = math.sqrt(4 * float(wide.sum()) / math.pi) / _HALF_OF_BALL
         if peak < _SIGNIFICANT or diameter < SMALLEST_BUBBLE_PX:
             continue
         rows, columns = np.nonzero(wide)

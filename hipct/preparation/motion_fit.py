@@ -183,7 +183,14 @@ class _Group:
         spread = [
             fit.cost / max(count - fit.coefficients.size, 1) for fit in (rest, *told.values())
         ]
-        return cls(rest, told, max(1.0, min(spread)), max(math.log(count), 4.0))
+        scale = max(1.0, min(spread))
+        most = TRUSTED_PX / math.sqrt(scale)
+        sure = {
+            shape: fit
+            for shape, fit in told.items()
+            if all(fit.error_px(name) <= most for name in fit.model.names)
+        }
+        return cls(rest, sure or told, scale, max(math.log(count), 4.0))
 
     def price(self, fit: Fit) -> float:
         """What a fit leaves, and its coefficients."""

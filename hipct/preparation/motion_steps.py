@@ -122,6 +122,8 @@ def find_jumps(shifts: Float) -> tuple[Jump, ...]:
     if around < 4:
         return ()
     rest = shifts - _median_around(shifts, around)
+    usual = np.maximum(1.4826 * np.median(np.abs(rest), axis=0), 1e-6)
+    alone = np.hypot(*(rest / usual).T) > 0.5 * _SIGNIFICANT
     best = np.zeros(count)
     length = np.ones(count, dtype=int)
     for span in _SPANS:
@@ -139,6 +141,11 @@ def find_jumps(shifts: Float) -> tuple[Jump, ...]:
         if best[place] < _SIGNIFICANT or len(jumps) == _MOST_STEPS:
             break
         first, last = int(place), int(place + length[place])
+        # A motion over some links is found by its fastest.
+        while first > 0 and alone[first - 1]:
+            first -= 1
+        while last < count and alone[last]:
+            last += 1
         reach = max(_SPANS)
         if all(last < other.first - reach or first > other.last + reach for other in jumps):
             jumps.append(Jump(first, last, float(best[place])))
