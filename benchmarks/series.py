@@ -34,9 +34,7 @@ from benchmarks.series_judge import Judge
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="4 small sub-scans, to see it run")
-    parser.add_argument(
-        "--noise", type=float, default=50_000.0, help="photons in air, a pixel; 0: none"
-    )
+    parser.add_argument("--noise", type=float, default=50_000.0, help="photons a pixel in air; 0")
     parser.add_argument("--jar", type=float, default=1.25, help="radius over the field's; 0: none")
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--memory", default="3GB", help="budget of the run")
