@@ -41,7 +41,16 @@ def test_the_import_contract_would_notice_an_upward_import(tmp_path):
     """A contract that nothing can break holds nothing: break it in a copy."""
     pytest.importorskip("importlinter", reason="import-linter is not installed")
     package = tmp_path / "hipct"
-    floors = ["cli", "pipeline", "viewing", "volume", "reconstruction", "phase"]
+    floors = [
+        "cli",
+        "pipeline",
+        "viewing",
+        "atlas",
+        "exchange",
+        "volume",
+        "reconstruction",
+        "phase",
+    ]
     floors += ["preparation", "simulation", "acquisition", "core"]
     for floor in floors:
         (package / floor).mkdir(parents=True)

@@ -1,0 +1,1 @@
+"""Volumes against one another: the Human Organ Atlas, transforms, registration."""

@@ -1,0 +1,1 @@
+"""Volumes of other formats, in and out."""
