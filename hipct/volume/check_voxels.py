@@ -1,4 +1,4 @@
-"""Rules on the voxels: each level has to be the mean of the one below it."""
+"""Rules on the voxels: each level has to be what the one below it reduces to."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ import numpy as np
 
 from hipct.volume.finding import Finding
 from hipct.volume.open import Volume, VolumeLevel
-from hipct.volume.reduce import reduce_block, reduced_shape
+from hipct.volume.reduce import REDUCED_DTYPES, Reduction, reduce_block, reduced_shape
 
 _EDGE = 32
 _REGIONS = 4
+_NAMES: dict[Reduction, str] = {
+    "mean": "rounded mean",
+    "mode": "mode",
+    "min": "minimum",
+    "max": "maximum",
+}
 
 
 def voxel_findings(volume: Volume, *, own: bool) -> Iterator[Finding]:
     """Compare some regions of every level with the rounded mean of the level below.
+
+    Where hipct noted another reduction (labels go by the mode), that one is taken.
 
     Parameters
     ----------
@@ -24,13 +32,15 @@ def voxel_findings(volume: Volume, *, own: bool) -> Iterator[Finding]:
     own : bool
         Whether hipct wrote it: then every voxel has to be exact.
     """
+    noted = volume.provenance.get("reduction")
+    how: Reduction = noted if noted in REDUCED_DTYPES else "mean"
     for finer, coarser in pairwise(volume.levels):
-        if finer.array.dtype not in (np.uint8, np.uint16) or reduced_shape(
+        if finer.array.dtype not in REDUCED_DTYPES[how] or reduced_shape(
             finer.array.shape
         ) != tuple(coarser.array.shape):
             continue
         try:
-            voxels, wrong, shift = _compare(finer, coarser)
+            voxels, wrong, shift = _compare(finer, coarser, how)
         except Exception as error:  # Codecs raise what they like on damaged bytes.
             yield Finding(
                 "readable",
@@ -42,12 +52,12 @@ def voxel_findings(volume: Volume, *, own: bool) -> Iterator[Finding]:
             yield Finding(
                 "means",
                 "error" if own else "warning",
-                f"Level {coarser.path} is no rounded mean of level {finer.path}: {wrong} of "
+                f"Level {coarser.path} is no {_NAMES[how]} of level {finer.path}: {wrong} of "
                 f"{voxels} voxels looked at differ, by {shift:+.3f} grey values on average.",
             )
 
 
-def _compare(finer: VolumeLevel, coarser: VolumeLevel) -> tuple[int, int, float]:
+def _compare(finer: VolumeLevel, coarser: VolumeLevel, how: Reduction) -> tuple[int, int, float]:
     """Voxels compared, voxels that differ, mean difference."""
     voxels, wrong, total = 0, 0, 0.0
     for region in _regions(tuple(coarser.array.shape)):
@@ -56,7 +66,8 @@ def _compare(finer: VolumeLevel, coarser: VolumeLevel) -> tuple[int, int, float]
             slice(2 * part.start, min(2 * part.stop, n))
             for part, n in zip(region, finer.array.shape)
         )
-        difference = stored.astype(np.int64) - reduce_block(np.asarray(finer.array[below]))
+        reduced = reduce_block(np.asarray(finer.array[below]), how=how)
+        difference = stored.astype(np.int64) - reduced
         voxels += stored.size
         wrong += int(np.count_nonzero(difference))
         total += float(difference.sum())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hipct.core.errors import InputError
-from hipct.volume.reduce import reduced_shape
+from hipct.volume.reduce import REDUCED_DTYPES, Reduction, reduced_shape
 from hipct.volume.window import Window
 
 Shape3 = tuple[int, int, int]
@@ -72,7 +72,7 @@ class PyramidSpec:
         Voxel size of the finest level in micrometres; ``None`` where it is not known: lengths
         are then voxels of the finest level, and the axes carry no unit.
     dtype : dtype
-        uint16 or uint8.
+        uint16 or uint8; for the reduction ``"mode"`` (labels) uint32 too.
     chunk : int
         Edge of an inner chunk; even.
     layer : int
@@ -86,6 +86,8 @@ class PyramidSpec:
         Unit of these values.
     name : str
         Name shown by viewers.
+    reduction : {"mean", "mode", "min", "max"}
+        How a voxel of a coarser level is made of the eight below it.
 
     Raises
     ------
@@ -102,6 +104,7 @@ class PyramidSpec:
     window: Window | None = None
     unit: str = "1/cm"
     name: str = "volume"
+    reduction: Reduction = "mean"
 
     def __post_init__(self) -> None:
         _set = object.__setattr__
@@ -112,8 +115,9 @@ class PyramidSpec:
         window: Any = self.window
         if window is not None and not isinstance(window, Window):
             _set(self, "window", Window(*window))
-        if self.dtype not in (np.uint8, np.uint16):
-            raise InputError(f"The volume's dtype is {self.dtype}; it has to be uint8 or uint16.")
+        if self.dtype not in REDUCED_DTYPES[self.reduction]:
+            allowed = " or ".join(np.dtype(kind).name for kind in REDUCED_DTYPES[self.reduction])
+            raise InputError(f"The volume's dtype is {self.dtype}; it has to be {allowed}.")
         for key in ("chunk", "layer", "shard_plane"):
             value = getattr(self, key)
             if int(value) != value or value < 2 or value % 2:

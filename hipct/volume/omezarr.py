@@ -15,9 +15,16 @@ import numpy as np
 from hipct.core.errors import InputError, OutputError
 from hipct.core.files import write_json
 from hipct.volume.layout import PyramidSpec
+from hipct.volume.reduce import Reduction
 from hipct.volume.shards import COMPRESSION_LEVEL
 
 AXES = ("z", "y", "x")
+_REDUCTIONS: dict[Reduction, str] = {
+    "mean": "means of 2 x 2 x 2 voxels, rounded half to even",
+    "mode": "commonest of 2 x 2 x 2 labels, the smallest of equally common ones",
+    "min": "smallest of 2 x 2 x 2 voxels",
+    "max": "largest of 2 x 2 x 2 voxels",
+}
 
 
 def group_attributes(spec: PyramidSpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,12 +51,13 @@ def group_attributes(spec: PyramidSpec, attributes: Mapping[str, Any]) -> dict[s
         "name": spec.name,
         "axes": [{"name": axis, "type": "space"} | unit for axis in AXES],
         "datasets": datasets,
-        "type": "mean",
-        "metadata": {"description": "means of 2 x 2 x 2 voxels, rounded half to even"},
+        "type": spec.reduction,
+        "metadata": {"description": _REDUCTIONS[spec.reduction]},
     }
     top = int(np.iinfo(spec.dtype).max)
     ome = {"version": "0.5", "multiscales": [multiscale], "omero": omero(spec.name, top, 0, top)}
-    return {"ome": ome, "hipct": {**_window_attributes(spec), **attributes}}
+    reduction = {} if spec.reduction == "mean" else {"reduction": spec.reduction}
+    return {"ome": ome, "hipct": {**_window_attributes(spec), **reduction, **attributes}}
 
 
 def omero(name: str, maximum: int, start: int, end: int) -> dict[str, Any]:

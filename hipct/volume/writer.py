@@ -188,7 +188,8 @@ def write_bands(
                 file = shard_file(Path(path), level, (index, number, column))
                 pending = pool.submit(_write_shard, file, data)
             if reduced is not None:
-                reduce_block(band, out=reduced[:, rows.start // 2 : -(-rows.stop // 2)])
+                part = reduced[:, rows.start // 2 : -(-rows.stop // 2)]
+                reduce_block(band, out=part, how=spec.reduction)
         if pending is not None:
             pending.result()
     return reduced
@@ -230,7 +231,8 @@ def read_reduced(path: Path | str, spec: PyramidSpec, level: int, index: int) ->
         stop = min(start + geometry.shard[1], height)
         band = np.empty((depth, stop - start, width), spec.dtype)
         _read_band(Path(path), geometry, level, (index, number), band, origin=start)
-        reduce_block(band, out=reduced[:, start // 2 : -(-stop // 2)])
+        part = reduced[:, start // 2 : -(-stop // 2)]
+        reduce_block(band, out=part, how=spec.reduction)
     return reduced
 
 
