@@ -35,6 +35,9 @@ SECTIONS = {
         "check": "Validate an OME-Zarr volume",
         "view": "Open a volume in napari",
     },
+    "The atlas": {
+        "atlas": "Find data sets of the Human Organ Atlas, and place zooms in them",
+    },
     "The settings": {
         "config": "Print a configuration file to fill in, or a preset",
     },

@@ -1,0 +1,236 @@
+"""Zooms in their overview: a graph of data sets, with a similarity transform on every edge.
+
+Coordinates are those of hoa-tools: micrometres, 0 at the centre of the first voxel of the finest
+level. A description gives the translation in voxels of the target, the rotation about z in degrees
+and the scale in voxels of the target for a voxel of the source.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise, product
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hipct.atlas.catalogue import AtlasSet, Catalogue
+from hipct.atlas.transform import IDENTITY, Transform
+from hipct.core.errors import FormatError, InputError
+
+
+@dataclass
+class TransformGraph:
+    """Transforms between data sets: nodes are names, edges are similarities, both ways.
+
+    Attributes
+    ----------
+    notes : registrations that could not be used, as sentences
+    """
+
+    notes: list[str] = field(default_factory=list)
+    _edges: dict[str, dict[str, Transform]] = field(default_factory=dict, repr=False)
+
+    def add(self, source: str, target: str, transform: Transform) -> None:
+        """Add an edge and its inverse; a newer one replaces an older."""
+        if source == target:
+            raise InputError(f"{source} was given a transform to itself.")
+        self._edges.setdefault(source, {})[target] = transform
+        self._edges.setdefault(target, {})[source] = transform.inverse()
+
+    def neighbours(self, name: str) -> list[str]:
+        """Data sets that an edge leads to."""
+        return sorted(self._edges.get(name, ()))
+
+    def path(self, source: str, target: str) -> list[str]:
+        """Names from source to target, over the fewest edges.
+
+        Raises
+        ------
+        InputError
+            If no edges lead there.
+        """
+        if source == target:
+            return [source]
+        came_from = {source: source}
+        queue = deque([source])
+        while queue:
+            here = queue.popleft()
+            for there in self.neighbours(here):
+                if there in came_from:
+                    continue
+                came_from[there] = here
+                if there == target:
+                    return _walk_back(came_from, source, target)
+                queue.append(there)
+        known = sorted(set(came_from) - {source})
+        hint = f"it has a place in {', '.join(known)}" if known else "it has a place in none"
+        raise InputError(f"No transform leads from {source} to {target}; {hint}.")
+
+    def between(self, source: str, target: str) -> Transform:
+        """Transform of points of the source to points of the target, micrometres (z, y, x).
+
+        The transforms along the path are applied in the order of the path: the first edge first.
+
+        Raises
+        ------
+        InputError
+            If no edges lead there.
+        """
+        whole = IDENTITY
+        for here, there in pairwise(self.path(source, target)):
+            whole = self._edges[here][there].after(whole)
+        return whole
+
+
+def registration_of(source: AtlasSet, target: AtlasSet) -> Transform:
+    """The transform that a description records: points of the source to points of the target.
+
+    Raises
+    ------
+    FormatError
+        If the source records none to this target, or one that is no similarity.
+    """
+    recorded = source.description.get("registration")
+    if not recorded or recorded["target_dataset"] != target.name:
+        raise FormatError(f"The description of {source.name} has no place in {target.name}.")
+    # Listed x, y, z.
+    x, y, z = (float(t) * target.voxel_size_um for t in recorded["translation"])
+    scale = float(recorded["scale"]) * target.voxel_size_um / source.voxel_size_um
+    try:
+        return Transform.about_z(scale, float(recorded["rotation"]), (z, y, x))
+    except InputError as error:
+        raise FormatError(f"The registration of {source.name} cannot be used: {error}") from error
+
+
+def atlas_graph(catalogue: Catalogue) -> TransformGraph:
+    """The graph of all registrations of a catalogue."""
+    graph = TransformGraph()
+    for one in catalogue.values():
+        if one.registered_to is None:
+            continue
+        target = catalogue.get(one.registered_to)
+        if target is None:
+            graph.notes.append(
+                f"{one.name} has a place in {one.registered_to}, which is not described (not "
+                "public yet); it was left out."
+            )
+            continue
+        graph.add(one.name, target.name, registration_of(one, target))
+    return graph
+
+
+def level_voxels_to_um(points: ArrayLike, voxel_size_um: float, level: int) -> NDArray[np.float64]:
+    """Micrometres from the centre of the finest first voxel, of indices (z, y, x) at a level.
+
+    A voxel of level l is the mean of 2^l finest ones along an axis, so its centre lies
+    ``(2^l - 1)/2`` finest voxels behind that of its first one:
+    ``um = (2^l i + (2^l - 1)/2) voxel_size_um``.
+    """
+    factor = _factor(level)
+    indices = np.asarray(points, dtype=np.float64)
+    um: NDArray[np.float64] = (factor * indices + 0.5 * (factor - 1)) * voxel_size_um
+    return um
+
+
+def um_to_level_voxels(points: ArrayLike, voxel_size_um: float, level: int) -> NDArray[np.float64]:
+    """Indices (z, y, x) at a level, of micrometres: inverse of :func:`level_voxels_to_um`."""
+    factor = _factor(level)
+    um = np.asarray(points, dtype=np.float64)
+    indices: NDArray[np.float64] = (um / voxel_size_um - 0.5 * (factor - 1)) / factor
+    return indices
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one data set lies in another.
+
+    Attributes
+    ----------
+    transform : points (z, y, x) of the source to points of the target, in micrometres
+    path : names of the data sets on the way
+    """
+
+    source: AtlasSet
+    target: AtlasSet
+    transform: Transform
+    path: tuple[str, ...]
+
+    def box_um(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Least and largest coordinates (z, y, x) in the target of all of the source."""
+        half = 0.5 * self.source.voxel_size_um
+        edges = [(-half, size - half) for size in self.source.size_um]
+        corners = self.transform(list(product(*edges)))
+        return corners.min(axis=0), corners.max(axis=0)
+
+    def box_voxels(self, level: int = 0) -> tuple[tuple[int, int], ...]:
+        """Voxels of the target at a level that the source touches: (start, stop) along z, y, x.
+
+        They are not cut at the ends of the target: a zoom may reach out of its overview.
+        """
+        low, high = self.box_um()
+        size = self.target.voxel_size_um
+        # A voxel reaches half a voxel to either side of its centre.
+        start = np.floor(um_to_level_voxels(low, size, level) + 0.5 + 1e-9)
+        stop = np.ceil(um_to_level_voxels(high, size, level) + 0.5 - 1e-9)
+        return tuple((int(a), int(b)) for a, b in zip(start, stop))
+
+    def voxel_matrix(self, source_level: int = 0, target_level: int = 0) -> NDArray[np.float64]:
+        """Homogeneous 4 x 4 matrix from indices (z, y, x) of a source level to a target level."""
+        to_um = _index_matrix(self.source.voxel_size_um, source_level)
+        from_um = np.linalg.inv(_index_matrix(self.target.voxel_size_um, target_level))
+        matrix: NDArray[np.float64] = from_um @ self.transform.matrix @ to_um
+        return matrix
+
+
+def place(catalogue: Catalogue, source: AtlasSet, target: AtlasSet | None = None) -> Placement:
+    """Where a data set lies in another, by the registrations of the atlas.
+
+    Parameters
+    ----------
+    catalogue : mapping
+        As :func:`hipct.atlas.catalogue.load_catalogue` gives it.
+    source : AtlasSet
+        A zoom, or an overview.
+    target : AtlasSet, optional
+        Default: the data set that the source is registered to.
+
+    Raises
+    ------
+    InputError
+        If no registrations lead there.
+    """
+    if target is None:
+        name = source.registered_to
+        if name is None:
+            raise InputError(f"{source.name} is registered to no other data set; name a target.")
+        if name not in catalogue:
+            raise InputError(
+                f"{source.name} is registered to {name}, whose description is not public; "
+                "its place is not known."
+            )
+        target = catalogue[name]
+    graph = atlas_graph(catalogue)
+    path = graph.path(source.name, target.name)
+    return Placement(source, target, graph.between(source.name, target.name), tuple(path))
+
+
+def _index_matrix(voxel_size_um: float, level: int) -> NDArray[np.float64]:
+    factor = _factor(level)
+    matrix = np.diag([factor * voxel_size_um] * 3 + [1.0])
+    matrix[:3, 3] = 0.5 * (factor - 1) * voxel_size_um
+    return matrix
+
+
+def _factor(level: int) -> int:
+    if level < 0:
+        raise InputError(f"The level is {level}; levels count from 0, the finest.")
+    return 1 << level
+
+
+def _walk_back(came_from: dict[str, str], source: str, target: str) -> list[str]:
+    names: Sequence[str] = [target]
+    while names[-1] != source:
+        names = [*names, came_from[names[-1]]]
+    return list(reversed(names))
