@@ -17,7 +17,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 @click.group(name="atlas", invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Find data sets of the Human Organ Atlas, and place zooms in them.
+    """Find, open and place data sets of the Human Organ Atlas.
 
     Data sets are those that the package hoa-tools describes; a NAME may be cut short as long as
     no other name has it as a part.
@@ -38,6 +38,26 @@ def _descriptions(function: Function) -> Function:
 
 def _json(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON")(function)
+
+
+def _server(function: Function) -> Function:
+    for option in (
+        click.option(
+            "--timeout",
+            "timeout_s",
+            default=30.0,
+            show_default=True,
+            help="Seconds of silence after which a server is asked again",
+        ),
+        click.option(
+            "--mirror",
+            metavar="URL|FOLDER",
+            envvar="HIPCT_ATLAS_MIRROR",
+            help="Copy of the buckets to read instead of Google's server [$HIPCT_ATLAS_MIRROR]",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def _catalogue(folders: tuple[str, ...]) -> Catalogue:
@@ -113,6 +133,67 @@ def info_command(*, name: str, descriptions: tuple[str, ...], as_json: bool) -> 
     click.echo(f"{one.name}: {shape} voxels (z, y, x), {size} mm, {one.gigabytes:.1f} GB")
     for line in _lines(one.description):
         click.echo(line)
+
+
+@command.command(name="open")
+@click.argument("name")
+@_server
+@_descriptions
+@_json
+def open_command(
+    *,
+    name: str,
+    mirror: str | None,
+    timeout_s: float,
+    descriptions: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Open a data set where it lies, and tell its levels and what was assumed.
+
+    No voxel is read. In Python, hipct.atlas.opening.open_set gives the levels as arrays that read
+    the blocks of a region when they are sliced.
+    """
+    from hipct.atlas.catalogue import find_set
+    from hipct.atlas.opening import open_set
+    from hipct.atlas.remote import Patience
+
+    one = find_set(_catalogue(descriptions), name)
+    volume = open_set(one, mirror=mirror, patience=Patience(timeout_s))
+    rows = [
+        {
+            "level": level.number,
+            "shape_zyx": list(level.array.shape),
+            "blocks_zyx": list(level.array.chunks),
+            "dtype": str(level.array.dtype),
+            "compression": level.array.compression,
+            "voxel_size_um": level.voxel_size_um,
+            "origin_um_zyx": list(level.origin_um),
+        }
+        for level in volume.levels
+    ]
+    if as_json:
+        answer = {
+            "name": one.name,
+            "address": volume.address,
+            "format": volume.format,
+            "levels": rows,
+            "notes": list(volume.notes),
+        }
+        click.echo(json.dumps(answer, indent=2))
+        return
+    click.echo(
+        f"{one.name}: {'N5' if volume.format == 'n5' else 'OME-Zarr 0.4'} at {volume.address}"
+    )
+    click.echo("level       voxels (z, y, x)  voxel um  first centre um  blocks")
+    for level in volume.levels:
+        array = level.array
+        shape, blocks = (" x ".join(str(n) for n in one) for one in (array.shape, array.chunks))
+        click.echo(
+            f"{level.number:>5}  {shape:>21}  {level.voxel_size_um:>8g}  "
+            f"{level.origin_um[0]:>15.2f}  {blocks} {array.dtype} {array.compression}"
+        )
+    for note in volume.notes:
+        click.echo(note)
 
 
 @command.command(name="place")

@@ -36,7 +36,7 @@ SECTIONS = {
         "view": "Open a volume in napari",
     },
     "The atlas": {
-        "atlas": "Find data sets of the Human Organ Atlas, and place zooms in them",
+        "atlas": "Find, open and place data sets of the Human Organ Atlas",
     },
     "The settings": {
         "config": "Print a configuration file to fill in, or a preset",

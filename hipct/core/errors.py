@@ -9,6 +9,7 @@
     ├── ConfigError           a key or a value of the configuration (ValueError)
     ├── PlanError             the job cannot run inside its memory or disk budget
     ├── OutputError           the output exists already, or cannot be written (OSError)
+    ├── RemoteError           a server does not answer, or not as it should (OSError)
     ├── DeviceError           the GPU, its driver or its libraries cannot be used
     └── MissingExtra          an optional package is not installed (ImportError)
 
@@ -47,6 +48,10 @@ class PlanError(HipctError):
 
 class OutputError(HipctError, OSError):
     """The output exists already, or cannot be written."""
+
+
+class RemoteError(HipctError, OSError):
+    """A server does not answer, or not as it should."""
 
 
 class DeviceError(HipctError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -51,6 +52,33 @@ def test_a_zoom_is_placed_in_another() -> None:
     found = json.loads(answer("place", FOUR, five, "--point", "1000,2000,3000", "--json"))
     assert found["points_um_zyx"][0][1] == pytest.approx((-12666.72, -62213.80, -1304.76), abs=0.01)
     assert len(found["path"]) == 3
+
+
+def test_a_set_is_opened_from_a_copy_of_the_bucket(tmp_path: Path) -> None:
+    """Two levels of zeros: N5 stores no blocks for them."""
+    url = "n5://gs://b/one/"
+    described = json.loads(answer("info", FOUR, "--json"))
+    described |= {"name": "one", "registration": None}
+    described["data"] = {"shape": [40, 30, 21], "voxel_size_um": 2.5, "gcs_url": url}
+    (tmp_path / "told").mkdir()
+    (tmp_path / "told" / "one.json").write_text(json.dumps(described))
+    for number, shape in enumerate(([40, 30, 21], [20, 15, 11])):
+        folder = tmp_path / "mirror" / "b" / "one" / f"s{number}"
+        folder.mkdir(parents=True)
+        attributes = {"dataType": "uint16", "dimensions": shape, "blockSize": [128] * 3}
+        attributes["compression"] = {"type": "gzip"}
+        (folder / "attributes.json").write_text(json.dumps(attributes))
+    words = ("one", "--descriptions", str(tmp_path / "told"), "--mirror", str(tmp_path / "mirror"))
+    told = answer("open", *words)
+    assert told.startswith(f"one: N5 at {tmp_path / 'mirror' / 'b' / 'one'}")
+    assert (
+        "    1           11 x 15 x 20         5             1.25  128 x 128 x 128 uint16 gzip"
+        in told
+    )
+    found = json.loads(answer("open", *words, "--json"))
+    assert [level["shape_zyx"] for level in found["levels"]] == [[21, 30, 40], [11, 15, 20]]
+    assert found["levels"][1]["origin_um_zyx"] == [1.25, 1.25, 1.25]
+    assert "given as z, y, x" in found["notes"][0]
 
 
 @pytest.mark.parametrize(
