@@ -78,7 +78,13 @@ def command(
     )
     with opened, progress() as observer:
         result = reconstruct(
-            opened, Path(out), config, overwrite=overwrite, restart=restart, observer=observer
+            opened,
+            Path(out),
+            config,
+            allow_gaps=allow_gaps,
+            overwrite=overwrite,
+            restart=restart,
+            observer=observer,
         )
     click.echo(result.report.table())
     click.echo(
@@ -98,7 +104,7 @@ def _geometry(result: RunResult) -> str:
         return f"axis     column {result.axis:.2f}"
     places, axes = series["sub_scans"], [each["axis_px"] for each in series["sub_scans"]]
     off = max(abs(each["motor_error_px"]) for each in places)
-    scores = [seam["score"] for seam in series["seams"]]
+    scores = [seam["score"] for seam in series["seams"] if seam["score"] is not None]
     lines = [
         f"series   {len(places)} sub-scans, at most {off:.2f} rows from where the motors have them",
         f"axes     columns {min(axes):.2f} to {max(axes):.2f}",

@@ -147,7 +147,9 @@ def _compare(
             if len(sure) >= len(shifts) / 2 and settings.refine
             else expected
         )
-        means = [total / len(targets) for total in totals]
+        # Annuli that are joined at other fractions of a pixel may differ by a column.
+        columns = min(total.shape[1] for total in totals)
+        means = [total[:, :columns] / len(targets) for total in totals]
         try:
             with clock.stage("levels"), device.lane("prepare"):
                 step = measure_level(*means, shift_px=moved, fit_gain=settings.levels == "gain")

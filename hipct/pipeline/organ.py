@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hipct.core.errors import ConfigError
+from hipct.core.errors import ConfigError, InputError
 from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.job import Job
 from hipct.pipeline.motion import Motion
@@ -157,10 +157,16 @@ class Organ:
         Raises
         ------
         ConfigError
-            If it wants rows that the series does not have.
+            If it wants rows that the series does not have, or margins leave nothing of a sub-scan.
         """
         # What a fraction of a row needs at the ends is the least that is left out.
         margin_px = max(margin_px, *HALO_ROWS)
+        lowest = min(part.job.info.rows for part in parts)
+        if lowest <= 2 * margin_px:
+            raise ConfigError(
+                f"Without {margin_px} rows at either end (stitching.margin_px, {max(HALO_ROWS)} at "
+                f"least) nothing is left of sub-scans of {lowest} rows."
+            )
         whole = organ_rows(*_places(parts), margin_px=margin_px)
         wanted = parts[0].job.config.scan
         last = whole.stop if wanted.last_row is None else wanted.last_row
@@ -218,6 +224,26 @@ class Organ:
             range(max(gap.start, self.rows.start), min(gap.stop, self.rows.stop)) for gap in gaps
         )
         return [gap for gap in inside if gap]
+
+    def refuse_gaps(self) -> None:
+        """Refuse rows that no part covers.
+
+        Raises
+        ------
+        InputError
+            If there are such rows; it names them and the parts beside them.
+        """
+        words = []
+        for gap in self.gaps:
+            above = sum(part.offset_px + self.margin_px < gap.start for part in self.parts)
+            names = " and ".join(part.name for part in self.parts[above - 1 : above + 1])
+            words.append(f"{len(gap)} rows between {names}")
+        if words:
+            raise InputError(
+                f"No sub-scan covers {', '.join(words)}: the {self.margin_px} rows at either end "
+                "of each (stitching.margin_px) do not count. Lower that, or give --allow-gaps "
+                "(Python: allow_gaps=True) to store the missing rows as 0."
+            )
 
     @property
     def radius_px(self) -> float | None:

@@ -114,6 +114,8 @@ def reconstruct(
 
     Raises
     ------
+    InputError
+        If a scan cannot be used, or sub-scans leave rows that none covers, without ``allow_gaps``.
     OutputError
         If the output exists, is being written by another process, or the disk is full.
     PlanError
@@ -124,7 +126,13 @@ def reconstruct(
     if not isinstance(scan, (Scan, Series)):
         with open_any(scan, allow_gaps=allow_gaps) as opened:
             return reconstruct(
-                opened, out, config, overwrite=overwrite, restart=restart, observer=observer
+                opened,
+                out,
+                config,
+                allow_gaps=allow_gaps,
+                overwrite=overwrite,
+                restart=restart,
+                observer=observer,
             )
     config = config or Config()
     out = Path(out)
@@ -134,7 +142,15 @@ def reconstruct(
     jobs = [resolve(each, config, of_series=subject.of_series) for each in subject.scans]
     with run_device(config, observer, LESS_DEVICE_MEMORY) as device:
         return _reconstruct(
-            subject, jobs, out, device, overwrite=overwrite, restart=restart, observer=observer
+            subject,
+            jobs,
+            out,
+            device,
+            # Of a series that was opened with gaps they are known.
+            allow_gaps=allow_gaps or bool(subject.facts and subject.facts["gaps"]),
+            overwrite=overwrite,
+            restart=restart,
+            observer=observer,
         )
 
 
@@ -144,6 +160,7 @@ def _reconstruct(
     out: Path,
     device: Device,
     *,
+    allow_gaps: bool,
     overwrite: bool,
     restart: bool,
     observer: Observer,
@@ -157,7 +174,9 @@ def _reconstruct(
         made_by = {"hipct": package_version("hipct"), "backend": device.xp.__name__}
         ledger.open(parameters(subject, jobs) | made_by, restart=restart)
         with MemoryWatch() as memory:
-            run = _Run(subject, jobs[0].config, out, ledger, observer, device=device)
+            run = _Run(
+                subject, jobs[0].config, out, ledger, observer, device=device, allow_gaps=allow_gaps
+            )
             run.stream()
             return run.deliver(memory.peak_bytes, overwrite)
     except (InputError, ConfigError):
@@ -190,6 +209,7 @@ class _Run:
         observer: Observer,
         *,
         device: Device,
+        allow_gaps: bool,
     ) -> None:
         self._out, self._ledger, self._observer, self._device = out, ledger, observer, device
         self._clock = StageClock()
@@ -207,6 +227,8 @@ class _Run:
         if subject.of_series:
             placing = findings.placing(self._scans, parts, axes)
             organ = Organ.of_series(placing.parts(parts), config.stitching.margin_px)
+            if not allow_gaps:
+                organ.refuse_gaps()
         else:
             organ = Organ(with_axes(parts, axes), parts[0].job.rows)
         self._scratch = Path(config.compute.scratch or ledger.scratch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def score_seams(volume: Path, organ: Organ) -> list[dict[str, Any]]:
     -------
     list of dict
         ``between`` two names, the ``rows`` of the volume over which one goes over into the other,
-        and the ``score``: 1 where they are like the rows around them.
+        and the ``score``: 1 where they are like the rows around them; ``None`` where these do not
+        differ at all, but those of the seam do.
     """
     level = open_volume(volume).levels[0].array
     depth, height, width = level.shape
@@ -54,6 +56,6 @@ def score_seams(volume: Path, organ: Organ) -> list[dict[str, Any]]:
         found.append({
             "between": [lower.name, upper.name],
             "rows": [first, last],
-            "score": score,
+            "score": score if math.isfinite(score) else None,
         })  # fmt: skip
     return found

@@ -82,8 +82,14 @@ def test_a_series_is_planned_and_reconstructed(tmp_path, hipct, organ):
     assert planned.code == 0, planned.err
     assert "series   3 sub-scans of 40 projections of 24 x 48 pixels" in planned.out
     out = tmp_path / "o.ome.zarr"
+    # Six rows in common are fewer than the margins of two sub-scans.
     ended = hipct("reconstruct", organ, "-o", out, *few)
+    assert ended.code == 2
+    assert "10 rows between" in ended.err
+    assert "stitching.margin_px" in ended.err
+    ended = hipct("reconstruct", organ, "-o", out, "--allow-gaps", *few)
     assert ended.code == 0, ended.err
+    assert "gap      rows" in ended.out
     assert "series   3 sub-scans" in ended.out
     assert json.loads(hipct("inspect", out, "--json").out)["provenance"]["series"]["sub_scans"]
 
