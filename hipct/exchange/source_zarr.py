@@ -1,0 +1,140 @@
+"""Zarr arrays, version 2 and 3, and OME-Zarr volumes (their finest level) as sources."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from hipct.acquisition.foreign import reading
+from hipct.acquisition.store_layout import fast_codecs
+from hipct.core.errors import FormatError, InputError
+from hipct.exchange.source import SourceOptions
+from hipct.exchange.source_files import AxesSource, fingerprint_of
+from hipct.volume.open import open_volume
+
+_NAMED = 6
+_UNFINISHED = (".partial", ".run")
+
+
+class ZarrSource(AxesSource):
+    """An array of Zarr, or the finest level of an OME-Zarr volume.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of an array, of an OME-Zarr volume, or of a group of arrays.
+    options : SourceOptions
+        Which array of a group of several, and the order of its axes.
+
+    Raises
+    ------
+    InputError
+        If there is no such array, or several, or the axes are known already.
+    FormatError
+        If the metadata is broken, or the store is being written.
+    """
+
+    format = "Zarr"
+
+    def __init__(self, path: Path, options: SourceOptions) -> None:
+        super().__init__(path, options)
+        _refuse_unfinished(path)
+        if options.dataset is None and _is_volume(path):
+            self._open_volume()
+        else:
+            self._open_array()
+        self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
+        if self.dtype.kind not in "uifb":
+            raise FormatError(f"{self.name} holds {self.dtype}; a volume has numbers.")
+
+    def fingerprint(self) -> str:
+        """Names, sizes and times of the files of the array."""
+        return fingerprint_of([self._folder])
+
+    def _read_stored(self, region: tuple[slice, slice, slice]) -> NDArray[Any]:
+        with reading(self._folder, "Zarr"):
+            return np.asarray(self._array[region])
+
+    def _open_volume(self) -> None:
+        if self.options.axes is not None:
+            raise InputError(
+                f"{self.path} is OME-Zarr, which says its axes; leave --axes {self.options.axes} "
+                "out."
+            )
+        with fast_codecs():
+            volume = open_volume(self.path)
+        level = volume.levels[0]
+        self.format = f"OME-Zarr {volume.version}"
+        self._array, self._folder = level.array, self.path / level.path
+        order = SourceOptions(axes="".join(volume.axes)).order()
+        self.place_axes(tuple(level.array.shape), order)
+        if volume.length_unit == "um":
+            z, y, x = (level.scale[axis] for axis in order)
+            self.voxel_size_um = (z, y, x)
+        if volume.scale is not None and volume.offset is not None:
+            self.value = (volume.scale, volume.offset)
+            self.unit = volume.unit or "1"
+        self.notes = volume.notes
+        if order != (0, 1, 2):
+            stored = ", ".join(volume.axes)
+            self.notes += (f"{self.path} is stored as {stored}; the pyramid is z, y, x.",)
+
+    def _open_array(self) -> None:
+        name = self.options.dataset or ""
+        with fast_codecs(), reading(self.path, "Zarr"):
+            node = zarr.open(self.path, mode="r")
+            if isinstance(node, zarr.Group):
+                node = _array_of(node, name, self.path)
+                name = node.path
+            elif name:
+                raise InputError(f"{self.path} is an array; leave --dataset {name} out.")
+        self._array, self._folder = node, self.path / name if name else self.path
+        self.place_axes(tuple(node.shape), self.options.order())
+
+
+def _array_of(group: zarr.Group, name: str, path: Path) -> zarr.Array[Any]:
+    """The array that was named, or the only one of three axes."""
+    arrays = {key: array for key, array in group.members(None) if isinstance(array, zarr.Array)}
+    if name:
+        if name in arrays:
+            return arrays[name]
+        raise InputError(f"{path} has no array {name}; it has {_listed(list(arrays))}.")
+    volumes = [array for array in arrays.values() if array.ndim == 3]
+    if len(volumes) != 1:
+        raise InputError(
+            f"{path} has {len(volumes)} arrays of three axes ({_listed(list(arrays))}); say which "
+            "by --dataset NAME (Python: dataset=...)."
+        )
+    return volumes[0]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (", ".join(sorted(names)[:_NAMED]) or "none") + more
+
+
+def _is_volume(path: Path) -> bool:
+    """Whether the attributes list multiscales, whatever else may be wrong with them."""
+    for name in ("zarr.json", ".zattrs"):
+        file = path / name
+        if file.is_file():
+            with reading(file, "JSON"):
+                content = json.loads(file.read_bytes())
+            attributes = content.get("attributes", {}) if name == "zarr.json" else content
+            return "multiscales" in attributes.get("ome", attributes)
+    return False
+
+
+def _refuse_unfinished(path: Path) -> None:
+    for suffix in _UNFINISHED:
+        sibling = path.with_name(path.name + suffix)
+        if sibling.exists():
+            raise FormatError(
+                f"{path} is being written, or a run was broken off: {sibling} lies beside it; let "
+                "it end or remove it."
+            )
