@@ -1,0 +1,244 @@
+"""Slices of a region, with every chunk decoded once and the memory bounded.
+
+A band is a row of chunks along z. It is read in strips, one row of chunks along y each, over the
+whole width of the region. Where the band does not fit into the memory, the strips go to a nameless
+file beside the output, and its slices are read from there: an organ has slices of 100 MB and bands
+of 10 GB.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipct.core.errors import OutputError, PlanError
+from hipct.core.memory import format_bytes
+from hipct.core.progress import Observer
+from hipct.core.threads import parallel_for, thread_count
+from hipct.exchange.export_grey import Grey
+from hipct.exchange.export_level import LevelView, Slices3
+
+STAGE = "export"
+_SLICES = 32
+"""Slices worth a band where chunks are flatter: all threads have some to encode."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported: a region of a level, and its grey values.
+
+    Attributes
+    ----------
+    view : the level
+    region : voxels of it, z, y, x
+    grey : what the exported values are
+    memory_bytes : bytes that reading and encoding may take together
+    """
+
+    view: LevelView
+    region: Slices3
+    grey: Grey
+    memory_bytes: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Exported voxels along z, y, x."""
+        z, y, x = (s.stop - s.start for s in self.region)
+        return (z, y, x)
+
+    @property
+    def slice_bytes(self) -> int:
+        """Bytes of an exported slice."""
+        return prod(self.shape[1:]) * self.grey.dtype.itemsize
+
+    @property
+    def origin(self) -> tuple[float, float, float]:
+        """Centre of the first exported voxel along z, y, x, in the unit of the level."""
+        z, y, x = (
+            origin + s.start * voxel
+            for origin, s, voxel in zip(self.view.origin, self.region, self.view.voxel)
+        )
+        return (z, y, x)
+
+
+class Band:
+    """Successive exported slices, in memory or in a file.
+
+    Attributes
+    ----------
+    start, stop : numbers of the slices, 0 is the first exported one
+    """
+
+    def __init__(self, start: int, stop: int, values: NDArray[Any] | _Spilled) -> None:
+        self.start, self.stop = start, stop
+        self._values = values
+
+    def slice(self, number: int) -> NDArray[Any]:
+        """One slice (y, x); may be asked for from several threads."""
+        plane: NDArray[Any] = self._values[number - self.start]
+        return plane
+
+
+def read_bands(
+    source: Source, folder: Path, working_bytes: int, observer: Observer
+) -> Iterator[Band]:
+    """Bands of a region from its first slice to its last.
+
+    Parameters
+    ----------
+    source : Source
+    folder : path
+        Where a band that does not fit into the memory may lie.
+    working_bytes : int
+        What the writer takes on top of the band at a time, in bytes.
+    observer : Observer
+        Told of every slice that the writer is done with.
+
+    Raises
+    ------
+    PlanError
+        If the memory does not hold one strip, or what the writer takes.
+    FormatError
+        If a file of the volume is torn.
+    OutputError
+        If the disk refuses.
+    """
+    depth, in_memory = _plan(source, working_bytes)
+    region, grey = source.region, source.grey
+    observer.start(STAGE, source.shape[0])
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for planes in _cells(region[0], depth):
+            shape = (planes.stop - planes.start, *source.shape[1:])
+            values: NDArray[Any] | _Spilled
+            values = np.empty(shape, grey.dtype) if in_memory else _Spilled(file, shape, grey.dtype)
+            for rows in _cells(region[1], source.view.chunk[1]):
+                strip = source.view.read((planes, rows, region[2]))
+                first = rows.start - region[1].start
+                _fill(values, first, strip, grey)
+                del strip
+            start = planes.start - region[0].start
+            yield Band(start, start + shape[0], values)
+            observer.advance(STAGE, shape[0])
+            del values
+    observer.finish(STAGE)
+
+
+def for_each_slice(
+    source: Source, band: Band, slice_bytes: int, task: Callable[[int, NDArray[Any]], None]
+) -> None:
+    """Call ``task(number, plane)`` for the slices of a band on all threads that the memory allows.
+
+    Parameters
+    ----------
+    source : Source
+    band : Band
+    slice_bytes : int
+        What the task takes for one slice, in bytes.
+    task : callable
+        Has to write to nothing that another slice writes to.
+    """
+    gate = threading.BoundedSemaphore(_at_a_time(source, slice_bytes))
+
+    def some(start: int, stop: int) -> None:
+        for number in range(band.start + start, band.start + stop):
+            with gate:
+                task(number, band.slice(number))
+
+    parallel_for(some, band.stop - band.start)
+
+
+def working_bytes(source: Source, slice_bytes: int) -> int:
+    """What :func:`for_each_slice` takes at a time."""
+    return _at_a_time(source, slice_bytes) * slice_bytes
+
+
+class _Spilled:
+    """A band in a file: written by rows of all slices, read by slices."""
+
+    def __init__(self, file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._file = file.fileno()
+        self._row = shape[2] * dtype.itemsize
+        self._plane = shape[1] * self._row
+
+    def write(self, number: int, row: int, values: NDArray[Any]) -> None:
+        left = np.ascontiguousarray(values, self.dtype).data.cast("B")
+        offset = number * self._plane + row * self._row
+        try:
+            while left:
+                written = os.pwrite(self._file, left, offset)
+                left, offset = left[written:], offset + written
+        except OSError as error:
+            raise OutputError(
+                f"Slices that do not fit into the memory could not be laid beside the output: "
+                f"{error.strerror or error}; free space there, or give more memory."
+            ) from error
+
+    def __getitem__(self, number: int) -> NDArray[Any]:
+        plane = np.empty(self.shape[1:], self.dtype)
+        left, offset = plane.data.cast("B"), number * self._plane
+        while left:
+            read = os.preadv(self._file, [left], offset)
+            if not read:
+                raise OutputError("Slices laid beside the output were cut off; export again.")
+            left, offset = left[read:], offset + read
+        return plane
+
+
+def _fill(values: NDArray[Any] | _Spilled, row: int, strip: NDArray[Any], grey: Grey) -> None:
+    """Convert a strip into its rows of a band, plane by plane: the temporary arrays stay small."""
+
+    def task(start: int, stop: int) -> None:
+        for number in range(start, stop):
+            plane = grey.convert(strip[number])
+            if isinstance(values, _Spilled):
+                values.write(number, row, plane)
+            else:
+                values[number, row : row + len(plane)] = plane
+
+    parallel_for(task, len(strip))
+
+
+def _plan(source: Source, working: int) -> tuple[int, bool]:
+    """Slices of a band, a multiple of the chunk, and whether it stays in memory."""
+    depth, height, _ = source.view.chunk
+    (_, _, width), whole = source.shape, source.shape[0]
+    # Read once into place, and once more by the codec, with what it decodes beyond the region.
+    reach = sum(2 * c for c in source.view.chunk[2:])
+    strip = depth * height * (2 * width + reach) * source.view.dtype.itemsize
+    # Converted plane by plane, through float64.
+    strip += thread_count() * height * width * 24
+    at_least = max(strip, working)
+    for times in range(max(1, -(-min(_SLICES, whole) // depth)), 0, -1):
+        band = min(depth * times, whole) * source.slice_bytes
+        if times * strip + working + band <= source.memory_bytes:
+            return depth * times, True
+    if at_least > source.memory_bytes:
+        raise PlanError(
+            f"The export needs {format_bytes(at_least)} of memory and may take "
+            f"{format_bytes(source.memory_bytes)}; give more (--memory), a smaller crop or a "
+            "coarser level."
+        )
+    return depth, False
+
+
+def _at_a_time(source: Source, slice_bytes: int) -> int:
+    return max(1, min(thread_count(), source.memory_bytes // (2 * max(1, slice_bytes))))
+
+
+def _cells(extent: slice, size: int) -> Iterator[slice]:
+    """Parts of a range that end where chunks end."""
+    start = extent.start
+    while start < extent.stop:
+        stop = min((start // size + 1) * size, extent.stop)
+        yield slice(start, stop)
+        start = stop
