@@ -28,6 +28,8 @@ FAULTS = {
     "light_steps": 0.05,
 }
 DELTA_BETA = 1500.0
+VIEWS = 120
+"""Angles at which neighbours are compared."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ class Runs:
 
     def _run(self, scan: Path, name: str, settings: Mapping[str, object]) -> Volume:
         path = self._folder / f"{name}.ome.zarr"
-        given = {"phase.delta_beta": DELTA_BETA} | settings
+        # Overlaps of few rows need many views; those of real scans have ten times as many rows.
+        given = {"phase.delta_beta": DELTA_BETA, "stitching.angles": VIEWS} | settings
         command = [
             sys.executable, "-m", "hipct", "reconstruct", str(scan), "-o", str(path),
             "--memory", self._memory,

@@ -58,6 +58,11 @@ class Judge:
         spread = self.offset - self.offset.mean(), self.centre - self.centre.mean(axis=0)
         rows = [
             figure("position error along z, largest, px", np.abs(spread[0]).max(), 0.1),
+            figure(
+                "position error from neighbour to neighbour, largest, px",
+                np.abs(np.diff(self.offset)).max(),
+                0.1,
+            ),
             figure("position error across, largest, px", np.abs(spread[1]).max(), 0.1),
             figure("axis error, largest, px", np.abs(self.axis).max(), None),
             figure("level left, largest, line integral", np.abs(self.level).max(), None),
