@@ -4,9 +4,10 @@
 
 16 sub-scans in half-acquisition of an organ in a jar that is wider than the field, with a reference
 scan of the jar; positions wrong by up to 3 px along z and 1 px across, an axis that drifts by 2 px,
-light that differs by up to 5 % between sub-scans, and (without ``--noise 0``) rings, a drifting beam
-and photon noise: 200 000 photons in air, 16 000 of them behind jar and sample. With ``--jar 0`` the flats were taken through jar and medium, and no shadow of
-a jar moves with the axis and the sample.
+light that differs by up to 5 % between sub-scans, and (without ``--noise 0``) rings, a beam that
+drifts, and the noise of 200 000 photons in air, 16 000 of them behind jar and sample. With
+``--jar 0`` the flats were taken through jar and medium, and no shadow of a jar moves with the axis
+and the sample.
 
 ``hipct reconstruct`` makes the volume from the sub-scans, in a process of its own. It is compared
 with the truth, and with the reconstruction of the same organ taken in one tall scan without noise,
