@@ -91,7 +91,7 @@ class Band:
 def read_bands(
     source: Source, folder: Path, working_bytes: int, observer: Observer
 ) -> Iterator[Band]:
-    """Bands of a region from its first slice to its last.
+    """Bands of a region from its first slice to its last; each is valid until the next comes.
 
     Parameters
     ----------
@@ -115,11 +115,14 @@ def read_bands(
     depth, in_memory = _plan(source, working_bytes)
     region, grey = source.region, source.grey
     observer.start(STAGE, source.shape[0])
+    largest = (min(depth, source.shape[0]), *source.shape[1:])
     with tempfile.TemporaryFile(dir=folder) as file:
+        # One place for all bands: the writer is done with one when it asks for the next.
+        place = np.empty(largest if in_memory else 0, grey.dtype)
         for planes in _cells(region[0], depth):
             shape = (planes.stop - planes.start, *source.shape[1:])
             values: NDArray[Any] | _Spilled
-            values = np.empty(shape, grey.dtype) if in_memory else _Spilled(file, shape, grey.dtype)
+            values = place[: shape[0]] if in_memory else _Spilled(file, shape, grey.dtype)
             for rows in _cells(region[1], source.view.chunk[1]):
                 strip = source.view.read((planes, rows, region[2]))
                 first = rows.start - region[1].start
@@ -128,7 +131,6 @@ def read_bands(
             start = planes.start - region[0].start
             yield Band(start, start + shape[0], values)
             observer.advance(STAGE, shape[0])
-            del values
     observer.finish(STAGE)
 
 
