@@ -1,0 +1,340 @@
+"""The pyramid of a source in one pass: every voxel read once, every shard written once.
+
+A Dask graph carries the reduced halves of layers upwards (:class:`PyramidTree`). Its tasks are
+chained: layer ``j`` of the finest level begins only after everything that comes before layer
+``j - workers + 1`` in the order of the tree has ended. So the memory of the plan holds under any
+scheduler, and whatever the order of the workers, the voxels are the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.threaded
+import numpy as np
+from numpy.typing import NDArray
+
+import hipct
+from hipct.core.errors import FormatError, InputError, OutputError
+from hipct.core.progress import Observer, Silent
+from hipct.core.threads import thread_count
+from hipct.volume.layout import Vector3
+from hipct.volume.omezarr import update_attributes
+from hipct.volume.publish import publish, refuse_other_than_volume
+from hipct.volume.pyramid import create_pyramid, set_display_window
+from hipct.volume.pyramid_ledger import Node, PyramidLedger
+from hipct.volume.pyramid_plan import Kind, Projection, PyramidPlan, plan_pyramid
+from hipct.volume.pyramid_source import VolumeSource
+from hipct.volume.quantise import ClipCounts, quantise
+from hipct.volume.window import Window
+from hipct.volume.writer import PyramidTree, read_reduced, write_bands, write_node
+
+_STAGE = "pyramid"
+
+
+def build_pyramid(
+    source: VolumeSource,
+    out: Path | str,
+    *,
+    kind: Kind = "image",
+    projection: Projection | None = None,
+    voxel_size_um: float | Vector3 | None = None,
+    window: Window | tuple[float, float] | None = None,
+    unit: str = "1/cm",
+    chunk: int = 128,
+    memory_bytes: int | None = None,
+    observer: Observer | None = None,
+    restart: bool = False,
+    overwrite: bool = False,
+) -> PyramidPlan:
+    """Build a multiscale OME-Zarr 0.5 from any source, within a given memory.
+
+    A build that was killed goes on where it stood when it is called again in the same way; the
+    volume has its name only when it is whole.
+
+    Parameters
+    ----------
+    source : VolumeSource
+        What to read (``hipct.exchange.source.open_volume_source`` opens files).
+    out : path
+        The new OME-Zarr, by custom ``NAME.ome.zarr``.
+    kind, projection, voxel_size_um, window, unit, chunk, memory_bytes
+        As in :func:`hipct.volume.pyramid_plan.plan_pyramid`.
+    observer : Observer, optional
+        Told the plan, and of every layer.
+    restart : bool
+        Whether to throw away an unfinished build with other parameters.
+    overwrite : bool
+        Whether an existing volume is replaced, once the new one stands.
+
+    Returns
+    -------
+    PyramidPlan
+        How it was built.
+
+    Raises
+    ------
+    InputError
+        If the voxels cannot be stored, a value is not allowed, or the source is damaged.
+    PlanError
+        If the memory is too small for the thinnest layer.
+    OutputError
+        If the output exists, another process writes it, or an unfinished build had other
+        parameters.
+    """
+    out, observer = Path(out), observer or Silent()
+    refuse_other_than_volume(out, overwrite)
+    _refuse_itself(source, out)
+    options: dict[str, Any] = {
+        "kind": kind,
+        "projection": projection,
+        "voxel_size_um": voxel_size_um,
+        "window": window,
+        "unit": unit,
+        "chunk": chunk,
+        "name": out.name.removesuffix(".zarr").removesuffix(".ome") or "volume",
+        "memory_bytes": memory_bytes,
+    }
+    plan = plan_pyramid(source, **options)
+    before = source.fingerprint()
+    ledger = PyramidLedger(out)
+    earlier = ledger.open()
+    try:
+        goes_on = bool(earlier) and bool(ledger.done()) and not restart
+        if goes_on:
+            _refuse_other(earlier, _parameters(plan, before), ledger)
+            # Another memory than before would cut layers otherwise: those on the disk decide.
+            layout = (int(earlier["layer"]), int(earlier["shard_plane"]))
+            if layout != (plan.spec.layer, plan.spec.shard_plane):
+                plan = plan_pyramid(source, **options, layout=layout)
+        for note in source.notes:
+            observer.say(note)
+        observer.say(f"{plan}.")
+        if not goes_on:
+            ledger.begin(_parameters(plan, before))
+            create_pyramid(ledger.volume, plan.spec, _provenance(source), overwrite=True)
+        build = _Build(source, plan, ledger, observer)
+        build.run()
+        if source.fingerprint() != before:
+            raise FormatError(
+                f"{source.name} has changed while it was read; wait until it is whole, and run "
+                "again with --restart (Python: restart=True)."
+            )
+        _finish(ledger, plan)
+        publish(ledger.volume, out, overwrite=overwrite)
+        ledger.remove()
+    finally:
+        ledger.close()
+    return plan
+
+
+def _finish(ledger: PyramidLedger, plan: PyramidPlan) -> None:
+    """Attributes that only the voxels tell."""
+    set_display_window(ledger.volume, plan.spec)
+    if plan.quantised:
+        counts = [values["clipping"] for values in ledger.done().values() if "clipping" in values]
+        total = {key: sum(count[key] for count in counts) for key in ClipCounts().as_dict()}
+        update_attributes(ledger.volume, {"hipct": {"clipping": total}})
+
+
+def _refuse_other(earlier: dict[str, Any], wanted: dict[str, Any], ledger: PyramidLedger) -> None:
+    """An unfinished build goes on only as it began."""
+    changed = [
+        key
+        for key in sorted(wanted.keys() | earlier.keys())
+        if key not in ("layer", "shard_plane") and wanted.get(key) != earlier.get(key)
+    ]
+    if changed:
+        differences = "; ".join(
+            f"{key}: {earlier.get(key)} then, {wanted.get(key)} now" for key in changed
+        )
+        raise OutputError(
+            f"{ledger.folder} holds an unfinished run with other parameters ({differences}); "
+            "repeat it with the same ones to go on, or give --restart (Python: restart=True) to "
+            "begin anew."
+        )
+
+
+def _parameters(plan: PyramidPlan, fingerprint: str) -> dict[str, Any]:
+    """What decides the voxels, as JSON holds it."""
+    spec = plan.spec
+    size, window = spec.voxel_size_um, spec.window
+    return {
+        "source": fingerprint,
+        "kind": plan.kind,
+        "reduction": spec.reduction,
+        "shape": list(spec.shape),
+        "dtype": spec.dtype.name,
+        "voxel_size_um": list(size) if isinstance(size, tuple) else size,
+        "window": None if window is None else [window.low, window.high],
+        "unit": spec.unit,
+        "chunk": spec.chunk,
+        "layer": spec.layer,
+        "shard_plane": spec.shard_plane,
+    }
+
+
+def _provenance(source: VolumeSource) -> dict[str, Any]:
+    return {
+        "version": hipct.__version__,
+        "source": {"path": source.name, "format": source.format, "notes": list(source.notes)},
+    }
+
+
+def _refuse_itself(source: VolumeSource, out: Path) -> None:
+    """An output inside of its source, or the source itself, would be read while it changes."""
+    given = Path(source.name)
+    if not given.exists():
+        return
+    here, there = given.resolve(), out.resolve()
+    if there == here or there.is_relative_to(here) or here.is_relative_to(there):
+        raise OutputError(
+            f"{out} and the source {source.name} are one and the same or lie within each other; "
+            "choose another name for the output."
+        )
+
+
+@dataclass
+class _Build:
+    """The tasks of what is left of a pyramid."""
+
+    source: VolumeSource
+    plan: PyramidPlan
+    ledger: PyramidLedger
+    observer: Observer
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Make every layer that has no record."""
+        done = self.ledger.done()
+        graph, left = self._graph(set(done))
+        self.observer.start(_STAGE, self.plan.spec.layers(0))
+        self.observer.advance(_STAGE, sum(level == 0 for level, _ in done))
+        if left:
+            pool = ThreadPoolExecutor(self.plan.workers, thread_name_prefix="hipct-pyramid")
+            try:
+                # The order of the tasks is given by the graph; fusing them would undo it.
+                with dask.config.set({"optimization.fuse.active": False}):
+                    dask.threaded.get(graph, [("node", *left[-1])], pool=pool)
+            except BaseException:
+                self._stopped.set()
+                raise
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        self.observer.finish(_STAGE)
+
+    def _graph(self, done: set[Node]) -> tuple[dict[Any, Any], list[Node]]:
+        """Tasks of the layers that are left, in the order of the tree; the root is the last."""
+        tree = PyramidTree(self.plan.spec)
+        left = [node for node in tree.nodes() if node not in done]
+        graph: dict[Any, Any] = {}
+        bases = [place for place, (level, _) in enumerate(left) if level == 0]
+        numbers = {place: number for number, place in enumerate(bases)}
+        for place, node in enumerate(left):
+            level, index = node
+            if level == 0:
+                first = numbers[place] - self.plan.workers + 1
+                waits = first >= 0 and bases[first] > 0
+                before = [("node", *left[bases[first] - 1])] if waits else []
+                graph["node", 0, index] = (self._base, index, before)
+                continue
+            parts = []
+            for child in tree.children(*node):
+                if child in done:
+                    # Late, or the halves of a former run would wait in memory from the start.
+                    before = [("node", *left[place - 1])] if place else []
+                    graph["half", *child] = (self._half, *child, before)
+                    parts.append(("half", *child))
+                else:
+                    parts.append(("node", *child))
+            graph["node", level, index] = (self._upper, level, index, parts)
+        return graph, left
+
+    def _base(self, index: int, _wait: list[Any]) -> NDArray[Any] | None:
+        if self._stopped.is_set():
+            return None
+        spec = self.plan.spec
+        rows = spec.levels[0].rows(index)
+        counts = ClipCounts()
+        if self.source.whole_planes:
+            layer = self._whole(rows, counts)
+            reduced = write_bands(
+                self.ledger.volume, spec, 0, index, lambda y: layer[:, y], reduce=self._is_reduced
+            )
+        else:
+            reduced = write_bands(
+                self.ledger.volume,
+                spec,
+                0,
+                index,
+                lambda y: self._stored(self._read(rows, y), counts),
+                reduce=self._is_reduced,
+            )
+        clipping = {"clipping": counts.as_dict()} if self.plan.quantised else {}
+        self.ledger.record((0, index), clipping)
+        self.observer.advance(_STAGE)
+        return reduced
+
+    @property
+    def _is_reduced(self) -> bool:
+        return len(self.plan.spec.levels) > 1
+
+    def _whole(self, rows: slice, counts: ClipCounts) -> NDArray[Any]:
+        """A layer of whole slices, a few at a time."""
+        spec = self.plan.spec
+        layer = np.empty((rows.stop - rows.start, *spec.shape[1:]), spec.dtype)
+        some = 2 * thread_count()
+        for z in range(rows.start, rows.stop, some):
+            part = slice(z, min(z + some, rows.stop))
+            read = self._read(part, slice(0, spec.shape[1]))
+            layer[part.start - rows.start : part.stop - rows.start] = self._stored(read, counts)
+        return layer
+
+    def _read(self, z: slice, y: slice) -> NDArray[Any]:
+        voxels = self.source.read(z, y)
+        wanted = (z.stop - z.start, y.stop - y.start, self.source.shape[2])
+        if voxels.shape != wanted or voxels.dtype != self.source.dtype:
+            raise FormatError(
+                f"{self.source.name} gave {voxels.dtype} {voxels.shape} for the slices "
+                f"{z.start} to {z.stop - 1}, where {self.source.dtype} {wanted} belongs."
+            )
+        return voxels
+
+    def _stored(self, voxels: NDArray[Any], counts: ClipCounts) -> NDArray[Any]:
+        """Voxels as the pyramid stores them."""
+        spec = self.plan.spec
+        if self.plan.quantised and spec.window is not None:
+            values = voxels if voxels.dtype.kind == "f" else voxels.astype(np.float32)
+            if self.source.value is not None and voxels.dtype.kind != "f":
+                scale, offset = self.source.value
+                values *= np.float32(scale)
+                values += np.float32(offset)
+            return np.asarray(quantise(values, spec.window, counts=counts))
+        if voxels.dtype == spec.dtype:
+            return voxels
+        if voxels.dtype.kind != "b":
+            low, high = int(voxels.min()), int(voxels.max())
+            top = int(np.iinfo(spec.dtype).max)
+            if low < 0 or high > top:
+                raise InputError(
+                    f"{self.source.name} holds labels from {low} to {high}; they have to lie in "
+                    f"0 .. {top}: give them other numbers."
+                )
+        return voxels.astype(spec.dtype)
+
+    def _upper(self, level: int, index: int, blocks: list[Any]) -> NDArray[Any] | None:
+        if self._stopped.is_set():
+            return None
+        reduced = write_node(self.ledger.volume, self.plan.spec, level, index, blocks)
+        self.ledger.record((level, index), {})
+        return reduced
+
+    def _half(self, level: int, index: int, _wait: list[Any]) -> NDArray[Any] | None:
+        if self._stopped.is_set():
+            return None
+        return read_reduced(self.ledger.volume, self.plan.spec, level, index)
