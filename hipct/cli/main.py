@@ -34,6 +34,7 @@ SECTIONS = {
         "reconstruct": "Turn a scan, or all sub-scans of an organ, into a 16-bit OME-Zarr volume",
         "check": "Validate an OME-Zarr volume",
         "view": "Open a volume in napari",
+        "export": "Write a volume, a level or a crop as TIFF, JPEG2000, NIfTI, HDF5, PNG or a link",
     },
     "The atlas": {
         "atlas": "Find, open and place data sets of the Human Organ Atlas",
