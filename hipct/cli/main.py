@@ -32,6 +32,7 @@ SECTIONS = {
     "The volume": {
         "plan": "Tell what a reconstruction will need, without running it",
         "reconstruct": "Turn a scan, or all sub-scans of an organ, into a 16-bit OME-Zarr volume",
+        "pyramid": "Turn a volume of any format into an OME-Zarr pyramid",
         "check": "Validate an OME-Zarr volume",
         "view": "Open a volume in napari",
         "export": "Write a volume, a level or a crop as TIFF, JPEG2000, NIfTI, HDF5, PNG or a link",
@@ -130,7 +131,7 @@ def _sentence(error: Exception) -> str:
 
 def _stopped(arguments: Sequence[str] | None) -> str:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["reconstruct"]:
+    if words[:1] in (["reconstruct"], ["pyramid"]):
         return "stopped; run the same command again and it goes on where it stood."
     return "stopped."
 

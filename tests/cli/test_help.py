@@ -46,6 +46,7 @@ def test_the_page_begins_with_two_examples_and_lists_the_commands_in_the_order_o
         "axis",
         "plan",
         "reconstruct",
+        "pyramid",
         "check",
         "view",
         "export",
