@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from hipct.atlas.catalogue import AtlasSet, Catalogue
+    from hipct.atlas.crop import Unit
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -17,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 @click.group(name="atlas", invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Find, open and place data sets of the Human Organ Atlas.
+    """Find, open, download and place data sets of the Human Organ Atlas.
 
     Data sets are those that the package hoa-tools describes; a NAME may be cut short as long as
     no other name has it as a part.
@@ -194,6 +195,84 @@ def open_command(
         )
     for note in volume.notes:
         click.echo(note)
+
+
+@command.command(name="download")
+@click.argument("name")
+@click.argument("out")
+@click.option("--level", default=0, show_default=True, help="Level to take; 0 is the finest")
+@click.option(
+    "--crop",
+    metavar="Z0:Z1,Y0:Y1,X0:X1",
+    default=":,:,:",
+    help="Region; ends may be left out [the whole level]",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["voxel", "um", "mm"]),
+    default="voxel",
+    show_default=True,
+    help="Unit of the region: voxels of the level, or lengths from the centre of the first voxel "
+    "of the finest level",
+)
+@click.option(
+    "--attempts", default=6, show_default=True, help="How often a block is asked for, with pauses"
+)
+@click.option("--memory", metavar="8GB", help="Memory that may be taken [50 % of what is free]")
+@click.option("--overwrite", is_flag=True, help="Replace OUT, once the new volume stands")
+@click.option("--restart", is_flag=True, help="Throw away an unfinished download to OUT")
+@_server
+@_descriptions
+def download_command(
+    *,
+    name: str,
+    out: str,
+    level: int,
+    crop: str,
+    unit: Unit,
+    attempts: int,
+    memory: str | None,
+    overwrite: bool,
+    restart: bool,
+    mirror: str | None,
+    timeout_s: float,
+    descriptions: tuple[str, ...],
+) -> None:
+    """Fetch a region of a data set as an OME-Zarr volume with all coarser levels.
+
+    The region may be given in voxels of the level or in lengths. OUT has its name only when it is
+    whole; after a kill or a dead server the same command goes on where it stood.
+    """
+    from hipct.atlas.catalogue import find_set
+    from hipct.atlas.crop import make_crop, parse_ends
+    from hipct.atlas.download import download_crop
+    from hipct.atlas.opening import open_set
+    from hipct.atlas.remote import Patience
+    from hipct.cli.console import progress
+    from hipct.core.memory import format_bytes, parse_bytes
+
+    one = find_set(_catalogue(descriptions), name)
+    ends = parse_ends(crop)
+    with progress() as observer:
+        volume = open_set(one, mirror=mirror, patience=Patience(timeout_s, attempts))
+        region = make_crop(volume, level, ends, unit)
+        for note in volume.notes:
+            observer.say(note)
+        shape = " x ".join(str(n) for n in region.shape)
+        observer.say(
+            f"{shape} voxels (z, y, x) of {region.level.voxel_size_um:g} um, "
+            f"{format_bytes(region.nbytes)}, in {region.blocks} blocks"
+        )
+        download_crop(
+            volume,
+            region,
+            out,
+            overwrite=overwrite,
+            restart=restart,
+            memory_bytes=None if memory is None else parse_bytes(memory),
+            observer=observer,
+        )
+    click.echo(out)
 
 
 @command.command(name="place")

@@ -38,7 +38,7 @@ SECTIONS = {
         "export": "Write a volume, a level or a crop as TIFF, JPEG2000, NIfTI, HDF5, PNG or a link",
     },
     "The atlas": {
-        "atlas": "Find, open and place data sets of the Human Organ Atlas",
+        "atlas": "Find, open, download and place data sets of the Human Organ Atlas",
     },
     "The settings": {
         "config": "Print a configuration file to fill in, or a preset",

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hipct.cli.main import cli
+from hipct.volume.open import open_volume
 
 pytest.importorskip("hoa_tools")
 
@@ -54,11 +55,12 @@ def test_a_zoom_is_placed_in_another() -> None:
     assert len(found["path"]) == 3
 
 
-def test_a_set_is_opened_from_a_copy_of_the_bucket(tmp_path: Path) -> None:
-    """Two levels of zeros: N5 stores no blocks for them."""
-    url = "n5://gs://b/one/"
+@pytest.fixture
+def copy(tmp_path: Path) -> tuple[str, ...]:
+    """Options for a copy of a bucket: two levels of zeros, for which N5 stores no blocks."""
     described = json.loads(answer("info", FOUR, "--json"))
     described |= {"name": "one", "registration": None}
+    url = "n5://gs://b/one/"
     described["data"] = {"shape": [40, 30, 21], "voxel_size_um": 2.5, "gcs_url": url}
     (tmp_path / "told").mkdir()
     (tmp_path / "told" / "one.json").write_text(json.dumps(described))
@@ -68,17 +70,36 @@ def test_a_set_is_opened_from_a_copy_of_the_bucket(tmp_path: Path) -> None:
         attributes = {"dataType": "uint16", "dimensions": shape, "blockSize": [128] * 3}
         attributes["compression"] = {"type": "gzip"}
         (folder / "attributes.json").write_text(json.dumps(attributes))
-    words = ("one", "--descriptions", str(tmp_path / "told"), "--mirror", str(tmp_path / "mirror"))
-    told = answer("open", *words)
+    return ("--descriptions", str(tmp_path / "told"), "--mirror", str(tmp_path / "mirror"))
+
+
+def test_a_set_is_opened_from_a_copy_of_the_bucket(copy: tuple[str, ...], tmp_path: Path) -> None:
+    told = answer("open", "one", *copy)
     assert told.startswith(f"one: N5 at {tmp_path / 'mirror' / 'b' / 'one'}")
     assert (
         "    1           11 x 15 x 20         5             1.25  128 x 128 x 128 uint16 gzip"
         in told
     )
-    found = json.loads(answer("open", *words, "--json"))
+    found = json.loads(answer("open", "one", *copy, "--json"))
     assert [level["shape_zyx"] for level in found["levels"]] == [[21, 30, 40], [11, 15, 20]]
     assert found["levels"][1]["origin_um_zyx"] == [1.25, 1.25, 1.25]
     assert "given as z, y, x" in found["notes"][0]
+
+
+def test_a_region_is_downloaded(copy: tuple[str, ...], tmp_path: Path) -> None:
+    """Lengths: voxels of 2.5 um whose centres lie in 10 to 30 um are 4 to 11."""
+    out = tmp_path / "crop.ome.zarr"
+    words = ("--crop", "0.01:0.03,:,20e-3:", "--unit", "mm", *copy)
+    result = run("download", "one", str(out), *words)
+    assert result.exit_code == 0, result.exception
+    assert result.stdout == f"{out}\n"
+    assert "8 x 30 x 32 voxels (z, y, x) of 2.5 um, 15.4 kB, in 1 blocks" in result.stderr
+    assert "1 of 1 blocks are not stored; their voxels are 0." in result.stderr
+    made = open_volume(out)
+    assert made.shape == (8, 30, 32)
+    assert made.levels[0].translation == (10.0, 0.0, 20.0)
+    again = run("download", "one", str(out), *words)
+    assert "exists already" in str(again.exception)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,357 @@
+"""A crop of the atlas as a volume of our own: fetched block by block, in bounded memory.
+
+Beside the output stands ``<output>.run`` while it is made: the pyramid, its records, and under
+``blocks`` the stored blocks that have come. A killed download goes on from there. The output has
+its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import uuid
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+import hipct
+from hipct.atlas.blocks import BlockArray, Place
+from hipct.atlas.crop import Crop
+from hipct.atlas.opening import AtlasVolume
+from hipct.core.errors import FormatError, OutputError, PlanError, RemoteError
+from hipct.core.files import free_bytes
+from hipct.core.memory import format_bytes, free_memory
+from hipct.core.progress import Observer, Silent
+from hipct.volume.layout import PyramidSpec
+from hipct.volume.omezarr import update_attributes
+from hipct.volume.open import read_attributes
+from hipct.volume.publish import publish, refuse_other_than_volume
+from hipct.volume.pyramid import (
+    PyramidTree,
+    create_pyramid,
+    pyramid_memory_bytes,
+    read_reduced,
+    set_display_window,
+    write_node,
+)
+from hipct.volume.pyramid_ledger import PyramidLedger
+from hipct.volume.writer import write_bands
+
+_STAGE = "download"
+_CHUNK = 128
+_PLANES = (1024, 512, 256, 128)
+_BLOCKS_AT_ONCE = 8
+_COPIES_OF_BLOCK = 3
+
+
+def download_crop(
+    volume: AtlasVolume,
+    crop: Crop,
+    out: Path | str,
+    *,
+    overwrite: bool = False,
+    restart: bool = False,
+    memory_bytes: int | None = None,
+    observer: Observer | None = None,
+) -> None:
+    """Fetch a region of a data set and write it as OME-Zarr 0.5 with all coarser levels.
+
+    Each stored block is fetched once, also over several calls: the same call goes on where a
+    former one stood. The volume lies where it lies in the data set (translations count from the
+    centre of the data set's first voxel), and its attributes tell where it is from.
+
+    Parameters
+    ----------
+    volume : AtlasVolume
+        From :func:`hipct.atlas.opening.open_set`.
+    crop : Crop
+        From :func:`hipct.atlas.crop.make_crop`.
+    out : path
+        The new OME-Zarr, by custom ``NAME.ome.zarr``.
+    overwrite : bool
+        Whether an existing volume is replaced, once the new one stands.
+    restart : bool
+        Whether to throw away an unfinished download of another region.
+    memory_bytes : int, optional
+        Memory to stay within; default half of what is free.
+    observer : Observer, optional
+        Told of every block.
+
+    Raises
+    ------
+    RemoteError
+        If the server fails for good; what has come is kept.
+    FormatError
+        If a block is damaged where it lies, or the voxels are neither uint8 nor uint16.
+    PlanError
+        If one layer needs more than ``memory_bytes``.
+    OutputError
+        If the output exists, is being written, was begun with another region, or the disk is full.
+    """
+    out, observer = Path(out), observer or Silent()
+    if str(crop.level.array.dtype) not in ("uint8", "uint16"):
+        raise FormatError(
+            f"{volume.dataset.name} has {crop.level.array.dtype} voxels; uint8 and uint16 can be "
+            "downloaded."
+        )
+    refuse_other_than_volume(out, overwrite)
+    spec = _spec(crop, out, free_memory() // 2 if memory_bytes is None else memory_bytes)
+    ledger = PyramidLedger(out)
+    recorded = ledger.open()
+    try:
+        spec = _begin(ledger, recorded, _parameters(volume, crop, spec), spec, restart)
+        if not (ledger.volume / "zarr.json").exists():
+            create_pyramid(ledger.volume, spec, _attributes(volume, crop), overwrite=True)
+            _move(ledger.volume, crop.origin_um)
+        if free_bytes(out.parent) < spec.nbytes:
+            observer.say(
+                f"The disk of {out} has {format_bytes(free_bytes(out.parent))} left; the crop "
+                f"takes up to {format_bytes(spec.nbytes)}, less what compression saves."
+            )
+        job = _Download(crop, spec, ledger, observer)
+        absent = job.run()
+        if absent:
+            observer.say(
+                f"{absent} of {crop.blocks} blocks are not stored; their voxels are "
+                f"{crop.level.array.fill}."
+            )
+        update_attributes(ledger.volume, {"hipct": {"blocks_not_stored": absent}})
+        set_display_window(ledger.volume, spec)
+        publish(ledger.volume, out, overwrite=overwrite)
+        ledger.remove()
+    except RemoteError as error:
+        raise RemoteError(
+            f"{error} What has come is kept in {ledger.folder}; the same command goes on from it."
+        ) from error
+    finally:
+        ledger.close()
+
+
+@dataclass
+class _Download:
+    """One call: the layers of the pyramid in the order of its tree."""
+
+    crop: Crop
+    spec: PyramidSpec
+    ledger: PyramidLedger
+    observer: Observer
+
+    def run(self) -> int:
+        """Write every layer that has no record; gives the number of blocks not stored."""
+        done = self.ledger.done()
+        absent = 0
+        halves: dict[tuple[int, int], NDArray[Any] | None] = {}
+        self.observer.start(_STAGE, self.crop.blocks)
+        for node in (tree := PyramidTree(self.spec)).nodes():
+            level, index = node
+            path = self.ledger.volume
+            if level:
+                parts = [halves.pop(child) for child in tree.children(level, index)]
+                blocks = [part for part in parts if part is not None]
+                halves[node] = write_node(path, self.spec, level, index, blocks)
+                continue
+            blocks_of = _Blocks(self.crop, self.spec, index, self.ledger.folder, self.observer)
+            record = done.get(node)
+            reduced = None if record is None else self._former(index)
+            if record is None or (reduced is None and len(self.spec.levels) > 1):
+                reduced = write_bands(
+                    path, self.spec, 0, index, blocks_of.read, reduce=len(self.spec.levels) > 1
+                )
+                record = {"absent": len(blocks_of.absent)}
+                self.ledger.record(node, record)
+            else:
+                self.observer.advance(_STAGE, blocks_of.own)
+            blocks_of.forget()
+            halves[node] = reduced
+            absent += int(record["absent"])
+        self.observer.finish(_STAGE)
+        return absent
+
+    def _former(self, index: int) -> NDArray[Any] | None:
+        """Reduced block of a layer that a former call wrote, None if its files are harmed."""
+        try:
+            return read_reduced(self.ledger.volume, self.spec, 0, index)
+        except FormatError as error:
+            self.observer.say(f"{error} It is fetched again.")
+            return None
+
+
+@dataclass
+class _Blocks:
+    """Stored blocks of one layer, kept on the disk until no layer needs them.
+
+    Attributes
+    ----------
+    absent : blocks that are not stored, those shared with the layer before left out
+    """
+
+    crop: Crop
+    spec: PyramidSpec
+    index: int
+    folder: Path
+    observer: Observer
+    absent: set[Place] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _seen: set[Place] = field(default_factory=set, repr=False)
+
+    @property
+    def _array(self) -> BlockArray:
+        return self.crop.level.array
+
+    @property
+    def _rows(self) -> slice:
+        rows, first = self.spec.levels[0].rows(self.index), self.crop.box[0].start
+        return slice(first + rows.start, first + rows.stop)
+
+    @property
+    def own(self) -> int:
+        """Number of blocks that no layer before has touched."""
+        _, y, x = self.crop.box
+        return sum(self._is_own(place) for place in self._array.places((self._rows, y, x)))
+
+    def read(self, rows: slice) -> NDArray[Any]:
+        """Rows of axis y of the layer."""
+        _, y, x = self.crop.box
+        part = slice(y.start + rows.start, y.start + rows.stop)
+        return self._array.read((self._rows, part, x), self._fetch)
+
+    def forget(self) -> None:
+        """Remove the blocks that no later layer touches."""
+        kept = self._rows.stop // self._array.chunks[0]
+        for file in self._kept().glob("*"):
+            number = file.name.partition("-")[0]
+            if not number.isdecimal() or int(number) < kept:
+                file.unlink(missing_ok=True)
+
+    def _is_own(self, place: Place) -> bool:
+        return self.index == 0 or place[0] * self._array.chunks[0] >= self._rows.start
+
+    def _kept(self) -> Path:
+        return self.folder / "blocks"
+
+    def _fetch(self, place: Place) -> bytes | None:
+        file = self._kept() / "-".join(str(n) for n in place)
+        data = self._from_disk(file, place)
+        if data is None:
+            data = self._array.store.get(self._array.key(place))
+            # Whoever asks next finds it whole or not at all; nothing is kept that is no block.
+            self._array.decode(data, place)
+            data = data or b""
+            _keep(file, data)
+        with self._lock:
+            first = place not in self._seen and self._is_own(place)
+            self._seen.add(place)
+            if first and not data:
+                self.absent.add(place)
+        if first:
+            self.observer.advance(_STAGE)
+        return data or None
+
+    def _from_disk(self, file: Path, place: Place) -> bytes | None:
+        try:
+            data = file.read_bytes()
+            self._array.decode(data or None, place)
+        except (FileNotFoundError, FormatError):
+            return None
+        return data
+
+
+def _keep(file: Path, data: bytes) -> None:
+    """Write by rename, without waiting for the disk: a torn block is found and fetched again."""
+    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        file.parent.mkdir(exist_ok=True)
+        temporary.write_bytes(data)
+        os.replace(temporary, file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{file} could not be written: {error.strerror or error}.") from error
+
+
+def _spec(crop: Crop, out: Path, budget: int) -> PyramidSpec:
+    """The pyramid with the largest shards that fit into the memory."""
+    size = crop.level.array.dtype.itemsize
+    block = crop.level.array.chunks
+    waiting = _BLOCKS_AT_ONCE * _COPIES_OF_BLOCK * block[0] * block[1] * block[2] * size
+    for plane in _PLANES:
+        spec = PyramidSpec(
+            shape=crop.shape,
+            voxel_size_um=crop.level.voxel_size_um,
+            dtype=crop.level.array.dtype,
+            chunk=_CHUNK,
+            layer=_CHUNK,
+            shard_plane=plane,
+            name=out.name.removesuffix(".zarr").removesuffix(".ome") or "crop",
+        )
+        need = pyramid_memory_bytes(spec, 1, size) + waiting
+        if need <= budget:
+            return spec
+    raise PlanError(
+        f"Writing a layer of {_CHUNK} x {crop.shape[1]} x {crop.shape[2]} voxels needs "
+        f"{format_bytes(need)} of memory and {format_bytes(budget)} are allowed; give more, or a "
+        "smaller region, or a coarser level."
+    )
+
+
+def _begin(
+    ledger: PyramidLedger,
+    recorded: dict[str, Any],
+    parameters: dict[str, Any],
+    spec: PyramidSpec,
+    restart: bool,
+) -> PyramidSpec:
+    """The pyramid to go on with: that of an unfinished download, or a new one."""
+    if recorded and not restart:
+        plane = recorded.get("shard_plane", spec.shard_plane)
+        if recorded == parameters | {"shard_plane": plane}:
+            return replace(spec, shard_plane=int(plane))
+        changed = sorted(key for key in parameters if recorded.get(key) != parameters[key])
+        raise OutputError(
+            f"{ledger.folder} holds an unfinished download of something else (it differs in "
+            f"{', '.join(changed)}); let that one end, choose another output, or throw it away "
+            "with --restart (Python: restart=True)."
+        )
+    shutil.rmtree(ledger.folder / "blocks", ignore_errors=True)
+    ledger.begin(parameters)
+    return spec
+
+
+def _parameters(volume: AtlasVolume, crop: Crop, spec: PyramidSpec) -> dict[str, Any]:
+    """What decides the voxels and their files."""
+    array = crop.level.array
+    return {
+        "dataset": volume.dataset.name,
+        "url": volume.dataset.url,
+        "level": crop.level.number,
+        "crop_zyx": [[part.start, part.stop] for part in crop.box],
+        "stored": [list(array.shape), list(array.chunks), str(array.dtype), array.compression],
+        "shard_plane": spec.shard_plane,
+    }
+
+
+def _attributes(volume: AtlasVolume, crop: Crop) -> dict[str, Any]:
+    return {
+        "version": hipct.__version__,
+        "atlas": {
+            "dataset": volume.dataset.name,
+            "address": volume.address,
+            "level": crop.level.number,
+            "crop_voxels_zyx": [[part.start, part.stop] for part in crop.box],
+            "origin_um_zyx": list(crop.origin_um),
+            "notes": list(volume.notes),
+            "description": dict(volume.dataset.description),
+        },
+    }
+
+
+def _move(path: Path, origin_um: tuple[float, float, float]) -> None:
+    """Let every level lie where it lies in the data set."""
+    multiscales = read_attributes(path)["ome"]["multiscales"]
+    for one in multiscales[0]["datasets"]:
+        for step in one["coordinateTransformations"]:
+            if step["type"] == "translation":
+                step["translation"] = [t + o for t, o in zip(step["translation"], origin_um)]
+    update_attributes(path, {"ome": {"multiscales": multiscales}})
