@@ -21,6 +21,8 @@ from hipct.core.extras import require
 
 Catalogue = Mapping[str, "AtlasSet"]
 PURPOSE = "The Human Organ Atlas"
+BESIDE = ".hipct.json"
+"""End of the names of files that hold what the schema lacks (:mod:`hipct.atlas.metadata`)."""
 _DESCRIPTIONS = ("data", "metadata", "metadata")
 
 
@@ -90,7 +92,7 @@ def load_catalogue(*folders: Path | str) -> Catalogue:
     """
     files = list(_packaged())
     for folder in folders:
-        found = sorted(Path(folder).glob("*.json"))
+        found = [file for file in sorted(Path(folder).glob("*.json")) if _is_description(file)]
         if not found:
             raise InputError(f"{folder} holds no description (*.json) of a data set.")
         files += found
@@ -196,6 +198,10 @@ def select(
         )
 
     return [one for one in catalogue.values() if fits(one)]
+
+
+def _is_description(file: Path) -> bool:
+    return not file.name.endswith(BESIDE)
 
 
 def _equal(wanted: str | None, *names: str) -> bool:
