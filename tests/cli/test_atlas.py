@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from hipct.cli.atlas import command
 from hipct.cli.main import cli
 from hipct.volume.open import open_volume
+from hipct.volume.pyramid import write_pyramid
 
 pytest.importorskip("hoa_tools")
 
@@ -100,6 +103,44 @@ def test_a_region_is_downloaded(copy: tuple[str, ...], tmp_path: Path) -> None:
     assert made.levels[0].translation == (10.0, 0.0, 20.0)
     again = run("download", "one", str(out), *words)
     assert "exists already" in str(again.exception)
+
+
+GIVEN = """\
+name: D7_heart
+dataset_type: zoom
+voi: VOI-1
+sample: {organ: heart}
+donor: {id: D7, age: 70}
+scan: {date: 2026-03-01, beamline: BM18, scan_type: helical, scan_range: 360.0}
+proposal: {proposal_number: md1290, title: T, proposers: [A. Person]}
+citation: {title: Heart, contributors: [], author_list: [A. Person]}
+"""
+
+
+def test_a_volume_of_ones_own_is_described_and_listed(tmp_path: Path) -> None:
+    write_pyramid(np.zeros((3, 4, 5), "u2"), tmp_path / "v.ome.zarr", voxel_size_um=2.5)
+    (tmp_path / "given.yaml").write_text(GIVEN)
+    words = ("describe", str(tmp_path / "v.ome.zarr"), "--with", str(tmp_path / "given.yaml"))
+    folder = tmp_path / "told"
+    assert answer(*words, "--out", str(folder)).splitlines()[0] == str(folder / "D7_heart.json")
+    (row,) = json.loads(answer("list", "--donor", "D7", "--json", "--descriptions", str(folder)))
+    assert (row["shape_zyx"], row["voxel_size_um"], row["organ"]) == ([3, 4, 5], 2.5, "heart")
+    described = json.loads((folder / "D7_heart.json").read_text())
+    assert described["scan"]["date"] == "2026-03-01"
+    (tmp_path / "given.yaml").write_text(GIVEN.replace("donor:", "doner:"))
+    assert "donor: is missing" in str(run(*words).exception)
+    (tmp_path / "given.yaml").write_text("[1")
+    assert "given.yaml cannot be read" in str(run(*words).exception)
+
+
+def test_every_command_of_the_group_explains_itself() -> None:
+    for name, one in command.commands.items():
+        told = answer(name, "--help")
+        assert told.startswith(f"Usage: hipct atlas {name} ")
+        assert max(map(len, told.splitlines())) <= 100
+        for parameter in one.params:
+            if parameter.param_type_name == "option":
+                assert parameter.help, (name, parameter.name)
 
 
 @pytest.mark.parametrize(
