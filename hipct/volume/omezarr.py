@@ -16,7 +16,7 @@ from hipct.core.errors import InputError, OutputError
 from hipct.core.files import write_json
 from hipct.volume.layout import PyramidSpec
 from hipct.volume.reduce import Reduction
-from hipct.volume.shards import COMPRESSION_LEVEL
+from hipct.volume.shards import BLOCK_BYTES, COMPRESSION_LEVEL
 
 AXES = ("z", "y", "x")
 _REDUCTIONS: dict[Reduction, str] = {
@@ -80,7 +80,7 @@ def array_metadata(spec: PyramidSpec, number: int) -> dict[str, Any]:
             "clevel": COMPRESSION_LEVEL,
             "shuffle": "bitshuffle",
             "typesize": spec.dtype.itemsize,
-            "blocksize": 0,
+            "blocksize": BLOCK_BYTES,
         },
     }
     sharding = {

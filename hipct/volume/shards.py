@@ -3,7 +3,11 @@
 Zarr v3, codec ``sharding_indexed`` (ZEP 2): the encoded chunks stand one after the other, then
 comes the index, one (offset, length) pair of uint64 a chunk in C order, ``2**64 - 1`` twice for a
 chunk of zeros, and the CRC-32C of the index. The chunks are little-endian, blosc (zstd, bit
-shuffle, level 3), with a CRC-32C each, so that a flipped bit anywhere is found.
+shuffle, level 1, blocks of 2 MiB), with a CRC-32C each, so that a flipped bit anywhere is found.
+
+Why level 1: in blocks of 2 MiB it takes a third of the time of level 3 in blosc's own blocks of
+256 KiB, and less room (512 x 512 x 128 voxels of a noisy 16-bit organ on one core: 0.13 s and
+67.6 % against 0.40 s and 69.1 %); shuffled bits are long runs, which longer blocks keep together.
 
 Why not through zarr: its Python encoder takes 2.4 times as long for a shard of 128 x 1024 x 1024
 (1.6 s against 0.68 s on two cores), and the fast zarrs pipeline (0.67 s) writes into the file in
@@ -29,7 +33,8 @@ from hipct.core.threads import parallel_for
 
 _EMPTY = np.uint64(2**64 - 1)
 _CRC_BYTES = 4
-COMPRESSION_LEVEL = 3
+COMPRESSION_LEVEL = 1
+BLOCK_BYTES = 1 << 21
 
 Shape = tuple[int, ...]
 
@@ -165,7 +170,12 @@ def _encode_chunk(block: NDArray[Any], place: Shape, chunk: Shape) -> bytes:
         voxels = np.zeros(chunk, little)
         voxels[tuple(slice(0, n) for n in part.shape)] = part
     encoded = blosc.compress(
-        voxels.reshape(-1), b"zstd", COMPRESSION_LEVEL, blosc.BITSHUFFLE, 0, little.itemsize
+        voxels.reshape(-1),
+        b"zstd",
+        COMPRESSION_LEVEL,
+        blosc.BITSHUFFLE,
+        BLOCK_BYTES,
+        little.itemsize,
     )
     return bytes(encoded) + _crc(encoded)
 
