@@ -29,6 +29,10 @@ from hipct.reconstruction.stitching_weights import HALO_ROWS, resample_rows
 FEWEST_ROWS = 8
 """Rows in common, at least, from which a level and its slope are told."""
 
+GAIN_COLUMNS = 8
+"""Columns that are averaged before gains are compared: noise and fixed patterns of the detector,
+which differ from row to row, are finer than the sample, and would count as a gain."""
+
 _SMALLEST_ERROR = 1e-6
 
 
@@ -49,6 +53,9 @@ class LevelStep:
         Standard errors; that of the gain is 0 where none was fitted.
     lower_row, upper_row : float
         The middle of the common rows in detector rows of either sub-scan.
+    mean : float
+        Of the line integrals of the lower one in the common rows: where a gain other than this one
+        is taken, the offset changes by as much as it makes of the mean.
     """
 
     gain: float
@@ -59,6 +66,7 @@ class LevelStep:
     slope_error: float
     lower_row: float
     upper_row: float
+    mean: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,24 +167,25 @@ def measure_level(
     gain, lack = xp.ones((), np.float64), xp.zeros((), np.float64)
     if fit_gain:
         below, above = (
-            (part - mean[:, None]).astype(np.float64) for part, mean in zip((lower, upper), means)
+            _by_blocks(part - mean[:, None]).astype(np.float64)
+            for part, mean in zip((lower, upper), means)
         )
         product, squares = (below * above).sum(), ((below**2).sum(), (above**2).sum())
         gain = xp.sign(product) * xp.sqrt(squares[1] / squares[0])
         lack = 1 - product**2 / (squares[0] * squares[1])
     scalars = [gain.reshape(1), lack.reshape(1)]
-    flat = xp.concatenate([*scalars, means[1] - gain * means[0]])
+    flat = xp.concatenate([*scalars, means[0].mean().reshape(1), means[1] - gain * means[0]])
     values = flat if xp is np else flat.get()
     if not np.isfinite(values).all() or values[0] <= 0:
         raise InputError(
             "The line integrals of neighbouring sub-scans hold values that are not finite, or do "
             "not resemble each other; repair them, or look at their positions."
         )
-    count = values.size - 2
+    count = values.size - 3
     middle = first + (count - 1) / 2
     centred = np.arange(count) - (count - 1) / 2
     design = np.column_stack([np.ones(count), centred])
-    offset, slope, errors = _line(design, values[2:])
+    offset, slope, errors = _line(design, values[3:])
     return LevelStep(
         gain=float(values[0]),
         offset=offset,
@@ -187,6 +196,7 @@ def measure_level(
         slope_error=errors[1],
         lower_row=middle,
         upper_row=middle + shift_px[0],
+        mean=float(values[2]),
     )
 
 
@@ -202,7 +212,9 @@ def match_levels(
     All steps are adjusted at once by least squares. They cannot tell a constant from the organ, nor
     a ramp over the whole of it, to which sub-scans with the same slope add up: so the offsets and
     the slopes have the mean 0, and a trend of levels with time counts as one of offsets. A weak
-    prior on every gain, offset and slope keeps the errors of many steps from adding up to a drift.
+    prior on every gain, offset and slope keeps the errors of many steps from adding up to a drift;
+    that of the gains is as narrow as the steps, beyond their errors, say that gains differ: those
+    of sub-scans that do not differ are 1.
 
     Parameters
     ----------
@@ -249,7 +261,8 @@ def match_levels(
         slope[[count + k, count + k + 1]] = -ratio, 1.0
         level_error = max(step.offset_error, _SMALLEST_ERROR)
         equations.append(level[None] / level_error)
-        values.append(np.array([step.offset / level_error]))
+        offset = step.offset + (step.gain - ratio) * step.mean
+        values.append(np.array([offset / level_error]))
         if slopes:
             error = max(step.slope_error * half, _SMALLEST_ERROR)
             equations.append(slope[None] / error)
@@ -264,17 +277,31 @@ def match_levels(
 
 def _gains(steps: Sequence[LevelStep | None], typical_error: float) -> Float:
     count = len(steps) + 1
-    rows, values = [np.eye(count) / typical_error], [np.zeros(count)]
-    for k, step in enumerate(steps):
-        if step is not None:
-            error = max(step.gain_error / step.gain, _SMALLEST_ERROR)
-            difference = np.zeros((1, count))
-            difference[0, [k, k + 1]] = -1 / error, 1 / error
-            rows.append(difference)
-            values.append(np.array([np.log(step.gain) / error]))
-    logs = np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=None)[0]
-    gains: Float = np.exp(logs - logs.mean())
+    known = [(k, step) for k, step in enumerate(steps) if step is not None]
+    logs = np.array([np.log(step.gain) for _, step in known])
+    errors = np.array([max(step.gain_error / step.gain, _SMALLEST_ERROR) for _, step in known])
+    # The variance of the gains, by what a step, a difference of two, has beyond its error.
+    variance = float(np.mean(logs**2 - errors**2)) / 2 if known else 0.0
+    if variance <= 0:
+        return np.ones(count)
+    rows = [np.eye(count) / min(np.sqrt(variance), typical_error)]
+    values = [np.zeros(count)]
+    for (k, _), log, error in zip(known, logs, errors):
+        difference = np.zeros((1, count))
+        difference[0, [k, k + 1]] = -1 / error, 1 / error
+        rows.append(difference)
+        values.append(np.array([log / error]))
+    found = np.linalg.lstsq(np.concatenate(rows), np.concatenate(values), rcond=None)[0]
+    gains: Float = np.exp(found - found.mean())
     return gains
+
+
+def _by_blocks(values: Array) -> Array:
+    """Means over blocks of columns, (rows, blocks); columns that are left over do not count."""
+    rows, columns = values.shape
+    width = max(1, min(GAIN_COLUMNS, columns // FEWEST_ROWS))
+    blocks = columns // width
+    return values[:, : blocks * width].reshape(rows, blocks, width).mean(axis=2)
 
 
 def _aligned(

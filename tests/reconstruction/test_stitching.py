@@ -305,3 +305,32 @@ def test_levels_are_taken_out(xp, fetch):
         assert np.abs(fetch(data) - true[:, 4:]).max() < 1e-12
     with pytest.raises(InputError, match="2 rows"):
         match_levels([step], 1)
+
+
+def test_gains_that_are_none_do_not_add_up():
+    """Steps within their errors leave gains at 1; what they would have taken is in the offsets."""
+    rng = np.random.default_rng(4)
+    gains, mean = 1 + rng.normal(5e-4, 5e-4, 11), 0.8
+    steps = [
+        LevelStep(gain, -(gain - 1) * mean, 0.0, 2e-3, 1e-5, 1e-6, 80.0, 10.0, mean)
+        for gain in gains
+    ]
+    levels = match_levels(steps, 90)
+    assert (levels.gain == 1).all()
+    assert np.abs(levels.offset).max() < 1e-6
+    # One that stands out counts, and the offset is right for the gain that is taken.
+    steps[5] = LevelStep(1.05, -0.05 * mean, 0.0, 2e-3, 1e-5, 1e-6, 80.0, 10.0, mean)
+    levels = match_levels(steps, 90)
+    assert levels.gain[6] / levels.gain[5] == pytest.approx(1.05, abs=5e-3)
+    below, above = (levels.gain[k] * mean + levels.offset[k] for k in (5, 6))
+    assert above == pytest.approx(below, abs=1e-5)
+
+
+def test_gains_are_not_those_of_noise_and_fixed_patterns():
+    """Noise on one side alone: without averaging columns it made a gain of 6 %."""
+    x = np.arange(256)
+    lower = np.tile(1 + 0.5 * np.sin(x / 40), (60, 1))
+    noise = np.random.default_rng(2).normal(0, 0.12, lower.shape)
+    step = measure_level(lower, lower + noise, shift_px=(0.0, 0.0), fit_gain=True)
+    assert step.gain == pytest.approx(1, abs=0.01)
+    assert step.mean == pytest.approx(lower.mean(), abs=2e-3)
