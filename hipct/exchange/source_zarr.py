@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class ZarrSource(AxesSource):
     """
 
     format = "Zarr"
+    _array: zarr.Array[Any]
+    _folder: Path
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         super().__init__(path, options)
@@ -48,6 +51,7 @@ class ZarrSource(AxesSource):
             self._open_volume()
         else:
             self._open_array()
+        self._array = _faster(self._array, self._folder)
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
         if self.dtype.kind not in "uifb":
             raise FormatError(f"{self.name} holds {self.dtype}; a volume has numbers.")
@@ -66,8 +70,7 @@ class ZarrSource(AxesSource):
                 f"{self.path} is OME-Zarr, which says its axes; leave --axes {self.options.axes} "
                 "out."
             )
-        with fast_codecs():
-            volume = open_volume(self.path)
+        volume = open_volume(self.path)
         level = volume.levels[0]
         self.format = f"OME-Zarr {volume.version}"
         self._array, self._folder = level.array, self.path / level.path
@@ -86,7 +89,7 @@ class ZarrSource(AxesSource):
 
     def _open_array(self) -> None:
         name = self.options.dataset or ""
-        with fast_codecs(), reading(self.path, "Zarr"):
+        with reading(self.path, "Zarr"):
             node = zarr.open(self.path, mode="r")
             if isinstance(node, zarr.Group):
                 node = _array_of(node, name, self.path)
@@ -95,6 +98,22 @@ class ZarrSource(AxesSource):
                 raise InputError(f"{self.path} is an array; leave --dataset {name} out.")
         self._array, self._folder = node, self.path / name if name else self.path
         self.place_axes(tuple(node.shape), self.options.order())
+
+
+def _faster(array: zarr.Array[Any], folder: Path) -> zarr.Array[Any]:
+    """The array with the Rust codecs, where they can read it.
+
+    They refuse another byte order and Fortran order only when it comes to reading; codecs that they
+    do not know they warn of, and leave to Python's.
+    """
+    metadata = array.metadata
+    if np.dtype(array.dtype).newbyteorder("=") != array.dtype or (
+        getattr(metadata, "order", "C") != "C"
+    ):
+        return array
+    with fast_codecs(), warnings.catch_warnings(), reading(folder, "Zarr"):
+        warnings.filterwarnings("ignore", message=".*unsupported by ZarrsCodecPipeline")
+        return zarr.open_array(folder, mode="r")
 
 
 def _array_of(group: zarr.Group, name: str, path: Path) -> zarr.Array[Any]:

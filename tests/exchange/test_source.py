@@ -8,6 +8,7 @@ import json
 import lzma
 import pickle
 import struct
+import warnings
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import h5py
 import imagecodecs
 import nibabel
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
@@ -201,6 +203,34 @@ def test_the_meaning_of_grey_values_is_taken_over(made: dict[str, Path]) -> None
     source = open_volume_source(made["v.ome.zarr"])
     assert source.value == (pytest.approx(2 / 65535), -1.0)
     assert source.unit == "1/cm"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compressors": numcodecs.Blosc("zstd", 3, 2)},
+        {"compressors": numcodecs.Blosc("lz4", 5, 1), "dtype": ">u2"},
+        {"order": "F"},
+        {"compressors": None},
+        {"filters": [numcodecs.Delta(dtype="u2")]},
+        {"compressors": numcodecs.LZMA()},
+        {"chunk_key_encoding": {"name": "v2", "separator": "/"}},
+        {"zarr_format": 3, "shards": (16, 32, 48), "compressors": zarr.codecs.GzipCodec()},
+        {"zarr_format": 3, "serializer": zarr.codecs.BytesCodec(endian="big")},
+    ],
+)
+def test_zarr_in_every_codec_and_order(
+    tmp_path: Path, volume: np.ndarray, options: dict[str, object]
+) -> None:
+    given = {"dtype": "u2", "zarr_format": 2, "chunks": (8, 16, 16), **options}
+    array = zarr.create_array(tmp_path / "v", shape=volume.shape, **given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        array[...] = volume
+    with open_volume_source(tmp_path / "v") as source:
+        assert source.dtype == np.uint16
+        found = source.read(slice(3, 20), slice(4, 30))
+    np.testing.assert_array_equal(found, volume[3:20, 4:30])
 
 
 @pytest.mark.parametrize("compression", PACKED)
