@@ -3,6 +3,9 @@
 Contenders write the same 16-bit volume from memory: chunks of 128, shards of 128 x 1024 x 1024,
 blosc-zstd level 1 with bit shuffle in blocks of 2 MiB. The error is the mean of a coarse level less
 the exact mean, in grey values: truncated means lose 0.44 a level.
+
+hipct also builds it from files (slices in uncompressed TIFF, a Zarr array in chunks of 128), and
+writes the finest level alone, for how much the other levels cost.
 """
 
 from __future__ import annotations
@@ -16,12 +19,18 @@ from pathlib import Path
 
 import dask.array as da
 import numpy as np
+import tifffile
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from benchmarks.common import measure, options, versions, write_table
-from hipct.volume.pyramid import write_pyramid
+from hipct.exchange.source import open_volume_source
+from hipct.volume.layout import PyramidSpec
+from hipct.volume.pyramid import create_pyramid
+from hipct.volume.pyramid_build import build_pyramid
+from hipct.volume.pyramid_source import ArraySource
+from hipct.volume.writer import write_bands
 
 VOXEL_UM = 20.0
 COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=1 << 21)
@@ -42,7 +51,43 @@ def organ_like(n: int) -> NDArray[np.uint16]:
 
 
 def by_hipct(volume: NDArray[np.uint16], path: Path) -> None:
-    write_pyramid(volume, path, voxel_size_um=VOXEL_UM, overwrite=True)
+    build_pyramid(ArraySource(volume, VOXEL_UM), path, overwrite=True)
+
+
+def by_hipct_from(source: Path, _: NDArray[np.uint16], path: Path) -> None:
+    with open_volume_source(source, voxel_um=VOXEL_UM) as opened:
+        build_pyramid(opened, path, overwrite=True)
+
+
+def level_0_alone(volume: NDArray[np.uint16], path: Path) -> None:
+    spec = PyramidSpec(shape=volume.shape, voxel_size_um=VOXEL_UM)
+    create_pyramid(path, spec, overwrite=True)
+    for index in range(spec.layers(0)):
+        layer = volume[spec.levels[0].rows(index)]
+        write_bands(path, spec, 0, index, partial(_band, layer), reduce=False)
+
+
+def _band(layer: NDArray[np.uint16], rows: slice) -> NDArray[np.uint16]:
+    return layer[:, rows]
+
+
+def write_sources(volume: NDArray[np.uint16], folder: Path) -> tuple[Path, Path]:
+    """The same voxels as a folder of slices and as a Zarr array."""
+    slices, array = folder / "slices", folder / "array.zarr"
+    shutil.rmtree(slices, ignore_errors=True)
+    slices.mkdir()
+    for number, image in enumerate(volume):
+        tifffile.imwrite(slices / f"{number:05}.tif", image)
+    stored = zarr.create_array(
+        array,
+        shape=volume.shape,
+        dtype=volume.dtype,
+        chunks=tuple(min(128, n) for n in volume.shape),
+        compressors=COMPRESSOR,
+        overwrite=True,
+    )
+    stored[...] = volume
+    return slices, array
 
 
 def by_dask(volume: NDArray[np.uint16], path: Path) -> None:
@@ -98,6 +143,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     writers: dict[str, Callable[[NDArray[np.uint16], Path], None]] = {
         "hipct": by_hipct,
+        "hipct, level 0 alone": level_0_alone,
         "dask coarsen": by_dask,
         "ngff-zarr, itkwasm bin": by_ngff_zarr,
     }
@@ -105,8 +151,15 @@ def main() -> None:
         warnings.simplefilter("ignore")  # what peers warn of is theirs
         for n in (256,) if chosen.quick else (512, 1024):
             volume = organ_like(n)
-            paths = {name: Path(folder) / f"{place}.zarr" for place, name in enumerate(writers)}
-            calls = {name: partial(write, volume, paths[name]) for name, write in writers.items()}
+            slices, array = write_sources(volume, Path(folder))
+            contenders = writers | {
+                "hipct, TIFF slices": partial(by_hipct_from, slices),
+                "hipct, Zarr array": partial(by_hipct_from, array),
+            }
+            paths = {name: Path(folder) / f"{k}.ome.zarr" for k, name in enumerate(contenders)}
+            calls = {
+                name: partial(write, volume, paths[name]) for name, write in contenders.items()
+            }
             times = measure(calls, repeats=chosen.repeats)
             level = 1 if chosen.quick else 2
             exact = float(volume.mean(dtype=np.float64))
@@ -119,7 +172,9 @@ def main() -> None:
                         "MB/s": volume.nbytes / 1e6 / time.median,
                         "times hipct": time.median / times["hipct"].median,
                         "spread": time.spread,
-                        f"error of level {level}": mean_of_level(paths[name], level) - exact,
+                        f"error of level {level}": ""
+                        if "alone" in name
+                        else mean_of_level(paths[name], level) - exact,
                     }
                 )
             del volume
