@@ -1,9 +1,9 @@
 """Slices of a region, with every chunk decoded once and the memory bounded.
 
 A band is a row of chunks along z. It is read in strips, one row of chunks along y each, over the
-whole width of the region. Where the band does not fit into the memory, the strips go to a nameless
-file beside the output, and its slices are read from there: an organ has slices of 100 MB and bands
-of 10 GB.
+width of the region or as many chunks of it as fit into the memory. Where the band itself does not
+fit, the strips go to a nameless file beside the output, and its slices are read from there: an
+organ has slices of 100 MB and bands of 10 GB.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def read_bands(
     OutputError
         If the disk refuses.
     """
-    depth, in_memory = _plan(source, working_bytes)
+    depth, width, in_memory = _plan(source, working_bytes)
     region, grey = source.region, source.grey
     observer.start(STAGE, source.shape[0])
     largest = (min(depth, source.shape[0]), *source.shape[1:])
@@ -124,10 +124,11 @@ def read_bands(
             values: NDArray[Any] | _Spilled
             values = place[: shape[0]] if in_memory else _Spilled(file, shape, grey.dtype)
             for rows in _cells(region[1], source.view.chunk[1]):
-                strip = source.view.read((planes, rows, region[2]))
-                first = rows.start - region[1].start
-                _fill(values, first, strip, grey)
-                del strip
+                for columns in _cells(region[2], width):
+                    strip = source.view.read((planes, rows, columns))
+                    corner = rows.start - region[1].start, columns.start - region[2].start
+                    _fill(values, corner, strip, grey)
+                    del strip
             start = planes.start - region[0].start
             yield Band(start, start + shape[0], values)
             observer.advance(STAGE, shape[0])
@@ -172,9 +173,15 @@ class _Spilled:
         self._row = shape[2] * dtype.itemsize
         self._plane = shape[1] * self._row
 
-    def write(self, number: int, row: int, values: NDArray[Any]) -> None:
+    def write(self, number: int, corner: tuple[int, int], values: NDArray[Any]) -> None:
+        row, column = corner
+        if values.shape[1] != self.shape[2] and len(values) > 1:
+            # Parts of rows do not follow one another in the file.
+            for part in range(len(values)):
+                self.write(number, (row + part, column), values[part : part + 1])
+            return
         left = np.ascontiguousarray(values, self.dtype).data.cast("B")
-        offset = number * self._plane + row * self._row
+        offset = number * self._plane + row * self._row + column * self.dtype.itemsize
         try:
             while left:
                 written = os.pwrite(self._file, left, offset)
@@ -196,41 +203,54 @@ class _Spilled:
         return plane
 
 
-def _fill(values: NDArray[Any] | _Spilled, row: int, strip: NDArray[Any], grey: Grey) -> None:
+def _fill(
+    values: NDArray[Any] | _Spilled, corner: tuple[int, int], strip: NDArray[Any], grey: Grey
+) -> None:
     """Convert a strip into its rows of a band, plane by plane: the temporary arrays stay small."""
+    (row, column), (rows, columns) = corner, strip.shape[1:]
 
     def task(start: int, stop: int) -> None:
         for number in range(start, stop):
             plane = grey.convert(strip[number])
             if isinstance(values, _Spilled):
-                values.write(number, row, plane)
+                values.write(number, corner, plane)
             else:
-                values[number, row : row + len(plane)] = plane
+                values[number, row : row + rows, column : column + columns] = plane
 
     parallel_for(task, len(strip))
 
 
-def _plan(source: Source, working: int) -> tuple[int, bool]:
-    """Slices of a band, a multiple of the chunk, and whether it stays in memory."""
-    depth, height, _ = source.view.chunk
-    (_, _, width), whole = source.shape, source.shape[0]
-    # Read once into place, and once more by the codec, with what it decodes beyond the region.
-    reach = sum(2 * c for c in source.view.chunk[2:])
-    strip = depth * height * (2 * width + reach) * source.view.dtype.itemsize
-    # Converted plane by plane, through float64.
-    strip += thread_count() * height * width * 24
-    at_least = max(strip, working)
-    for times in range(max(1, -(-min(_SLICES, whole) // depth)), 0, -1):
-        band = min(depth * times, whole) * source.slice_bytes
-        if times * strip + working + band <= source.memory_bytes:
-            return depth * times, True
-    if at_least > source.memory_bytes:
-        raise PlanError(
-            f"The export needs {format_bytes(at_least)} of memory and may take "
-            f"{format_bytes(source.memory_bytes)}; give more (--memory), a smaller crop or a "
-            "coarser level."
-        )
-    return depth, False
+def _plan(source: Source, working: int) -> tuple[int, int, bool]:
+    """Slices of a band and columns of a strip, multiples of the chunk; whether it is in memory."""
+    (depth, _, step), across = source.view.chunk, source.shape[2]
+    memory, slices = source.memory_bytes, source.shape[0]
+    for times in range(max(1, -(-min(_SLICES, slices) // depth)), 0, -1):
+        band = min(depth * times, slices) * source.slice_bytes
+        strip = _strip_bytes(source, depth * times, across)
+        if strip + working + band <= memory:
+            return depth * times, (-(-across // step) + 1) * step, True
+    band = min(depth, slices) * source.slice_bytes
+    kept = working + band if working + band <= memory // 2 else 0
+    for columns in range(-(-across // step) + 1, 0, -1):
+        if max(_strip_bytes(source, depth, columns * step) + kept, working) <= memory:
+            return depth, columns * step, kept > 0
+    needed = max(_strip_bytes(source, depth, step), working)
+    raise PlanError(
+        f"The export needs {format_bytes(needed)} of memory and may take {format_bytes(memory)}; "
+        "give more (--memory), a smaller crop or a coarser level."
+    )
+
+
+def _strip_bytes(source: Source, depth: int, width: int) -> int:
+    """What reading a strip takes.
+
+    Zarr holds the chunks as they are stored, decoded, put together by shards, and put together;
+    planes are converted through float64.
+    """
+    height, step = source.view.chunk[1:]
+    width = min(width, source.shape[2])
+    stored = depth * height * (4 * width + 2 * step) * source.view.dtype.itemsize
+    return stored + thread_count() * height * width * 24
 
 
 def _at_a_time(source: Source, slice_bytes: int) -> int:
