@@ -204,7 +204,11 @@ def test_a_crop_off_the_slices_is_refused(organ, known, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_gap_is_refused_or_left_empty_and_said(organ, made, tmp_path):
+def test_a_gap_is_refused_or_left_empty_and_said(organ, made, axes, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "hipct.pipeline.findings.estimate_axis",
+        lambda scan, part, *_, **__: axes[(0, 1, 3)[part.number]],
+    )
     scans = sorted(organ.glob("scan-*"))
     three = [scans[0], scans[1], scans[3]]
     out = tmp_path / "o.ome.zarr"
@@ -226,7 +230,7 @@ def test_a_gap_is_refused_or_left_empty_and_said(organ, made, tmp_path):
     assert open_volume(out).provenance["series"]["rows_without_data"] == [[first, stop]]
 
 
-def test_a_resumed_run_measures_nothing_again(organ, made, tmp_path, monkeypatch):
+def test_a_resumed_run_measures_nothing_again(organ, made, known, tmp_path, monkeypatch):
     out = tmp_path / "o.ome.zarr"
     write = Stream._write_layer
     calls = []
@@ -252,17 +256,15 @@ def test_a_resumed_run_measures_nothing_again(organ, made, tmp_path, monkeypatch
     assert again.provenance["series"] == made.provenance["series"]
 
 
-def test_a_sub_scan_without_an_axis_takes_it_from_its_neighbours(organ, tmp_path, monkeypatch):
-    from hipct.pipeline import findings
-
-    estimate = findings.estimate_axis
-
-    def blind(scan, part, *rest, **more):
+def test_a_sub_scan_without_an_axis_takes_it_from_its_neighbours(
+    organ, made, axes, tmp_path, monkeypatch
+):
+    def blind(scan, part, *_, **__):
         if part.number == 2:
             raise InputError("Nothing turns.")
-        return estimate(scan, part, *rest, **more)
+        return axes[part.number]
 
-    monkeypatch.setattr(findings, "estimate_axis", blind)
+    monkeypatch.setattr("hipct.pipeline.findings.estimate_axis", blind)
     made = reconstruct(organ, tmp_path / "o.ome.zarr", settings())
     third = made.provenance["series"]["sub_scans"][2]
     assert third["axis_measured_px"] is None
