@@ -87,6 +87,10 @@ class Judge:
         """Seam scores, of all seams, and of those of the naive stack in the same cut."""
         differences = self.differences(self.runs.ours)
         blended = [seam_score(differences, int(s[0]), int(s[-1])) for s in self.seams]
+        # What the organ itself does in these slices.
+        less = round(self.runs.first_row - self.aside[0])
+        own = self.differences(self.runs.whole)
+        alike = [seam_score(own, int(s[0]) + less, int(s[-1]) + less) for s in self.seams]
         edges = [seam_score(differences, int(k)) for s in self.seams for k in (s[0], s[-1] + 1)]
         cut = [self.runs.ours, self.runs.naive]
         lines = [self.cut(volume) for volume in cut]
@@ -100,6 +104,12 @@ class Judge:
             scores.append(max(seam_score(steps, int(z[0]), int(z[-1])) for z in zones))
         return [
             figure(f"seam score, largest of {len(blended)}", max(blended), 1.05),
+            figure("seam score of the same slices in the one scan, largest", max(alike), None),
+            figure(
+                "seam score above that of the one scan, largest",
+                max(np.array(blended) / alike),
+                1.05,
+            ),
             figure(
                 "seam score as the run reports it, largest",
                 max(seam["score"] for seam in self.runs.ours_report["series"]["seams"]),
@@ -192,11 +202,12 @@ class Judge:
 
     def differences(self, volume: Volume) -> Float:
         """Differences of neighbouring slices, read in slabs that share a slice."""
+        height, side = volume.shape[:2]
+        position = np.arange(side) - (side - 1) / 2
+        disc = np.hypot(position[:, None], position) <= DISC * self.radius
         steps = [
-            row_differences(
-                volume.physical(0, (slice(z, min(z + 65, self.height)),)), inside=self.disc
-            )
-            for z in range(0, self.height - 1, 64)
+            row_differences(volume.physical(0, (slice(z, min(z + 65, height)),)), inside=disc)
+            for z in range(0, height - 1, 64)
         ]
         joined: Float = np.concatenate(steps)
         return joined
