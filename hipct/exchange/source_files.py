@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,9 @@ class AxesSource(FileSource):
         stored = self._read_stored((region[0], region[1], region[2]))
         return np.ascontiguousarray(stored.transpose(self._order), self.dtype)
 
+    @abstractmethod
     def _read_stored(self, region: tuple[slice, slice, slice]) -> NDArray[Any]:
-        raise NotImplementedError
+        """Voxels of a region, in the order of the stored axes."""
 
 
 def _reopened(
