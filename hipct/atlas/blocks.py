@@ -8,7 +8,7 @@ running fastest. Zarr 2: https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.htm
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -103,20 +103,28 @@ class BlockArray:
         ranges = (range(part.start // c, -(-part.stop // c)) for part, c in zip(box, self.chunks))
         yield from product(*ranges)
 
-    def read(self, box: tuple[slice, slice, slice], fetch: Any = None) -> NDArray[Any]:
+    def load(self, place: Place) -> NDArray[Any]:
+        """Values (z, y, x) of a block, from the store."""
+        return self.decode(self.store.get(self.key(place)), place)
+
+    def read(
+        self,
+        box: tuple[slice, slice, slice],
+        load: Callable[[Place], NDArray[Any]] | None = None,
+    ) -> NDArray[Any]:
         """Values of a box.
 
         Parameters
         ----------
         box : three slices with start and stop inside of the array
-        fetch : callable, optional
-            Gives the bytes (or None) of a block's number; default: the store.
+        load : callable, optional
+            Gives the values of a block; default: :meth:`load`. Called from several threads.
         """
         values = np.empty([part.stop - part.start for part in box], self.dtype)
-        fetch = fetch or (lambda place: self.store.get(self.key(place)))
+        load = load or self.load
 
         def copy(place: Place) -> None:
-            block = self.decode(fetch(place), place)
+            block = load(place)
             source, target = [], []
             for number, chunk, extent, part in zip(place, self.chunks, block.shape, box):
                 first = number * chunk

@@ -44,7 +44,8 @@ _STAGE = "download"
 _CHUNK = 128
 _PLANES = (1024, 512, 256, 128)
 _BLOCKS_AT_ONCE = 8
-_COPIES_OF_BLOCK = 3
+_COPIES_OF_BLOCK = 8
+"""Packed, unpacked, in native order, and as much again that the allocator keeps for each thread."""
 
 
 def download_crop(
@@ -216,7 +217,7 @@ class _Blocks:
         """Rows of axis y of the layer."""
         _, y, x = self.crop.box
         part = slice(y.start + rows.start, y.start + rows.stop)
-        return self._array.read((self._rows, part, x), self._fetch)
+        return self._array.read((self._rows, part, x), self._load)
 
     def forget(self) -> None:
         """Remove the blocks that no later layer touches."""
@@ -232,31 +233,31 @@ class _Blocks:
     def _kept(self) -> Path:
         return self.folder / "blocks"
 
-    def _fetch(self, place: Place) -> bytes | None:
+    def _load(self, place: Place) -> NDArray[Any]:
         file = self._kept() / "-".join(str(n) for n in place)
-        data = self._from_disk(file, place)
-        if data is None:
+        loaded = self._from_disk(file, place)
+        if loaded is None:
             data = self._array.store.get(self._array.key(place))
-            # Whoever asks next finds it whole or not at all; nothing is kept that is no block.
-            self._array.decode(data, place)
-            data = data or b""
-            _keep(file, data)
+            # Decoded first: nothing is kept that is no block.
+            loaded = self._array.decode(data, place), data is None
+            _keep(file, data or b"")
+        values, absent = loaded
         with self._lock:
             first = place not in self._seen and self._is_own(place)
             self._seen.add(place)
-            if first and not data:
+            if first and absent:
                 self.absent.add(place)
         if first:
             self.observer.advance(_STAGE)
-        return data or None
+        return values
 
-    def _from_disk(self, file: Path, place: Place) -> bytes | None:
+    def _from_disk(self, file: Path, place: Place) -> tuple[NDArray[Any], bool] | None:
+        """Values, and whether they stand for a block that is not stored: an empty file."""
         try:
             data = file.read_bytes()
-            self._array.decode(data or None, place)
+            return self._array.decode(data or None, place), not data
         except (FileNotFoundError, FormatError):
             return None
-        return data
 
 
 def _keep(file: Path, data: bytes) -> None:
