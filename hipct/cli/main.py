@@ -39,6 +39,7 @@ SECTIONS = {
     },
     "The atlas": {
         "atlas": "Find, open, download and place data sets of the Human Organ Atlas",
+        "register": "Find where a zoom lies in its overview",
     },
     "The settings": {
         "config": "Print a configuration file to fill in, or a preset",

@@ -51,6 +51,7 @@ def test_the_page_begins_with_two_examples_and_lists_the_commands_in_the_order_o
         "view",
         "export",
         "atlas",
+        "register",
         "config",
     ]
     for line in ("A first look:", "The scan:", "The volume:", "The atlas:", "The settings:"):

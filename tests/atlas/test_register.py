@@ -1,0 +1,111 @@
+"""Zooms of simulated hierarchies: the right place is found, a wrong one is called uncertain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.register import errors_of
+from benchmarks.register_data import OVERVIEW_UM, hierarchy
+from hipct.atlas.register import confidence_of, register_zoom
+from hipct.core.errors import InputError
+
+SMALL = {"shape": (44, 56, 56), "extent": (26, 34), "noise": 0.1}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Factor 6; the second zoom is of other tissue."""
+    return hierarchy(3, factor=6.0, **SMALL), hierarchy(4, factor=17.0, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def places(pair):
+    return [register_zoom(made.zoom, made.overview) for made in pair]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_zoom_is_found_from_no_start_at_all(pair, places, number):
+    made, place = pair[number], places[number]
+    position_px, scale, _ = errors_of(made, place)
+    assert place.found
+    assert position_px < 0.2
+    assert scale < 5e-4
+    assert abs((place.place.angle_deg - made.angle_deg + 180) % 360 - 180) < 0.2
+    assert place.place.tilt_deg == pytest.approx(made.tilt_deg, abs=0.2)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_errors_are_of_the_size_that_is_claimed(pair, places, number):
+    made, place = pair[number], places[number]
+    assert abs(place.place.scale / made.truth.scale - 1) < 5 * place.scale_error < 5e-3
+    apart = np.abs(place.place.position - made.truth.position)
+    assert (apart < 6 * place.position_error_um).all()
+    assert np.linalg.norm(place.position_error_um) < 0.1 * OVERVIEW_UM
+
+
+def test_the_record_takes_the_zoom_into_the_overview(pair, places):
+    record = places[0].describe()
+    corner = np.array([100.0, 200.0, -50.0])
+    moved = record["scale"] * np.array(record["rotation"]) @ corner + record["translation"]
+    np.testing.assert_allclose(moved, pair[0].truth.apply(corner), atol=0.3 * OVERVIEW_UM)
+    assert record["result"] == "found"
+
+
+def test_a_zoom_of_another_sample_is_uncertain(pair):
+    place = register_zoom(pair[0].zoom, pair[1].overview)
+    assert not place.found
+    assert place.confidence < 0.05
+    assert place.describe()["result"] == "uncertain"
+
+
+def test_a_rough_start_is_enough_and_its_neighbourhood_alone_is_searched(pair):
+    made = pair[0]
+    start = made.truth.position + np.array([100.0, -160.0, 120.0])
+    near = register_zoom(
+        made.zoom, made.overview, start_um=start, rotation_deg=made.angle_deg + 8, scale=1.005
+    )
+    assert near.found
+    assert errors_of(made, near)[0] < 0.2
+    turned = register_zoom(
+        made.zoom, made.overview, start_um=start, rotation_deg=made.angle_deg + 90
+    )
+    assert not turned.found
+
+
+def test_what_cannot_be_compared_is_refused(pair):
+    made = pair[0]
+    unknown = replace(made.zoom, length_unit="voxel")
+    with pytest.raises(InputError, match="how large its voxels are"):
+        register_zoom(unknown, made.overview)
+    with pytest.raises(InputError, match="give the zoom first"):
+        register_zoom(made.overview, made.zoom)
+    with pytest.raises(InputError, match="outside of the overview"):
+        register_zoom(made.zoom, made.overview, start_um=(1e6, 0, 0))
+    with pytest.raises(InputError, match="The scale is 0"):
+        register_zoom(made.zoom, made.overview, scale=0)
+    tiny = replace(
+        made.zoom,
+        levels=tuple(
+            replace(level, scale=tuple(s / 8 for s in level.scale)) for level in made.zoom.levels
+        ),
+    )
+    with pytest.raises(InputError, match="too few voxels"):
+        register_zoom(tiny, made.overview)
+    flat = replace(
+        made.overview,
+        levels=tuple(
+            replace(level, array=np.full_like(level.array, 7)) for level in made.overview.levels
+        ),
+    )
+    with pytest.raises(InputError, match="does not vary"):
+        register_zoom(made.zoom, flat)
+
+
+def test_confidence_needs_both_parts_and_lead():
+    assert confidence_of(1.0, 0.7) > 0.99
+    assert confidence_of(1.0, 0.0) < 0.99
+    assert confidence_of(0.2, 0.8) < 0.99
+    assert confidence_of(0.0, 0.3) < 0.05
