@@ -108,7 +108,8 @@ def export_volume(
         Whether an earlier export may be replaced.
     memory_bytes : int
         What slices and their encoding may take; slices that do not fit wait in a nameless file
-        beside the output.
+        beside the output. The process itself, and what its allocator keeps of threads that have
+        ended their work, come on top (about 0.2 GB).
     observer : Observer, optional
         Told of the slices that are written.
 

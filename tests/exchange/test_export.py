@@ -205,6 +205,27 @@ def test_volumes_of_others_with_axes_xyz(tmp_path: Path) -> None:
     assert not (tmp_path / "f").exists()
 
 
+def test_floating_values_of_others(tmp_path: Path) -> None:
+    """Stored as float32 without a scale: they are the values, and NaN is black."""
+    values = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
+    values[1, 2, 3] = np.nan
+    group = zarr.open_group(tmp_path / "v", mode="w", zarr_format=2)
+    group.create_array("0", shape=values.shape, chunks=(4, 4, 4), dtype="f4")[...] = values
+    scale = {"type": "scale", "scale": [1.0, 1.0, 1.0]}
+    axes = [{"name": a, "type": "space", "unit": "micrometer"} for a in "zyx"]
+    dataset = {"path": "0", "coordinateTransformations": [scale]}
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [dataset]}]
+    for name, dtype in (("a", None), ("b", "float32")):
+        export_volume(tmp_path / "v", tmp_path / name, format="bigtiff", dtype=dtype)
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / name), values)
+    export_volume(tmp_path / "v", tmp_path / "c", format="bigtiff", dtype="uint8", window=(-1, 2))
+    steps = np.nan_to_num(np.clip((values + 1) / 3, 0, 1)) * 255
+    steps[1, 2, 3] = 0
+    assert np.abs(tifffile.imread(tmp_path / "c") - steps).max() <= 0.5 + 1e-4
+    with pytest.raises(InputError, match="holds float32 and not uint16"):
+        export_volume(tmp_path / "v", tmp_path / "d", format="bigtiff", dtype="uint16")
+
+
 def test_an_output_is_refused_replaced_and_never_half_there(organ: Path, tmp_path: Path) -> None:
     out = tmp_path / "t"
     export_volume(organ, out, format="tiff", level=2)
