@@ -80,6 +80,8 @@ class LevelView:
         stored = tuple(region["zyx".index(axis)] for axis in self.volume.axes)
         try:
             block = np.asarray(self.level.array[stored])
+        except MemoryError:
+            raise
         except Exception as error:  # Codecs and stores have no common class of errors.
             words = ", ".join(f"{s.start}:{s.stop}" for s in region)
             raise FormatError(
