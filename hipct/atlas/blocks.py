@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -26,6 +26,11 @@ Place = tuple[int, int, int]
 Order = Literal["xyz", "zyx"]
 _READERS = 8
 """Blocks on their way at once: waiting for a server costs no core."""
+
+
+def readers() -> ThreadPoolExecutor:
+    """Threads to read blocks with."""
+    return ThreadPoolExecutor(_READERS, thread_name_prefix="hipct-atlas")
 
 
 class Codec(Protocol):
@@ -111,6 +116,7 @@ class BlockArray:
         self,
         box: tuple[slice, slice, slice],
         load: Callable[[Place], NDArray[Any]] | None = None,
+        pool: ThreadPoolExecutor | None = None,
     ) -> NDArray[Any]:
         """Values of a box.
 
@@ -119,6 +125,8 @@ class BlockArray:
         box : three slices with start and stop inside of the array
         load : callable, optional
             Gives the values of a block; default: :meth:`load`. Called from several threads.
+        pool : ThreadPoolExecutor, optional
+            Threads to read with (:func:`readers`); default: new ones.
         """
         values = np.empty([part.stop - part.start for part in box], self.dtype)
         load = load or self.load
@@ -136,14 +144,12 @@ class BlockArray:
         places = list(self.places(box))
         if len(places) == 1:
             copy(places[0])
-        elif places:
-            with ThreadPoolExecutor(min(_READERS, len(places)), "hipct-atlas") as pool:
-                futures = [pool.submit(copy, place) for place in places]
-                try:
-                    for future in futures:
-                        future.result()
-                finally:
-                    pool.shutdown(cancel_futures=True)
+            return values
+        if pool is not None:
+            _all(pool, copy, places)
+        else:
+            with readers() as own:
+                _all(own, copy, places)
         return values
 
     def __getitem__(self, region: Any) -> NDArray[Any]:
@@ -267,6 +273,18 @@ def zarr_array(
         compression=_told(told or {"id": "raw"}, "id"),
         key_order=stored,
     )
+
+
+def _all(pool: ThreadPoolExecutor, task: Callable[[Place], None], places: list[Place]) -> None:
+    """Run a task for all places; after an error none of them goes on in the background."""
+    futures = [pool.submit(task, place) for place in places]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
 
 
 def _unpacked(data: bytes, compressor: Any, size: int, what: str) -> bytes:

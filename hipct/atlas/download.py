@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 import hipct
-from hipct.atlas.blocks import BlockArray, Place
+from hipct.atlas.blocks import BlockArray, Place, readers
 from hipct.atlas.crop import Crop
 from hipct.atlas.opening import AtlasVolume
 from hipct.core.errors import FormatError, OutputError, PlanError, RemoteError
@@ -113,7 +114,8 @@ def download_crop(
                 f"takes up to {format_bytes(spec.nbytes)}, less what compression saves."
             )
         job = _Download(crop, spec, ledger, observer)
-        absent = job.run()
+        with readers() as pool:
+            absent = job.run(pool)
         if absent:
             observer.say(
                 f"{absent} of {crop.blocks} blocks are not stored; their voxels are "
@@ -140,7 +142,7 @@ class _Download:
     ledger: PyramidLedger
     observer: Observer
 
-    def run(self) -> int:
+    def run(self, pool: ThreadPoolExecutor) -> int:
         """Write every layer that has no record; gives the number of blocks not stored."""
         done = self.ledger.done()
         absent = 0
@@ -154,7 +156,9 @@ class _Download:
                 blocks = [part for part in parts if part is not None]
                 halves[node] = write_node(path, self.spec, level, index, blocks)
                 continue
-            blocks_of = _Blocks(self.crop, self.spec, index, self.ledger.folder, self.observer)
+            blocks_of = _Blocks(
+                self.crop, self.spec, index, self.ledger.folder, self.observer, pool
+            )
             record = done.get(node)
             reduced = None if record is None else self._former(index)
             if record is None or (reduced is None and len(self.spec.levels) > 1):
@@ -194,6 +198,7 @@ class _Blocks:
     index: int
     folder: Path
     observer: Observer
+    pool: ThreadPoolExecutor
     absent: set[Place] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _seen: set[Place] = field(default_factory=set, repr=False)
@@ -217,7 +222,7 @@ class _Blocks:
         """Rows of axis y of the layer."""
         _, y, x = self.crop.box
         part = slice(y.start + rows.start, y.start + rows.stop)
-        return self._array.read((self._rows, part, x), self._load)
+        return self._array.read((self._rows, part, x), self._load, self.pool)
 
     def forget(self) -> None:
         """Remove the blocks that no later layer touches."""
