@@ -62,8 +62,9 @@ def download_crop(
     """Fetch a region of a data set and write it as OME-Zarr 0.5 with all coarser levels.
 
     Each stored block is fetched once, also over several calls: the same call goes on where a
-    former one stood. The volume lies where it lies in the data set (translations count from the
-    centre of the data set's first voxel), and its attributes tell where it is from.
+    former one stood. The volume has the name of the data set and lies where it lies in
+    it (translations count from the centre of the data set's first voxel); its attributes tell
+    where it is from.
 
     Parameters
     ----------
@@ -100,7 +101,8 @@ def download_crop(
             "downloaded."
         )
     refuse_other_than_volume(out, overwrite)
-    spec = _spec(crop, out, free_memory() // 2 if memory_bytes is None else memory_bytes)
+    budget = free_memory() // 2 if memory_bytes is None else memory_bytes
+    spec = _spec(crop, volume.dataset.name, budget)
     ledger = PyramidLedger(out)
     recorded = ledger.open()
     try:
@@ -277,7 +279,7 @@ def _keep(file: Path, data: bytes) -> None:
         raise OutputError(f"{file} could not be written: {error.strerror or error}.") from error
 
 
-def _spec(crop: Crop, out: Path, budget: int) -> PyramidSpec:
+def _spec(crop: Crop, name: str, budget: int) -> PyramidSpec:
     """The pyramid with the largest shards that fit into the memory."""
     size = crop.level.array.dtype.itemsize
     block = crop.level.array.chunks
@@ -290,7 +292,7 @@ def _spec(crop: Crop, out: Path, budget: int) -> PyramidSpec:
             chunk=_CHUNK,
             layer=_CHUNK,
             shard_plane=plane,
-            name=out.name.removesuffix(".zarr").removesuffix(".ome") or "crop",
+            name=name,
         )
         need = pyramid_memory_bytes(spec, 1, size) + waiting
         if need <= budget:

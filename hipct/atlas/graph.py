@@ -7,10 +7,12 @@ and the scale in voxels of the target for a voxel of the source.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -184,7 +186,47 @@ class Placement:
         return matrix
 
 
-def place(catalogue: Catalogue, source: AtlasSet, target: AtlasSet | None = None) -> Placement:
+def add_found(graph: TransformGraph, file: Path | str) -> None:
+    """Add a place that ``hipct register`` found; it replaces a recorded one between the same two.
+
+    Parameters
+    ----------
+    graph : TransformGraph
+    file : path
+        The JSON file of ``hipct register``. Its zoom and overview have to have the names of data
+        sets and their coordinates, as crops of ``hipct atlas download`` do.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be read.
+    InputError
+        If the place is uncertain.
+    """
+    try:
+        record = json.loads(Path(file).read_text(encoding="utf-8"))
+        zoom, overview = str(record["zoom"]), str(record["overview"])
+        found = record["result"] == "found"
+        transform = Transform(record["scale"], record["rotation"], record["translation"])
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{file} is no place of hipct register ({type(error).__name__}: {error})."
+        ) from error
+    if not found:
+        raise InputError(
+            f"The place of {zoom} in {file} is uncertain and was not used; register it again with "
+            "a start that is nearer."
+        )
+    graph.add(zoom, overview, transform)
+
+
+def place(
+    catalogue: Catalogue,
+    source: AtlasSet,
+    target: AtlasSet | None = None,
+    *,
+    found: Sequence[Path | str] = (),
+) -> Placement:
     """Where a data set lies in another, by the registrations of the atlas.
 
     Parameters
@@ -195,14 +237,22 @@ def place(catalogue: Catalogue, source: AtlasSet, target: AtlasSet | None = None
         A zoom, or an overview.
     target : AtlasSet, optional
         Default: the data set that the source is registered to.
+    found : sequence of path
+        Places that ``hipct register`` found, taken before recorded ones.
 
     Raises
     ------
     InputError
-        If no registrations lead there.
+        If no registrations lead there, or a place is uncertain.
+    FormatError
+        If a file of a place cannot be read.
     """
+    graph = atlas_graph(catalogue)
+    for file in found:
+        add_found(graph, file)
     if target is None:
-        name = source.registered_to
+        near = graph.neighbours(source.name)
+        name = source.registered_to or (near[0] if len(near) == 1 else None)
         if name is None:
             raise InputError(f"{source.name} is registered to no other data set; name a target.")
         if name not in catalogue:
@@ -211,7 +261,6 @@ def place(catalogue: Catalogue, source: AtlasSet, target: AtlasSet | None = None
                 "its place is not known."
             )
         target = catalogue[name]
-    graph = atlas_graph(catalogue)
     path = graph.path(source.name, target.name)
     return Placement(source, target, graph.between(source.name, target.name), tuple(path))
 

@@ -93,6 +93,12 @@ def info_command(*, name: str, descriptions: tuple[str, ...], as_json: bool) -> 
     multiple=True,
     help="A point of ZOOM in um, to be given in TARGET; may be given again",
 )
+@click.option(
+    "--found",
+    metavar="FILE",
+    multiple=True,
+    help="A place that hipct register found between two of the sets; may be given again",
+)
 @descriptions_option
 @json_option
 def place_command(
@@ -101,6 +107,7 @@ def place_command(
     target: str | None,
     level: int,
     point: tuple[str, ...],
+    found: tuple[str, ...],
     descriptions: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -113,33 +120,34 @@ def place_command(
     from hipct.atlas.graph import place, um_to_level_voxels
 
     catalogue = read_catalogue(descriptions)
-    found = place(
+    placed = place(
         catalogue,
         find_set(catalogue, zoom),
         None if target is None else find_set(catalogue, target),
+        found=found,
     )
-    transform, (low, high) = found.transform, found.box_um()
-    size = found.target.voxel_size_um
+    transform, (low, high) = placed.transform, placed.box_um()
+    size = placed.target.voxel_size_um
     points = [(given, transform(given)) for given in map(_point, point)]
     if as_json:
         answer = {
-            "path": list(found.path),
+            "path": list(placed.path),
             "scale": transform.scale,
             "rotation_deg": transform.rotation_about_z_deg,
             "matrix_um_zyx": transform.matrix.tolist(),
             "box_um_zyx": [low.tolist(), high.tolist()],
             "level": level,
-            "box_voxels_zyx": [list(pair) for pair in found.box_voxels(level)],
+            "box_voxels_zyx": [list(pair) for pair in placed.box_voxels(level)],
             "points_um_zyx": [[list(given), moved.tolist()] for given, moved in points],
         }
         click.echo(json.dumps(answer, indent=2))
         return
-    click.echo(" -> ".join(found.path))
+    click.echo(" -> ".join(placed.path))
     click.echo(f"scale        {transform.scale:.6f}")
     click.echo(f"rotation     {transform.rotation_about_z_deg:.4f} degrees about z")
     click.echo(f"translation  {_um(transform.translation_um)} um (z, y, x)")
     click.echo(f"box          {_um(low)} to {_um(high)} um")
-    box = ", ".join(f"{start}:{stop}" for start, stop in found.box_voxels(level))
+    box = ", ".join(f"{start}:{stop}" for start, stop in placed.box_voxels(level))
     click.echo(f"voxels       {box} of level {level} (z, y, x)")
     for given, moved in points:
         voxel = ", ".join(f"{v:.2f}" for v in um_to_level_voxels(moved, size, level))

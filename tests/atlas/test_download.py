@@ -52,6 +52,7 @@ def test_a_crop_is_a_good_volume_in_its_place(
     assert check_volume(out, deep=True) == []
     assert [path.name for path in tmp_path.iterdir()] == ["crop.ome.zarr"]
     made = open_volume(out)
+    assert made.name == name
     truth = bucket.levels[1][2:20, 0:19, 3:26]
     for level in made.levels:
         np.testing.assert_array_equal(np.asarray(level.array[:]), truth)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from math import cos, radians, sin
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,6 +179,61 @@ def test_what_has_no_place_is_named() -> None:
     graph = atlas_graph(catalogue)
     assert len(graph.notes) == 14
     assert all("not described" in note for note in graph.notes)
+
+
+def test_a_place_that_was_found_joins_the_graph(tmp_path: Path) -> None:
+    """The overview of BM18 in that of BM05: then a zoom of one lies in the other as well."""
+    catalogue = load_catalogue()
+    other = "S-20-29_brain_complete-organ_19.57um_bm18"
+    zoom = "S-20-29_brain_VOI-04_6.54um_bm18"
+    with pytest.raises(InputError, match="No transform leads"):
+        place(catalogue, catalogue[zoom], catalogue[OVERVIEW])
+    between = Transform.about_z(1.01, 30, (100, 200, 300))
+    record = {
+        "zoom": other,
+        "overview": OVERVIEW,
+        "result": "found",
+        "scale": between.scale,
+        "rotation": between.rotation,
+        "translation": between.translation_um,
+    }
+    file = tmp_path / "place.json"
+    file.write_text(json.dumps(record))
+    placed = place(catalogue, catalogue[zoom], catalogue[OVERVIEW], found=[file])
+    assert placed.path == (zoom, other, OVERVIEW)
+    point = (1e3, 2e3, 3e3)
+    wanted = between(registration_of(catalogue[zoom], catalogue[other])(point))
+    np.testing.assert_allclose(placed.transform(point), wanted, atol=1e-6)
+    assert place(catalogue, catalogue[other], catalogue[FIVE], found=[file]).path[1] == OVERVIEW
+
+    file.write_text(json.dumps(record | {"result": "uncertain"}))
+    with pytest.raises(InputError, match="is uncertain and was not used"):
+        place(catalogue, catalogue[zoom], catalogue[OVERVIEW], found=[file])
+    for broken in ("{", "[]", json.dumps(record | {"rotation": [1, 2]})):
+        file.write_text(broken)
+        with pytest.raises(FormatError, match="no place of hipct register"):
+            place(catalogue, catalogue[zoom], catalogue[OVERVIEW], found=[file])
+
+
+def test_what_hipct_register_writes_is_read(tmp_path: Path) -> None:
+    """Its own record of a place, tilt and all."""
+    from hipct.atlas.similarity import Similarity, rotation
+
+    placed = Similarity(1.003, rotation((0.7, 0.02, -0.01)), np.ones(3) * 50, np.ones(3) * 900)
+    record = {
+        "zoom": FOUR,
+        "overview": OVERVIEW,
+        "result": "found",
+        "scale": placed.scale,
+        "rotation": placed.rotation.tolist(),
+        "translation": placed.translation_um.tolist(),
+    }
+    (tmp_path / "place.json").write_text(json.dumps(record))
+    catalogue = load_catalogue()
+    found = place(catalogue, catalogue[FOUR], found=[tmp_path / "place.json"])
+    points = np.random.default_rng(3).uniform(0, 1e4, (5, 3))
+    np.testing.assert_allclose(found.transform(points), placed.apply(points), atol=1e-6)
+    assert found.transform.tilt_deg == pytest.approx(placed.tilt_deg, rel=1e-3)
 
 
 @pytest.mark.parametrize(
