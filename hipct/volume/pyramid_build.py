@@ -54,8 +54,9 @@ def build_pyramid(
 ) -> PyramidPlan:
     """Build a multiscale OME-Zarr 0.5 from any source, within a given memory.
 
-    A build that was killed goes on where it stood when it is called again in the same way; the
-    volume has its name only when it is whole.
+    A build that was killed goes on where it stood when it is called again in the same way (of
+    files; an array may have changed, and is begun anew); the volume has its name only when it is
+    whole.
 
     Parameters
     ----------
@@ -110,8 +111,10 @@ def build_pyramid(
             _refuse_other(earlier, _parameters(plan, before), ledger)
             # Another memory than before would cut layers otherwise: those on the disk decide.
             layout = (int(earlier["layer"]), int(earlier["shard_plane"]))
-            if layout != (plan.spec.layer, plan.spec.shard_plane):
+            if before and layout != (plan.spec.layer, plan.spec.shard_plane):
                 plan = plan_pyramid(source, **options, layout=layout)
+            # Without a fingerprint nothing tells whether the voxels are still the same.
+            goes_on = bool(before)
         for note in source.notes:
             observer.say(note)
         observer.say(f"{plan}.")
@@ -128,6 +131,11 @@ def build_pyramid(
         _finish(ledger, plan)
         publish(ledger.volume, out, overwrite=overwrite)
         ledger.remove()
+    except BaseException:
+        if not ledger.done():
+            # Nothing to go on from: what was refused leaves nothing behind.
+            ledger.remove()
+        raise
     finally:
         ledger.close()
     return plan

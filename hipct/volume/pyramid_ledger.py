@@ -87,7 +87,7 @@ class PyramidLedger:
     def done(self) -> dict[Node, dict[str, Any]]:
         """Records of all finished layers."""
         records: dict[Node, dict[str, Any]] = {}
-        for path in sorted((self.folder / "done").glob("*.json")):
+        for path in sorted((self.folder / "done").glob("[0-9]*-*.json")):
             level, _, layer = path.stem.partition("-")
             records[int(level), int(layer)] = self._read(path)
         return records

@@ -315,6 +315,18 @@ def test_a_changed_source_goes_on_only_from_the_start(
     assert (source.times == 2).all()
 
 
+def test_an_array_without_a_fingerprint_is_begun_anew(tmp_path: Path) -> None:
+    source = Counted(noise((40, 9, 9)))
+    source.print = ""
+    source.shape = (41, 9, 9)
+    with pytest.raises(FormatError, match="for the slices 40 to 40"):
+        build_pyramid(source, tmp_path / "v", chunk=8, memory_bytes=10**6)
+    assert PyramidLedger(tmp_path / "v").done()
+    volume = noise((41, 9, 9))
+    build_pyramid(ArraySource(volume, 2.0), tmp_path / "v", chunk=8)
+    assert_is_pyramid_of(tmp_path / "v", volume, "mean")
+
+
 def test_floats_and_signed_integers_need_a_window(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(0, 100, (20, 20, 20))
     for dtype in (np.float32, np.int16, np.uint32, np.float64):
@@ -379,4 +391,4 @@ def test_a_source_that_gives_something_else_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(FormatError, match=r"gave uint16 \(3, 9, 9\) for the slices \d to \d"):
         build_pyramid(Short(noise((9, 9, 9))), tmp_path / "v", chunk=4)
-    assert not (tmp_path / "v").exists()
+    assert not list(tmp_path.iterdir())
