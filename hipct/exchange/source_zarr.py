@@ -83,6 +83,8 @@ class ZarrSource(AxesSource):
             self.value = (volume.scale, volume.offset)
             self.unit = volume.unit or "1"
         self.notes = volume.notes
+        if volume.provenance.get("reduction") == "mode":
+            self.notes += (f"{self.path} holds labels; --labels reduces them as such.",)
         if order != (0, 1, 2):
             stored = ", ".join(volume.axes)
             self.notes += (f"{self.path} is stored as {stored}; the pyramid is z, y, x.",)

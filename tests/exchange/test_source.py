@@ -26,6 +26,8 @@ from numcodecs import blosc, zstd
 from hipct.core.errors import FormatError, InputError
 from hipct.exchange.source import open_volume_source
 from hipct.volume.pyramid import write_pyramid
+from hipct.volume.pyramid_build import build_pyramid
+from hipct.volume.pyramid_source import ArraySource
 
 SHAPE = (21, 33, 45)
 PACKED = {
@@ -197,6 +199,12 @@ def test_what_had_to_be_assumed_of_the_atlas_is_said(made: dict[str, Path]) -> N
     notes = open_volume_source(made["atlas.ome.zarr"]).notes
     assert any("translation before its scale" in note for note in notes)
     assert any("stored as x, y, z; the pyramid is z, y, x" in note for note in notes)
+
+
+def test_a_volume_of_labels_says_so(tmp_path: Path, volume: np.ndarray) -> None:
+    build_pyramid(ArraySource(volume), tmp_path / "v.ome.zarr", kind="labels")
+    notes = open_volume_source(tmp_path / "v.ome.zarr").notes
+    assert any("holds labels; --labels" in note for note in notes)
 
 
 def test_the_meaning_of_grey_values_is_taken_over(made: dict[str, Path]) -> None:
