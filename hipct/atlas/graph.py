@@ -21,6 +21,8 @@ from hipct.atlas.catalogue import AtlasSet, Catalogue
 from hipct.atlas.transform import IDENTITY, Transform
 from hipct.core.errors import FormatError, InputError
 
+_COARSEST = 30
+
 
 @dataclass
 class TransformGraph:
@@ -273,8 +275,10 @@ def _index_matrix(voxel_size_um: float, level: int) -> NDArray[np.float64]:
 
 
 def _factor(level: int) -> int:
-    if level < 0:
-        raise InputError(f"The level is {level}; levels count from 0, the finest.")
+    if not 0 <= level <= _COARSEST:
+        raise InputError(
+            f"The level is {level}; levels count from 0, the finest, to {_COARSEST} at most."
+        )
     return 1 << level
 
 

@@ -142,12 +142,12 @@ def place_command(
         }
         click.echo(json.dumps(answer, indent=2))
         return
+    box = ", ".join(f"{start}:{stop}" for start, stop in placed.box_voxels(level))
     click.echo(" -> ".join(placed.path))
     click.echo(f"scale        {transform.scale:.6f}")
     click.echo(f"rotation     {transform.rotation_about_z_deg:.4f} degrees about z")
     click.echo(f"translation  {_um(transform.translation_um)} um (z, y, x)")
     click.echo(f"box          {_um(low)} to {_um(high)} um")
-    box = ", ".join(f"{start}:{stop}" for start, stop in placed.box_voxels(level))
     click.echo(f"voxels       {box} of level {level} (z, y, x)")
     for given, moved in points:
         voxel = ", ".join(f"{v:.2f}" for v in um_to_level_voxels(moved, size, level))

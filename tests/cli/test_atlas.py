@@ -149,9 +149,16 @@ def test_every_command_of_the_group_explains_itself() -> None:
         (("info", "nothing at all"), "no data set 'nothing at all'"),
         (("list", "--resolution", "fine"), "--resolution is 'fine'"),
         (("place", FOUR, "--point", "1,2"), "--point is '1,2'"),
+        (("place", FOUR, "--level", "-1"), "The level is -1"),
+        (("place", FOUR, "--level", "99999"), "The level is 99999"),
+        (("place", FOUR, "--found", "nowhere.json"), "nowhere.json is no place of hipct register"),
+        (("download", FOUR, "x", "--timeout", "0"), "cannot be waited for 0.0 s"),
+        (("download", FOUR, "x", "--crop", "1"), "give three ranges"),
+        (("open", FOUR, "--mirror", "/nowhere"), "does not exist"),
     ],
 )
 def test_what_cannot_be_done_is_said(words: tuple[str, ...], sentence: str) -> None:
     result = run(*words)
     assert result.exit_code != 0
     assert sentence in str(result.exception)
+    assert result.stdout == ""
