@@ -72,12 +72,18 @@ class ZoomField:
         Voxel of the overview, in lengths of the zoom.
     xp : module
         Where arrays live.
+    blur_px : float
+        A Gaussian on top, in voxels of the overview, for both volumes.
     """
 
-    def __init__(self, zoom: Levels, level: int, target_um: Float, xp: ModuleType) -> None:
-        self.zoom, self.level, self.xp = zoom, level, xp
+    def __init__(
+        self, zoom: Levels, level: int, target_um: Float, xp: ModuleType, *, blur_px: float = 0.0
+    ) -> None:
+        self.zoom, self.level, self.xp, self.blur_px = zoom, level, xp, blur_px
         self.place = zoom.places[level]
-        self._sigma = matched_blur(self.place.step_um, target_um)
+        matched = np.array(matched_blur(self.place.step_um, target_um))
+        sigma = np.hypot(matched, blur_px * target_um / self.place.step_um)
+        self._sigma = (float(sigma[0]), float(sigma[1]), float(sigma[2]))
         self._whole: Array | None = None
         if np.prod(self.place.shape) <= _TOGETHER:
             self._whole = self._spline(np.zeros(3, int), np.array(self.place.shape))
@@ -148,7 +154,7 @@ def overview_crops(
     overview: Levels, level: int, field: ZoomField, boxes: Sequence[Box], place: Similarity
 ) -> list[Crop]:
     """The overview around each part; one region for all of them where it is small."""
-    at, grid, xp = overview.places[level], field.place, field.xp
+    at, grid = overview.places[level], field.place
     bounds = []
     for low, high in boxes:
         ends = [
@@ -165,19 +171,20 @@ def overview_crops(
     low = np.min([b[0] for b in bounds], axis=0)
     high = np.max([b[1] for b in bounds], axis=0)
     if np.prod(high - low) <= _TOGETHER:
-        crop = _crop(overview, level, low, high, xp)
+        crop = _crop(overview, level, low, high, field)
         return [crop] * len(bounds)
-    return [_crop(overview, level, a, b, xp) for a, b in bounds]
+    return [_crop(overview, level, a, b, field) for a, b in bounds]
 
 
-def _crop(overview: Levels, level: int, low: Index, high: Index, xp: ModuleType) -> Crop:
+def _crop(overview: Levels, level: int, low: Index, high: Index, field: ZoomField) -> Crop:
     place = overview.places[level]
     # Beyond the volume there is nothing; a point there has no value.
     first = np.clip(low, 0, np.array(place.shape) - 1).astype(int)
     last = np.clip(high, first + 1, place.shape).astype(int)
     values = np.nan_to_num(overview.read(level, first, last))
+    smooth = blurred(field.xp.asarray(values), (field.blur_px,) * 3)
     return Crop(
-        spline_coefficients(xp.asarray(values)),
+        spline_coefficients(smooth),
         place.origin_um + first * place.step_um,
         place.step_um,
     )
