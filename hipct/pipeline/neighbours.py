@@ -29,8 +29,12 @@ SEARCHED_ROWS = 16
 SURE = 0.95
 """Confidence from which a shift counts."""
 
-MOST_VIEWS = 16
-"""Neighbouring projections that are averaged for the level at each angle."""
+COMPARED_PIXELS = 1_000_000
+"""Common pixels that are compared around each angle, where there are so many projections: with
+fewer, noise puts shifts anywhere."""
+
+MOST_VIEWS = 64
+"""Projections around each angle, at most."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ def compare_neighbours(
 ) -> tuple[NDArray[np.float64], list[Neighbours]]:
     """Compare each sub-scan with the next one, at the angles that the configuration asks for.
 
-    Frames of the common rows are read at these angles alone, divided by their flats.
+    Frames of the common rows are read around these angles alone, divided by their flats. Views
+    within a share of the turn are compared as one stack, which has one likelihood: each by itself
+    may not stand out of its noise.
 
     Returns
     -------
@@ -97,6 +103,8 @@ def _compare(
     heights = lower.job.info.rows, upper.job.info.rows
     reach = math.ceil(settings.reach_rows_px)
     names = f"{lower.name} and {upper.name}"
+    projections = [part.job.info.projections for part in parts]
+    turn = lower.job.info.angular_range_rad + lower.job.info.angular_step_rad
     common = min(heights[0], heights[1] + apart) - apart
     if common < SEARCHED_ROWS:
         return Neighbours(
@@ -117,22 +125,23 @@ def _compare(
         Transmission(scan, part.job, band, clock, device=device, corrections=part.corrections)
         for scan, part, band in zip(scans, parts, bands)
     ]
+    count = _views_at_each(int(common), lower.job.info.columns, len(targets), min(projections))
+    around = (np.arange(count) + 0.5) / count - 0.5
+    wanted = targets[:, None] + around * turn / len(targets)
+    means: list[Array] = []
+    stacks: list[Array] = []
+    for source, part in zip(sources, parts):
+        views = _views(source, part, wanted.ravel(), device)
+        with device.lane("prepare"):
+            means.append(views.mean(axis=0))
+            stacks.append(_without_the_detectors(views, means[-1]))
     shifts: list[Shift] = []
-    totals: list[Array] = []
-    for target in targets:
-        first: list[Array] = []
-        for side, (source, part) in enumerate(zip(sources, parts)):
-            views = _views(source, part, float(target), scans[side].angle_chunk, device)
-            first.append(views[0])
-            mean = views.mean(axis=0)
-            if len(totals) <= side:
-                totals.append(mean)
-            else:
-                totals[side] += mean
-        with clock.stage("levels", sum(view.nbytes for view in first)), device.lane("prepare"):
+    for k in range(len(targets)):
+        some = slice(k * count, (k + 1) * count)
+        with clock.stage("levels", 2 * stacks[0][some].nbytes), device.lane("prepare"):
             shifts.append(
                 measure_shift(
-                    *first,
+                    *(stack[some] for stack in stacks),
                     reach_px=(settings.reach_rows_px, settings.reach_columns_px),
                     expected_px=expected,
                     remove_static=False,
@@ -148,11 +157,17 @@ def _compare(
             else expected
         )
         # Annuli that are joined at other fractions of a pixel may differ by a column.
-        columns = min(total.shape[1] for total in totals)
-        means = [total[:, :columns] / len(targets) for total in totals]
+        columns = min(mean.shape[1] for mean in means)
+        means = [mean[:, :columns] for mean in means]
         try:
             with clock.stage("levels"), device.lane("prepare"):
-                step = measure_level(*means, shift_px=moved, fit_gain=settings.levels == "gain")
+                step = measure_level(
+                    *means,
+                    shift_px=moved,
+                    # Edges of the beam are dark; few rows are better than none.
+                    margin_px=settings.margin_px if common > 4 * settings.margin_px else 0,
+                    fit_gain=settings.levels == "gain",
+                )
             step = replace(step, lower_row=step.lower_row + start)
         except InputError as error:
             notes = (f"The levels of {names} were not compared: {error}",)
@@ -161,18 +176,36 @@ def _compare(
     return Neighbours(tuple(shifts), step, notes)
 
 
-def _views(source: Transmission, part: Part, target: float, chunk: int, device: Device) -> Array:
-    """Line integrals (views, rows, columns) of the projections from an angle on."""
+def _views_at_each(rows: int, columns: int, targets: int, projections: int) -> int:
+    """Projections around each angle that are compared together."""
+    wanted = math.ceil(COMPARED_PIXELS / (rows * columns))
+    return max(1, min(wanted, MOST_VIEWS, projections // targets))
+
+
+def _without_the_detectors(views: Array, mean: Array) -> Array:
+    """Views without what all of them show, and without the brightness of each row, in place.
+
+    The first belongs to the detector, and is the same noise in every view; the second to a beam
+    that moves up and down.
+    """
+    views -= mean
+    views -= views.mean(axis=2, keepdims=True)
+    return views
+
+
+def _views(source: Transmission, part: Part, wanted: NDArray[np.float64], device: Device) -> Array:
+    """Line integrals (views, rows, columns) of the projections nearest to some angles."""
     angles = part.job.info.angles_rad
-    off = np.abs((angles - target + np.pi) % (2 * np.pi) - np.pi)
-    nearest = int(off.argmin())
-    # What is read with it anyway.
-    last = min(nearest + max(1, min(chunk, MOST_VIEWS)), len(angles))
-    block = slice(nearest, last)
     with device.lane("prepare"):
-        frames = source.frames(source.read(block), block, PixelCounts())
-        line_integral(frames, out=frames)
-        if part.motion is not None and part.motion.moves:
-            rows = range(frames.shape[1])
-            frames = move_frames(frames, *part.motion.shifts_px(block), rows, ends=(True, True))
-        return frames
+        views = []
+        for angle in wanted:
+            off = np.abs((angles - angle + np.pi) % (2 * np.pi) - np.pi)
+            nearest = int(off.argmin())
+            block = slice(nearest, nearest + 1)
+            frames = source.frames(source.read(block), block, PixelCounts())
+            line_integral(frames, out=frames)
+            if part.motion is not None and part.motion.moves:
+                rows = range(frames.shape[1])
+                frames = move_frames(frames, *part.motion.shifts_px(block), rows, ends=(True, True))
+            views.append(frames)
+        return device.xp.concatenate(views)
