@@ -16,13 +16,11 @@ from hipct.pipeline.engine import crop_window, make_reconstructor
 from hipct.pipeline.organ import Organ
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.slabs import SlabChain
+from hipct.pipeline.tiles import parts_together
 from hipct.volume.quantise import ClipCounts, Window, quantise
 
 Lines = Sequence[tuple[int, Array]]
 """Number of a part, and line integrals (slices, angles, columns) of it."""
-
-MOST_CHAINS = 3
-"""Chains that are kept: those of the parts of a slab, and of the one before."""
 
 
 class Assembly:
@@ -55,6 +53,7 @@ class Assembly:
         self._window = window
         self._crop = crop_window(organ, size)
         self._chains: dict[int, SlabChain] = {}
+        self._kept = parts_together(organ)
         #: Radius of the disc outside of which voxels are stored as 0; None: nowhere.
         self.radius_px = organ.radius_px
 
@@ -63,14 +62,14 @@ class Assembly:
         return Assembly(self._organ, self._size, self._clock, window, xp=self._xp)
 
     def chain(self, number: int) -> SlabChain:
-        """The chain of a part; the last few are kept."""
+        """The chain of a part; those of the parts that one slab needs are kept."""
         chain = self._chains.pop(number, None)
         if chain is None:
             part = self._organ.parts[number]
             engine = make_reconstructor(part, self._size, xp=self._xp)
             chain = SlabChain(part, engine, self._clock)
         self._chains[number] = chain
-        while len(self._chains) > MOST_CHAINS:
+        while len(self._chains) > self._kept:
             del self._chains[next(iter(self._chains))]
         return chain
 

@@ -18,7 +18,7 @@ from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import unsharp_work_bytes
 from hipct.pipeline.organ import Organ, Part
 from hipct.pipeline.outside import Outside
-from hipct.pipeline.tiles import tiles, tiles_together
+from hipct.pipeline.tiles import parts_together, tiles, tiles_together
 from hipct.preparation.references import groups_in_time
 from hipct.preparation.rings import ring_memory_bytes
 from hipct.reconstruction.reconstructor import Reconstructor
@@ -211,7 +211,8 @@ def device_memory_by_stage(
         + _corrections_bytes(organ, cut),
         # On their way to the host where they do not stay; and three slabs on their way back.
         "line integrals of a tile": tile if cut.tile_on_device else block + 3 * together * slab,
-        RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
+        # Each part that a slab needs has an engine, whose work space stays on the device.
+        RECONSTRUCT: parts_together(organ) * reconstructor.memory_bytes(cut.slab_rows)
         + _slab_filters_bytes(organ, cut, reconstructor.size, on_device=True)
         # float32 slices, and 16-bit ones with their halves of the slabs before and after.
         + cut.slab_rows * reconstructor.size**2 * (4 + _summed(organ) + 3 * 9 // 4),

@@ -159,8 +159,8 @@ class Organ:
         ConfigError
             If it wants rows that the series does not have, or margins leave nothing of a sub-scan.
         """
-        # What a fraction of a row needs at the ends is the least that is left out.
-        margin_px = max(margin_px, *HALO_ROWS)
+        # What moving the frames needs at the ends is the least that is left out.
+        margin_px = max(margin_px, *HALO_ROWS, *(rows for part in parts for rows in part.halo))
         lowest = min(part.job.info.rows for part in parts)
         if lowest <= 2 * margin_px:
             raise ConfigError(

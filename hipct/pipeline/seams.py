@@ -16,6 +16,9 @@ from hipct.volume.window import circle
 LOOKED_AT_PX = 512
 """Side of the middle of the slices that is looked at: a seam goes through all of a slice."""
 
+SMALLEST_PX = 16
+"""Side of slices below which there is nothing to score."""
+
 DEPTH = 32
 """Slices read at a time."""
 
@@ -28,11 +31,14 @@ def score_seams(volume: Path, organ: Organ) -> list[dict[str, Any]]:
     list of dict
         ``between`` two names, the ``rows`` of the volume over which one goes over into the other,
         and the ``score``: 1 where they are like the rows around them; ``None`` where these do not
-        differ at all, but those of the seam do.
+        differ at all, but those of the seam do. Empty of slices that are cropped to less than 16
+        pixels.
     """
     level = open_volume(volume).levels[0].array
     depth, height, width = level.shape
     side = min(LOOKED_AT_PX, height, width)
+    if side < SMALLEST_PX:
+        return []
     y, x = (height - side) // 2, (width - side) // 2
     inside = circle(side, side, side / 2)
     found = []

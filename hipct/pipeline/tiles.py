@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hipct.pipeline.organ import Organ, Part
@@ -42,8 +43,18 @@ def tiles(organ: Organ) -> list[Tile]:
 
 def tiles_together(organ: Organ) -> int:
     """Most tiles that one organ row is made of."""
-    ends = [(tile.rows.start, 1) for tile in tiles(organ)]
-    ends += [(tile.rows.stop, -1) for tile in tiles(organ)]
+    return _most_at_once([tile.rows for tile in tiles(organ)])
+
+
+def parts_together(organ: Organ) -> int:
+    """Most parts that one organ row is made of."""
+    return _most_at_once(organ.shares)
+
+
+def _most_at_once(ranges: Sequence[range]) -> int:
+    """Most of some ranges that share a number; 1 at least."""
+    ends = [(each.start, 1) for each in ranges if each]
+    ends += [(each.stop, -1) for each in ranges if each]
     most = held = 0
     for _, change in sorted(ends):
         held += change

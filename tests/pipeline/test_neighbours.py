@@ -68,3 +68,13 @@ def test_a_seam_in_rows_that_are_all_the_same_has_no_score(monkeypatch, tmp_path
     organ = Organ.of_series((part(0.0, 0), part(25.0, 1)), 5)
     [seam] = hipct.pipeline.seams.score_seams(tmp_path / "v.ome.zarr", organ)
     assert seam["score"] is None
+
+
+def test_slices_that_are_cropped_to_a_strip_have_no_score(tmp_path):
+    from hipct.volume.layout import PyramidSpec
+    from hipct.volume.writer import create_pyramid
+
+    spec = PyramidSpec(shape=(55, 8, 32), voxel_size_um=None, chunk=32, layer=32)
+    create_pyramid(tmp_path / "v.ome.zarr", spec, {})
+    organ = Organ.of_series((part(0.0, 0), part(25.0, 1)), 5)
+    assert hipct.pipeline.seams.score_seams(tmp_path / "v.ome.zarr", organ) == []
