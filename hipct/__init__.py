@@ -6,8 +6,10 @@ From arrays to arrays
     flat_field, line_integral, paganin, unsharp, remove_rings, find_axis, fbp (planned once for many
     slices: Reconstructor), write_pyramid
 From a scan to a volume
-    open_scan, import_scan, simulate_scan, load_truth, make_plan, reconstruct, open_volume,
-    check_volume, view
+    open_scan, open_series, import_scan, import_series, simulate_scan, simulate_series, load_truth,
+    make_plan, reconstruct
+Volumes
+    open_volume, check_volume, view, build_pyramid, export_volume, register_zoom
 Settings and conversions
     Config, load_config, set_thread_count, halo_rows, kernel_length_px, effective_geometry,
     soft_tissue_delta_beta and the converters of delta/beta
@@ -24,6 +26,7 @@ __all__ = [
     "AxisEstimate",
     "Config",
     "ConfigError",
+    "DeviceError",
     "FormatError",
     "HipctError",
     "InputError",
@@ -33,33 +36,40 @@ __all__ = [
     "Plan",
     "PlanError",
     "Reconstructor",
+    "RemoteError",
     "RunResult",
     "Scan",
     "ScanInfo",
     "Window",
     "__version__",
+    "build_pyramid",
     "check_volume",
     "delta_beta_from_pyhst_length",
     "delta_beta_from_tomopy_alpha",
     "effective_geometry",
+    "export_volume",
     "fbp",
     "find_axis",
     "flat_field",
     "halo_rows",
     "import_scan",
+    "import_series",
     "kernel_length_px",
     "line_integral",
     "load_config",
     "load_truth",
     "make_plan",
     "open_scan",
+    "open_series",
     "open_volume",
     "paganin",
     "pyhst_length_from_delta_beta",
     "reconstruct",
+    "register_zoom",
     "remove_rings",
     "set_thread_count",
     "simulate_scan",
+    "simulate_series",
     "soft_tissue_delta_beta",
     "tomopy_alpha_from_delta_beta",
     "unsharp",
@@ -71,8 +81,12 @@ if TYPE_CHECKING:
     from hipct.acquisition.importing import import_scan
     from hipct.acquisition.open import open_scan
     from hipct.acquisition.scan import Scan, ScanInfo
+    from hipct.acquisition.series import open_series
+    from hipct.acquisition.series_import import import_series
+    from hipct.atlas.register import register_zoom
     from hipct.core.errors import (
         ConfigError,
+        DeviceError,
         FormatError,
         HipctError,
         InputError,
@@ -80,8 +94,10 @@ if TYPE_CHECKING:
         MissingMetadata,
         OutputError,
         PlanError,
+        RemoteError,
     )
     from hipct.core.threads import set_thread_count
+    from hipct.exchange.export import export_volume
     from hipct.phase.convert import (
         delta_beta_from_pyhst_length,
         delta_beta_from_tomopy_alpha,
@@ -104,11 +120,13 @@ if TYPE_CHECKING:
     from hipct.reconstruction.axis import AxisEstimate, find_axis
     from hipct.reconstruction.reconstructor import Reconstructor, fbp
     from hipct.simulation.scan import simulate_scan
+    from hipct.simulation.series import simulate_series
     from hipct.simulation.truth import load_truth
     from hipct.viewing.napari import view
     from hipct.volume.check import check_volume
     from hipct.volume.open import open_volume
     from hipct.volume.pyramid import write_pyramid
+    from hipct.volume.pyramid_build import build_pyramid
     from hipct.volume.window import Window
 
 _HOMES = {
@@ -155,6 +173,14 @@ _HOMES = {
     "open_volume": "hipct.volume.open",
     "write_pyramid": "hipct.volume.pyramid",
     "Window": "hipct.volume.window",
+    "DeviceError": "hipct.core.errors",
+    "RemoteError": "hipct.core.errors",
+    "build_pyramid": "hipct.volume.pyramid_build",
+    "export_volume": "hipct.exchange.export",
+    "import_series": "hipct.acquisition.series_import",
+    "open_series": "hipct.acquisition.series",
+    "register_zoom": "hipct.atlas.register",
+    "simulate_series": "hipct.simulation.series",
 }
 
 
