@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,14 +24,9 @@ def command(
     *,
     sources: tuple[str, ...],
     out: str,
-    angles: str | None,
-    entry: str | None,
-    series: bool,
-    allow_gaps: bool,
-    z_um: str | None,
-    flip_z: bool,
     memory: str | None,
     overwrite: bool,
+    **opening: Any,
 ) -> None:
     """Copy a scan, or all sub-scans of a sample, into a store.
 
@@ -51,15 +46,7 @@ def command(
     from hipct.core.memory import parse_bytes
 
     size = DEFAULT_MEMORY_BYTES if memory is None else parse_bytes(memory)
-    opened = open_sources(
-        sources,
-        angles=angles,
-        entry=entry,
-        series=series,
-        allow_gaps=allow_gaps,
-        z_um=z_um,
-        flip_z=flip_z,
-    )
+    opened = open_sources(sources, **opening)
     with opened, progress() as observer:
         if not isinstance(opened, Scan):
             from hipct.acquisition.series_import import import_series

@@ -80,7 +80,7 @@ def open_sources(
     z_um: str | None,
     flip_z: bool,
 ) -> Scan | Series:
-    """A scan or a series, with the options of both.
+    """A scan or a series, by :func:`source_options` and :func:`series_options`.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -30,15 +31,10 @@ def command(
     source: str | None,
     overrides: tuple[str, ...],
     memory: str | None,
-    angles: str | None,
-    entry: str | None,
-    series: bool,
-    allow_gaps: bool,
-    z_um: str | None,
-    flip_z: bool,
     backend: str | None,
     device_memory: str | None,
     as_json: bool,
+    **opening: Any,
 ) -> None:
     """Tell what a reconstruction will need, without running it.
 
@@ -51,15 +47,7 @@ def command(
     config = read_settings(source, overrides, memory, backend, device_memory)
     from hipct.pipeline.plan import make_plan
 
-    opened = open_sources(
-        sources,
-        angles=angles,
-        entry=entry,
-        series=series,
-        allow_gaps=allow_gaps,
-        z_um=z_um,
-        flip_z=flip_z,
-    )
+    opened = open_sources(sources, **opening)
     with opened, progress() as observer:
         plan = make_plan(opened, config, observer=observer)
     click.echo(json.dumps(plan.as_dict(), indent=2) if as_json else plan.text())

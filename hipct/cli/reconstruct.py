@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,16 +37,12 @@ def command(
     source: str | None,
     overrides: tuple[str, ...],
     memory: str | None,
-    angles: str | None,
-    entry: str | None,
-    series: bool,
     allow_gaps: bool,
-    z_um: str | None,
-    flip_z: bool,
     backend: str | None,
     device_memory: str | None,
     overwrite: bool,
     restart: bool,
+    **opening: Any,
 ) -> None:
     """Turn a scan, or all sub-scans of an organ, into a 16-bit OME-Zarr volume.
 
@@ -67,15 +63,7 @@ def command(
     config = read_settings(source, overrides, memory, backend, device_memory)
     from hipct.pipeline.run import reconstruct
 
-    opened = open_sources(
-        sources,
-        angles=angles,
-        entry=entry,
-        series=series,
-        allow_gaps=allow_gaps,
-        z_um=z_um,
-        flip_z=flip_z,
-    )
+    opened = open_sources(sources, allow_gaps=allow_gaps, **opening)
     with opened, progress() as observer:
         result = reconstruct(
             opened,
