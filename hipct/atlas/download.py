@@ -168,7 +168,7 @@ class _Download:
                     path, self.spec, 0, index, blocks_of.read, reduce=len(self.spec.levels) > 1
                 )
                 record = {"absent": len(blocks_of.absent)}
-                self.ledger.record(node, record)
+                self.ledger.record(*node, record)
             else:
                 self.observer.advance(_STAGE, blocks_of.own)
             blocks_of.forget()

@@ -284,7 +284,7 @@ class _Build:
                 reduce=self._is_reduced,
             )
         clipping = {"clipping": counts.as_dict()} if self.plan.quantised else {}
-        self.ledger.record((0, index), clipping)
+        self.ledger.record(0, index, clipping)
         self.observer.advance(_STAGE)
         return reduced
 
@@ -339,7 +339,7 @@ class _Build:
         if self._stopped.is_set():
             return None
         reduced = write_node(self.ledger.volume, self.plan.spec, level, index, blocks)
-        self.ledger.record((level, index), {})
+        self.ledger.record(level, index, {})
         return reduced
 
     def _half(self, level: int, index: int, _wait: list[Any]) -> NDArray[Any] | None:

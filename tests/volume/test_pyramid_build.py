@@ -142,8 +142,8 @@ def test_any_order_and_any_broken_run_give_the_whole_array_reference(
     class Killed(BaseException):
         pass
 
-    def recorded(self: PyramidLedger, node: Any, values: Any) -> None:
-        record(self, node, values)
+    def recorded(self: PyramidLedger, level: int, layer: int, values: Any) -> None:
+        record(self, level, layer, values)
         if len(self.done()) == stop:
             raise Killed
 
@@ -252,9 +252,9 @@ from hipct.volume.pyramid_ledger import PyramidLedger
 from hipct.volume.pyramid_source import ArraySource
 
 record = PyramidLedger.record
-def slowly(self, node, values):
-    record(self, node, values)
-    print(*node, flush=True)
+def slowly(self, level, layer, values):
+    record(self, level, layer, values)
+    print(level, layer, flush=True)
     time.sleep(0.2)
 PyramidLedger.record = slowly
 ArraySource.fingerprint = lambda self: "as it was"
