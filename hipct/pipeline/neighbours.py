@@ -33,6 +33,10 @@ COMPARED_PIXELS = 1_000_000
 """Common pixels that are compared around each angle, where there are so many projections: with
 fewer, noise puts shifts anywhere."""
 
+CLEAR_SHARE, CLEAR_PX = 0.9, 0.02
+"""Share of the angles at which single views have to agree on a shift, and the error that all of
+them together may leave."""
+
 MOST_VIEWS = 64
 """Projections around each angle, at most."""
 
@@ -67,9 +71,9 @@ def compare_neighbours(
 ) -> tuple[NDArray[np.float64], list[Neighbours]]:
     """Compare each sub-scan with the next one, at the angles that the configuration asks for.
 
-    Frames of the common rows are read around these angles alone, divided by their flats. Views
-    within a share of the turn are compared as one stack, which has one likelihood: each by itself
-    may not stand out of its noise.
+    Frames of the common rows are read at these angles alone, divided by their flats. Where their
+    noise hides the shift, views within a share of the turn are compared as one stack, which has one
+    likelihood.
 
     Returns
     -------
@@ -125,28 +129,31 @@ def _compare(
         Transmission(scan, part.job, band, clock, device=device, corrections=part.corrections)
         for scan, part, band in zip(scans, parts, bands)
     ]
-    count = _views_at_each(int(common), lower.job.info.columns, len(targets), min(projections))
-    around = (np.arange(count) + 0.5) / count - 0.5
-    wanted = targets[:, None] + around * turn / len(targets)
-    means: list[Array] = []
-    stacks: list[Array] = []
-    for source, part in zip(sources, parts):
-        views = _views(source, part, wanted.ravel(), device)
-        with device.lane("prepare"):
-            means.append(views.mean(axis=0))
-            stacks.append(_without_the_detectors(views, means[-1]))
+    most = _views_at_each(int(common), lower.job.info.columns, len(targets), min(projections))
     shifts: list[Shift] = []
-    for k in range(len(targets)):
-        some = slice(k * count, (k + 1) * count)
-        with clock.stage("levels", 2 * stacks[0][some].nbytes), device.lane("prepare"):
-            shifts.append(
+    means: list[Array] = []
+    # Single views are the sharpest; only where they are lost in noise it takes stacks of them.
+    for count in (1, most) if most > 1 else (1,):
+        around = (np.arange(count) + 0.5) / count - 0.5
+        wanted = targets[:, None] + around * turn / len(targets)
+        means, stacks = [], []
+        for source, part in zip(sources, parts):
+            views = _views(source, part, wanted.ravel(), device)
+            with device.lane("prepare"):
+                means.append(views.mean(axis=0))
+                stacks.append(views if count == 1 else _without_the_detectors(views, means[-1]))
+        with clock.stage("levels", 2 * stacks[0].nbytes), device.lane("prepare"):
+            shifts = [
                 measure_shift(
-                    *(stack[some] for stack in stacks),
+                    *(stack[k * count : (k + 1) * count] for stack in stacks),
                     reach_px=(settings.reach_rows_px, settings.reach_columns_px),
                     expected_px=expected,
                     remove_static=False,
                 )
-            )
+                for k in range(len(targets))
+            ]
+        if _clear(shifts):
+            break
     step: LevelStep | None = None
     notes: tuple[str, ...] = ()
     if settings.levels != "none":
@@ -174,6 +181,14 @@ def _compare(
     # From rows of the band to rows of the detector.
     shifts = [replace(shift, rows=shift.rows - start) for shift in shifts]
     return Neighbours(tuple(shifts), step, notes)
+
+
+def _clear(shifts: Sequence[Shift]) -> bool:
+    """Whether shifts tell the place of a pair together."""
+    sure = [shift for shift in shifts if shift.confidence >= SURE]
+    if len(sure) < CLEAR_SHARE * len(shifts):
+        return False
+    return float(np.median([shift.error_px for shift in sure])) < CLEAR_PX * math.sqrt(len(sure))
 
 
 def _views_at_each(rows: int, columns: int, targets: int, projections: int) -> int:
