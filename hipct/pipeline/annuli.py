@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,13 @@ from hipct.pipeline.annuli_offset import AngleMatch, annulus_config, find_annuli
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.report import StageClock
-from hipct.pipeline.virtual import Source, VirtualScan, blocks_of, virtual_config
+from hipct.pipeline.virtual import (
+    Source,
+    VirtualScan,
+    blocks_of,
+    transmission_info,
+    virtual_config,
+)
 from hipct.preparation.quarter import AnnulusJoin
 
 
@@ -226,22 +231,12 @@ def _joined_info(
     pixel = inner.pixel_size_um
     middle = rows.start + (len(rows) - 1) / 2 - (inner.rows - 1) / 2
     z, lateral = inner.z_um, inner.lateral_um
-    return replace(
+    return transmission_info(
         inner,
         rows=len(rows),
         columns=join.columns,
-        dtype=np.dtype(np.float32),
         acquisition="half",
-        kind="transmission",
         rotation_axis_px=found["axis_px"],
-        flat_index=np.empty(0),
-        dark_index=np.empty(0),
-        return_angles_rad=np.empty(0),
-        return_index=np.empty(0),
-        current=None,
-        flat_current=None,
-        current_unit=None,
-        subframes=1,
         z_um=None if z is None or pixel is None else z + middle * pixel,
         lateral_um=None if lateral is None or pixel is None else lateral + join.axis(0.0) * pixel,
         source=f"{inner.where} and {outer.where}",

@@ -11,6 +11,7 @@ from hipct.core.errors import ConfigError
 from hipct.pipeline.cut import Files
 from hipct.pipeline.organ import Organ, Part
 from hipct.pipeline.outside import Outside
+from hipct.reconstruction.half import extended_width
 from hipct.reconstruction.reconstructor import Reconstructor
 from hipct.volume.layout import PyramidSpec
 
@@ -44,7 +45,13 @@ def make_reconstructor(
 
 def slice_size(organ: Organ) -> int:
     """Pixels along each side of the slices of all parts, before they are cropped."""
-    return max(make_reconstructor(part).size for part in organ.parts)
+    # As the engine has it; making one for each part takes as long as its tables do.
+    return max(
+        extended_width(part.job.info.columns, part.known_axis)
+        if part.job.half
+        else part.job.info.columns
+        for part in organ.parts
+    )
 
 
 def crop_window(organ: Organ, size: int) -> tuple[slice, slice]:

@@ -11,7 +11,6 @@ and lower edge, and the tall scan has.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,13 @@ from hipct.core.errors import InputError
 from hipct.core.resampling import REACH
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections import Corrections
-from hipct.pipeline.virtual import Source, VirtualScan, source_config, virtual_config
+from hipct.pipeline.virtual import (
+    Source,
+    VirtualScan,
+    source_config,
+    transmission_info,
+    virtual_config,
+)
 from hipct.reconstruction.helical import HelicalSlab, Helix
 
 BAND_ROWS = 64
@@ -145,22 +150,12 @@ def _tall_info(info: ScanInfo, helix: Helix, pixel_um: float) -> ScanInfo:
     z_um = info.projection_z_um
     assert z_um is not None
     middle = rows.start + (len(rows) - 1) / 2 - (info.rows - 1) / 2
-    return replace(
+    return transmission_info(
         info,
         projections=angles,
         rows=len(rows),
-        dtype=np.dtype(np.float32),
         angles_rad=helix.turn,
-        kind="transmission",
         projection_index=np.empty(0),
-        flat_index=np.empty(0),
-        dark_index=np.empty(0),
-        return_angles_rad=np.empty(0),
-        return_index=np.empty(0),
-        current=None,
-        flat_current=None,
-        current_unit=None,
-        subframes=1,
         z_um=float(z_um.min()) + middle * pixel_um,
         projection_z_um=None,
         source=info.where,

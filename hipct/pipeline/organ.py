@@ -207,12 +207,24 @@ class Organ:
         """Organ rows to which each part adds."""
         if self.of_one_scan:
             return (self.rows,)
-        found = []
-        for weight in self.weights(self.rows):
-            rows = np.flatnonzero(weight)
-            first, stop = (rows[0], rows[-1] + 1) if rows.size else (0, 0)
-            found.append(range(self.rows.start + int(first), self.rows.start + int(stop)))
-        return tuple(found)
+        return tuple(self._share(k) for k in range(len(self.parts)))
+
+    def _share(self, k: int) -> range:
+        """Organ rows to which part k adds: of its own rows alone, as a series has many."""
+        part = self.parts[k]
+        first = max(self.rows.start, math.floor(part.offset_px))
+        stop = min(self.rows.stop, math.ceil(part.offset_px + part.job.info.rows))
+        if first >= stop:
+            return range(self.rows.start, self.rows.start)
+        # Its weight depends on the part below it and on those that begin within its rows.
+        near = [each for each in self.parts[max(0, k - 1) :] if each.offset_px < stop]
+        weights = overlap_weights(
+            *_places(tuple(near)), range(first, stop), margin_px=self.margin_px
+        )
+        rows = np.flatnonzero(weights[min(k, 1)])
+        if not rows.size:
+            return range(self.rows.start, self.rows.start)
+        return range(first + int(rows[0]), first + int(rows[-1]) + 1)
 
     @property
     def gaps(self) -> list[range]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hipct.pipeline.organ import Organ, Part
 
@@ -31,14 +32,18 @@ class Tile:
     prepared: range
 
 
-def tiles(organ: Organ) -> list[Tile]:
-    """Phase tiles of an organ in the order of their rows; within a part they follow each other."""
+@lru_cache(maxsize=1)
+def tiles(organ: Organ) -> tuple[Tile, ...]:
+    """Phase tiles of an organ in the order of their rows; within a part they follow each other.
+
+    A plan asks for those of one organ again for every cut that it weighs.
+    """
     found = [
         tile
         for number, rows in enumerate(organ.shares)
         for tile in _of_part(organ.parts[number], rows, number)
     ]
-    return sorted(found, key=lambda tile: (tile.rows.start, tile.part))
+    return tuple(sorted(found, key=lambda tile: (tile.rows.start, tile.part)))
 
 
 def tiles_together(organ: Organ) -> int:

@@ -12,12 +12,13 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hipct.acquisition.scan import FrameKind, Scan
+from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.job import Job, resolve, uses_flats
@@ -175,6 +176,24 @@ def blocks_of(angles: slice, size: int) -> list[slice]:
     """
     ends = [*range((angles.start // size + 1) * size, angles.stop, size), angles.stop]
     return [slice(a, b) for a, b in zip([angles.start, *ends], ends)]
+
+
+def transmission_info(info: ScanInfo, **changes: Any) -> ScanInfo:
+    """Metadata of frames that are transmission already: no flats, darks, returns or currents."""
+    return replace(
+        info,
+        dtype=np.dtype(np.float32),
+        kind="transmission",
+        flat_index=np.empty(0),
+        dark_index=np.empty(0),
+        return_angles_rad=np.empty(0),
+        return_index=np.empty(0),
+        current=None,
+        flat_current=None,
+        current_unit=None,
+        subframes=1,
+        **changes,
+    )
 
 
 class VirtualScan(Scan):
