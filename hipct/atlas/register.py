@@ -140,7 +140,7 @@ def register_zoom(
         Where the zoom's centre lies in the overview, right to half of the zoom's size. Looked for
         everywhere by default.
     rotation_deg : float, optional
-        Rotation about z, right to 15 degrees: it takes x to y, which points down. All by default.
+        Rotation about z, right to 15 degrees: it takes y, which points down, to x. All by default.
     scale : float
         True over nominal size of the zoom's voxels, right to about 2 %.
     memory_bytes : int

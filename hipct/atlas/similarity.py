@@ -17,8 +17,9 @@ are those of the zoom, whose voxels are finer and less noisy: slopes of the over
 overview's noise into the equations twice, and with it a bias towards places between voxels, where
 interpolation smooths.
 
-Vectors are (z, y, x) in micrometres. A rotation by ``g`` about z takes x to y, which points down:
-``x' = x cos g - y sin g, y' = x sin g + y cos g``.
+Vectors are (z, y, x) in micrometres. A rotation by ``g`` about z takes y, which points down, to x,
+as the descriptions of the Human Organ Atlas count it (and ``Transform.about_z``):
+``y' = y cos g - x sin g, x' = y sin g + x cos g``.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ PARAMETERS = 7
 """Rotations about z, y and x (radians), logarithm of the scale, translations along z, y, x (um)."""
 
 _TURNS: Float = np.array([
-    [[0, 0, 0], [0, 0, 1], [0, -1, 0]],
+    [[0, 0, 0], [0, 0, -1], [0, 1, 0]],
     [[0, 0, 1], [0, 0, 0], [-1, 0, 0]],
     [[0, 1, 0], [-1, 0, 0], [0, 0, 0]],
 ], np.float64)  # fmt: skip
@@ -75,9 +76,9 @@ class Similarity:
 
     @property
     def angle_deg(self) -> float:
-        """Rotation about z, of what lies across z."""
+        """Rotation about z, of what lies across z, from y to x."""
         r = self.rotation
-        return float(np.degrees(np.arctan2(r[1, 2] - r[2, 1], r[1, 1] + r[2, 2])))
+        return float(np.degrees(np.arctan2(r[2, 1] - r[1, 2], r[1, 1] + r[2, 2])))
 
     @property
     def tilt_deg(self) -> float:

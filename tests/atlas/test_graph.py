@@ -234,6 +234,7 @@ def test_what_hipct_register_writes_is_read(tmp_path: Path) -> None:
     points = np.random.default_rng(3).uniform(0, 1e4, (5, 3))
     np.testing.assert_allclose(found.transform(points), placed.apply(points), atol=1e-6)
     assert found.transform.tilt_deg == pytest.approx(placed.tilt_deg, rel=1e-3)
+    assert found.transform.rotation_about_z_deg == pytest.approx(placed.angle_deg)
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ def test_slopes_and_bends_are_derivatives():
     np.testing.assert_allclose(bends(smooth).sum(axis=0)[cut], twice[cut], atol=3e-4)
 
 
-def test_a_rotation_about_z_takes_x_to_y():
-    np.testing.assert_allclose(rotation([np.pi / 2, 0, 0]) @ [0, 0, 1], [0, 1, 0], atol=1e-15)
+def test_a_rotation_about_z_takes_y_to_x():
+    np.testing.assert_allclose(rotation([np.pi / 2, 0, 0]) @ [0, 1, 0], [0, 0, 1], atol=1e-15)
     matrix = rotation([0.3, -0.2, 0.1])
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-14)
     assert np.linalg.det(matrix) == pytest.approx(1)
@@ -102,7 +102,7 @@ def test_a_similarity_is_recovered_from_grey_values(xp):
     overview = 5 + 3 * blobs(grid * 10.0, centres, widths).reshape(shape)
     crop = Crop(spline_coefficients(xp.asarray(overview)), np.zeros(3), np.full(3, 10.0))
     truth = Similarity(
-        1.008, rotation([0.4, 0.02, -0.03]), np.zeros(3), np.array([131, 142, 149.0])
+        1.008, rotation([-0.4, 0.02, -0.03]), np.zeros(3), np.array([131, 142, 149.0])
     )
     parts = []
     for z, y, x in np.ndindex(2, 2, 2):
@@ -122,7 +122,7 @@ def test_a_similarity_is_recovered_from_grey_values(xp):
         arrays = (away, value[0] + ramp, np.stack(slope), bend)
         parts.append(make_part(*(xp.asarray(a) for a in arrays)))
     start = Similarity(
-        1.0, rotation([0.42, 0, 0]), np.zeros(3), truth.position + np.array([6, -5, 4.0])
+        1.0, rotation([-0.42, 0, 0]), np.zeros(3), truth.position + np.array([6, -5, 4.0])
     )
     fit = fit_similarity(parts, [crop] * 8, start, radius_um=100)
     assert fit.place.scale == pytest.approx(truth.scale, abs=2e-5)
