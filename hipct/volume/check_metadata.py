@@ -184,6 +184,8 @@ def _dimension_names(multiscale: Mapping[str, Any], arrays: Arrays) -> Iterator[
 
 
 def _display(ome: Mapping[str, Any], arrays: Arrays) -> Iterator[Finding]:
+    if "image-label" in ome:
+        return
     channels = (ome.get("omero") or {}).get("channels") or []
     window = channels[0].get("window") if channels else None
     if not window or any(key not in window for key in ("start", "end", "min", "max")):

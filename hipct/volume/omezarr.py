@@ -55,7 +55,11 @@ def group_attributes(spec: PyramidSpec, attributes: Mapping[str, Any]) -> dict[s
         "metadata": {"description": _REDUCTIONS[spec.reduction]},
     }
     top = int(np.iinfo(spec.dtype).max)
-    ome = {"version": "0.5", "multiscales": [multiscale], "omero": omero(spec.name, top, 0, top)}
+    # Labels are numbers of things: a window of grey values would make viewers show an image.
+    shown = {"omero": omero(spec.name, top, 0, top)}
+    if spec.reduction == "mode":
+        shown = {"image-label": {}}
+    ome = {"version": "0.5", "multiscales": [multiscale], **shown}
     reduction = {} if spec.reduction == "mean" else {"reduction": spec.reduction}
     return {"ome": ome, "hipct": {**_window_attributes(spec), **reduction, **attributes}}
 

@@ -212,12 +212,12 @@ def write_pyramid(
 def set_display_window(path: Path | str, spec: PyramidSpec) -> None:
     """Let viewers open a volume with the 0.1 and 99.9 percentile of its coarsest level.
 
-    Labels are shown from 0 to the largest one.
+    Labels have no window.
     """
+    if spec.reduction == "mode":
+        return
     coarsest = read_layer(path, spec, *PyramidTree(spec).root)
     low, high = np.percentile(coarsest, (0.1, 99.9))
-    if spec.reduction == "mode":
-        low, high = 0, coarsest.max()
     start, end = int(np.floor(low)), int(np.ceil(high))
     if start == end:
         start, end = 0, max(end, 1)

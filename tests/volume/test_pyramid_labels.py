@@ -99,6 +99,8 @@ def test_a_volume_says_how_it_was_reduced_and_is_checked_by_that(tmp_path: Path,
     attributes = zarr.open_group(path, mode="r").attrs
     assert attributes["ome"]["multiscales"][0]["type"] == how
     assert attributes["hipct"]["reduction"] == how
+    assert ("image-label" in attributes["ome"]) == (how == "mode")
+    assert ("omero" in attributes["ome"]) == (how != "mode")
     assert check_volume(path, deep=True) == []
     wrong = zarr.open_array(path / "1", mode="r+")
     wrong[...] = wrong[:] + 1
