@@ -5,7 +5,8 @@
     run.json            notes: what decides the numbers, and what was found on the way
     volume.ome.zarr/    the volume, renamed to its final name when it is whole
     done/0-000012.json  one record a finished layer (level 0, layer 12), by atomic rename
-    lock                held while a process works here
+    lock                held while a process works here on everything
+    locks/NAME          held while a process works on its share of the layers
 
 A record is written after the shards of its layer, so a layer without record is done again and
 overwrites whatever a killed process left of it.
@@ -13,16 +14,15 @@ overwrites whatever a killed process left of it.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hipct.core.errors import FormatError, OutputError
 from hipct.core.files import write_json
+from hipct.core.run_lock import RunLock, told
 
 
 @dataclass
@@ -36,40 +36,46 @@ class RunFolder:
     """
 
     folder: Path
-    _lock: IO[bytes] | None = field(default=None, repr=False, init=False)
+    _lock: RunLock | None = field(default=None, repr=False, init=False)
 
     @property
     def volume(self) -> Path:
         """Where the volume grows until it is whole."""
         return self.folder / "volume.ome.zarr"
 
-    def take(self) -> None:
-        """Make the folder and take it for this process.
+    def take(self, share: str | None = None) -> None:
+        """Make the folder and take it for this process, or one share of the work in it.
+
+        Parameters
+        ----------
+        share : str, optional
+            Name of the share. Several processes may hold one each; the whole is free for one
+            process when none does.
 
         Raises
         ------
         OutputError
             If another process works here, or the folder cannot be made.
         """
+        whole, shares = self.folder / "lock", self.folder / "locks"
         try:
             (self.folder / "done").mkdir(parents=True, exist_ok=True)
-            lock = open(self.folder / "lock", "ab")  # noqa: SIM115 - held until close()
+            shares.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{self.folder} cannot be made: {error.strerror or error}."
             ) from error
-        try:
-            # The kernel drops a flock with its process, so that a kill leaves none behind.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise OutputError(
-                f"another process is writing this output (it holds {self.folder / 'lock'}); "
-                "wait for it to end, or choose another output."
-            ) from error
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n".encode())
-        lock.flush()
+        lock = RunLock(whole if share is None else shares / share)
+        lock.take()
+        # Whoever comes first sees nobody; of two at a time at least one sees the other.
+        for other in shares.glob("[!.]*") if share is None else [whole]:
+            owner = RunLock(other).living_owner()
+            if owner is not None:
+                lock.release()
+                raise OutputError(
+                    f"another process is writing this output ({told(owner)} holds {other}); "
+                    "wait for it to end, or choose another output."
+                )
         self._lock = lock
 
     def state(self) -> dict[str, Any]:
@@ -81,7 +87,16 @@ class RunFolder:
         write_json(self.folder / "run.json", values)
 
     def record(self, level: int, layer: int, values: dict[str, Any]) -> None:
-        """Record a finished layer, after its shards are on disk."""
+        """Record a finished layer, after its shards are on disk.
+
+        Raises
+        ------
+        OutputError
+            If another process has taken the folder while this one stood still, or the disk is
+            full.
+        """
+        if self._lock is not None:
+            self._lock.check()
         write_json(self.folder / "done" / f"{level}-{layer:06d}.json", values)
 
     def done(self) -> dict[tuple[int, int], dict[str, Any]]:
@@ -95,7 +110,7 @@ class RunFolder:
     def close(self) -> None:
         """Let go of the folder; what it holds stays for a later run."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def remove(self) -> None:
