@@ -71,7 +71,7 @@ def test_the_wheel_says_what_it_needs(wheel):
     fields = email.message_from_bytes(wheel.read(metadata))
     assert fields["Requires-Python"] == ">=3.11"
     assert fields["License-Expression"] == "BSD-3-Clause"
-    extras = {"gpu", "gpu13", "edf", "viewer", "formats", "atlas", "cluster", "notebooks"}
+    extras = {"gpu", "gpu13", "edf", "viewer", "formats", "remote", "atlas", "cluster", "notebooks"}
     assert set(fields.get_all("Provides-Extra")) == extras
     always = [line for line in fields.get_all("Requires-Dist") if "extra ==" not in line]
     # These are large, need hardware, or serve as oracles: none may come unasked.
