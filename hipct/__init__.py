@@ -113,7 +113,8 @@ if TYPE_CHECKING:
     from hipct.pipeline.config import Config
     from hipct.pipeline.config_io import load_config
     from hipct.pipeline.plan import Plan, make_plan
-    from hipct.pipeline.run import RunResult, reconstruct
+    from hipct.pipeline.run import reconstruct
+    from hipct.pipeline.work import RunResult
     from hipct.preparation.flat import flat_field
     from hipct.preparation.linearise import line_integral
     from hipct.preparation.rings import remove_rings
@@ -157,7 +158,7 @@ _HOMES = {
     "load_config": "hipct.pipeline.config_io",
     "Plan": "hipct.pipeline.plan",
     "make_plan": "hipct.pipeline.plan",
-    "RunResult": "hipct.pipeline.run",
+    "RunResult": "hipct.pipeline.work",
     "reconstruct": "hipct.pipeline.run",
     "flat_field": "hipct.preparation.flat",
     "line_integral": "hipct.preparation.linearise",

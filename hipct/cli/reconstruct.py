@@ -18,7 +18,7 @@ from hipct.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from hipct.pipeline.run import RunResult
+    from hipct.pipeline.work import RunResult
 
 
 @click.command(name="reconstruct")

@@ -20,8 +20,9 @@ from hipct.pipeline.estimates import prepared_rows
 from hipct.pipeline.job import resolve
 from hipct.pipeline.organ import Part
 from hipct.pipeline.report import StageClock
-from hipct.pipeline.run import RunResult, reconstruct
+from hipct.pipeline.run import reconstruct
 from hipct.pipeline.slabs import SlabChain
+from hipct.pipeline.work import RunResult
 from hipct.simulation.scan import simulate_scan
 from hipct.simulation.truth import load_truth
 from hipct.volume.open import open_volume

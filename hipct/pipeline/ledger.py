@@ -8,6 +8,8 @@ a kill.
 from __future__ import annotations
 
 import shutil
+import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +61,60 @@ class Ledger(RunFolder):
         if earlier == parameters and not restart:
             shutil.rmtree(self.scratch, ignore_errors=True)
             return True
-        for name in ("done", "volume.ome.zarr", "scratch"):
+        for name in ("done", "failed", "volume.ome.zarr", "scratch"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "done").mkdir()
         self.note({"parameters": parameters})
         return False
 
+    def join(self, parameters: dict[str, Any], share: str) -> None:
+        """Take one share of a run that has been prepared.
+
+        Raises
+        ------
+        OutputError
+            If another process works on this share or on all of the run, or the run was prepared
+            with other parameters.
+        """
+        if not self.folder.is_dir():
+            raise OutputError(f"{self.folder} does not exist; the run has to be prepared first.")
+        self.take(share)
+        earlier = self.state().get("parameters")
+        if earlier != parameters:
+            self.close()
+            difference = "nothing" if earlier is None else _difference(earlier, parameters)
+            raise OutputError(
+                f"{self.folder} was prepared with other parameters ({difference}); prepare it "
+                "again, or work on it as it was prepared."
+            )
+
     def remember(self, **estimates: Any) -> None:
         """Add estimates (axis, window, ...) that a resumed run must not make anew."""
         self.note(self.state() | estimates)
+
+    def record(self, level: int, layer: int, values: dict[str, Any]) -> None:
+        """Record a finished layer, where and when it was made, after its shards are on disk."""
+        made = {"machine": socket.gethostname(), "ended": _now()}
+        super().record(level, layer, values | made)
+        if level == 0:
+            self._failure(layer).unlink(missing_ok=True)
+
+    def fail(self, layer: int, error: str, log: str | None = None) -> None:
+        """Record why a layer of level 0 could not be made, and where the log of it lies."""
+        file = self._failure(layer)
+        file.parent.mkdir(exist_ok=True)
+        write_json(
+            file,
+            {"error": error, "machine": socket.gethostname(), "ended": _now(), "log": log},
+        )
+
+    def failed(self) -> dict[int, dict[str, Any]]:
+        """Layers of level 0 that could not be made, with the reason."""
+        files = sorted((self.folder / "failed").glob("0-*.json"))
+        return {int(file.stem.partition("-")[2]): self.read(file) for file in files}
+
+    def _failure(self, layer: int) -> Path:
+        return self.folder / "failed" / f"0-{layer:06d}.json"
 
     def record_tile(self, tile: int, pixels: dict[str, int]) -> None:
         """Record the pixels repaired in a phase tile (again, if the tile is done again)."""
@@ -80,6 +127,10 @@ class Ledger(RunFolder):
     def has_layers(self) -> bool:
         """Whether any layer is finished."""
         return any((self.folder / "done").glob("[0-9]*-*.json"))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _difference(old: Any, new: Any, key: str = "") -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hipct.acquisition.scan import Scan
 from hipct.core.arrays import Array
 from hipct.core.device import HOST, Device
+from hipct.core.errors import FormatError, RemoteError
 from hipct.core.progress import Observer
 from hipct.pipeline.assembly import Assembly, Lines
 from hipct.pipeline.graph import Steps, TaskGraph
@@ -39,6 +40,20 @@ LANES = 4
 
 DEVICE_LANES = 6
 """Tasks that overlap on a GPU: copies in and out have lanes of their own."""
+
+
+class UnreadableTile(FormatError):
+    """Projections that a tile needs cannot be read.
+
+    Attributes
+    ----------
+    layers : frozenset of int
+        Layers of level 0 that cannot be made without them.
+    """
+
+    def __init__(self, message: str, layers: frozenset[int]) -> None:
+        super().__init__(message)
+        self.layers = layers
 
 
 @dataclass
@@ -159,7 +174,11 @@ class Stream:
                     prepared=which.prepared,
                     device=self.device,
                 )
-        return self._preparations[tile].read(block)
+        try:
+            return self._preparations[tile].read(block)
+        except (FormatError, RemoteError, OSError) as error:
+            layers = {piece.layer for piece in self._pieces if tile in piece.tiles}
+            raise UnreadableTile(str(error), frozenset(layers)) from error
 
     def _prepare(self, tile: int, block: slice, raw: Array, _wait: list[Any]) -> None:
         if self._stopped.is_set():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -25,7 +27,12 @@ def test_a_second_run_with_the_same_parameters_goes_on(tmp_path):
     again = Ledger(tmp_path / "v.run")
     assert again.open(PARAMETERS) is True
     assert again.state()["axis"] == {"value": 12.5}
-    assert again.done() == {(0, 3): {"voxels": {"above": 7}}, (2, 0): {}}
+    assert set(again.done()) == {(0, 3), (2, 0)}
+    record = again.done()[0, 3]
+    assert record.pop("machine") == socket.gethostname()
+    ended = datetime.fromisoformat(record.pop("ended"))
+    assert abs((datetime.now(UTC) - ended).total_seconds()) < 60
+    assert record == {"voxels": {"above": 7}}
     assert again.pixels() == [{"dead": 4}]
     again.close()
 
@@ -38,7 +45,7 @@ def test_other_parameters_are_refused_and_the_difference_is_named(tmp_path):
     changed = {"config": {"phase": {"delta_beta": 500.0}}, "scan": {"source": "a.zarr"}}
     with pytest.raises(OutputError, match=r"config\.phase\.delta_beta: 1000\.0 then, 500\.0 now"):
         ledger.open(changed)
-    assert ledger.done() == {(0, 0): {}}
+    assert set(ledger.done()) == {(0, 0)}
 
     assert ledger.open(changed, restart=True) is False
     assert ledger.done() == {}

@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 import hipct.pipeline.plan
-import hipct.pipeline.run
+import hipct.pipeline.work
 import hipct.pipeline.stream
 import hipct.volume.writer
 from hipct.core.errors import ConfigError, InputError, MissingMetadata, OutputError, PlanError
@@ -154,7 +154,7 @@ def test_a_disk_that_is_full_at_the_very_end_loses_nothing(tmp_path, discs, monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(hipct.pipeline.run, "orthogonal_preview", full)
+        patch.setattr(hipct.pipeline.work, "orthogonal_preview", full)
         with pytest.raises(OutputError, match="run the same command again"):
             reconstruct(scan, out, Config(**PLAIN))
     assert not out.exists()

@@ -1,0 +1,196 @@
+"""A run by many processes: one prepares it, each does a share of its layers, one finishes it.
+
+The same work as of a single process, cut in three. Findings (axis, places, window) are made once,
+by the process that prepares; a share is a run of layers that is reconstructed and written by one
+process at a time, wherever it runs; the last one makes what the shares have left of the levels
+above, and gives the volume its name.
+
+A layer whose projections cannot be read fails alone: it is recorded with the reason, and the rest
+goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hipct.core.errors import OutputError
+from hipct.core.progress import Observer, Silent
+from hipct.pipeline.gpus import deal
+from hipct.pipeline.report import MemoryWatch
+from hipct.pipeline.request import Request
+from hipct.pipeline.run import at_work
+from hipct.pipeline.stream import UnreadableTile
+from hipct.pipeline.work import RunResult, Work
+from hipct.volume.publish import refuse_other_than_volume
+from hipct.volume.writer import write_layer
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class ShareDone:
+    """What a process did of its share.
+
+    Attributes
+    ----------
+    layers : layers of level 0 that it has written
+    failed : layers that could not be made, with the reason
+    """
+
+    layers: tuple[int, ...]
+    failed: dict[int, str]
+
+
+def prepare_run(
+    request: Request, shares: int, *, restart: bool = False, observer: Observer | None = None
+) -> list[list[int]]:
+    """Find out what a run needs, and deal its layers.
+
+    Parameters
+    ----------
+    request : Request
+        What is wanted; kept in the folder of the run.
+    shares : int
+        Number of shares at most.
+    restart : bool
+        Throw away an unfinished run with other parameters.
+    observer : Observer, optional
+        Told of the progress.
+
+    Returns
+    -------
+    list of list of int
+        Layers of level 0 of each share.
+
+    Raises
+    ------
+    HipctError
+        As :func:`hipct.pipeline.run.reconstruct` does.
+    """
+    refuse_other_than_volume(Path(request.out), request.overwrite)
+    with (
+        request.open() as opened,
+        at_work(
+            opened,
+            Path(request.out),
+            request.settings(),
+            allow_gaps=request.allow_gaps,
+            restart=restart,
+            observer=observer,
+        ) as work,
+    ):
+        work.begin()
+        known: list[list[int]] | None = work.ledger.state().get("shares")
+        if known is None:
+            known = [sorted(layers) for layers in deal(work.plan, set(), shares)]
+            work.ledger.remember(shares=known)
+        request.keep()
+        return known
+
+
+def run_share(
+    request: Request, number: int, *, log: str | None = None, observer: Observer | None = None
+) -> ShareDone:
+    """Do what is left of one share of a run that has been prepared.
+
+    Parameters
+    ----------
+    request : Request
+    number : int
+        Which share, from 0; one that was not dealt has nothing in it.
+    log : str, optional
+        Where the log of this process lies, for those who look for a failure.
+    observer : Observer, optional
+        Told of the progress.
+
+    Raises
+    ------
+    OutputError
+        If another process works on this share, or the run was not prepared like this.
+    HipctError
+        Whatever stops the share as a whole.
+    """
+    observer = observer or Silent()
+    name = f"share-{number:05d}"
+    with (
+        request.open() as opened,
+        at_work(
+            opened,
+            Path(request.out),
+            request.settings(),
+            share=name,
+            allow_gaps=request.allow_gaps,
+            observer=observer,
+        ) as work,
+    ):
+        dealt: list[list[int]] = work.ledger.state().get("shares", [])
+        mine = frozenset(dealt[number]) if number < len(dealt) else frozenset()
+        before = {layer for level, layer in work.ledger.done() if level == 0}
+        failed: dict[int, str] = {}
+        while True:
+            try:
+                work.stream_layers(mine - failed.keys(), work.ledger.scratch / name)
+                break
+            except UnreadableTile as unreadable:
+                for layer in sorted(unreadable.layers & mine - failed.keys()):
+                    failed[layer] = str(unreadable)
+                    work.ledger.fail(layer, str(unreadable), log)
+                observer.say(f"{unreadable} Its layers are left out; the rest goes on.")
+        after = {layer for level, layer in work.ledger.done() if level == 0}
+        return ShareDone(tuple(sorted((after - before) & mine)), failed)
+
+
+def finish_run(request: Request, *, observer: Observer | None = None) -> RunResult:
+    """Make what no share could make alone, and give the volume its name.
+
+    Raises
+    ------
+    OutputError
+        If layers are missing and ``request.allow_missing`` is false.
+    HipctError
+        As :func:`hipct.pipeline.run.reconstruct` does.
+    """
+    out = Path(request.out)
+    refuse_other_than_volume(out, request.overwrite)
+    with (
+        MemoryWatch() as memory,
+        request.open() as opened,
+        at_work(
+            opened, out, request.settings(), allow_gaps=request.allow_gaps, observer=observer
+        ) as work,
+    ):
+        missing = _missing(work)
+        if missing and not request.allow_missing:
+            work.ledger.remember(incomplete=missing)
+            raise OutputError(_sentence(work, missing))
+        failed = work.ledger.failed()
+        spec = work.plan.spec
+        for layer in missing:
+            zeros = np.zeros((), spec.dtype)
+            block = np.broadcast_to(zeros, spec.levels[0].layer_shape(layer))
+            write_layer(work.ledger.volume, spec, 0, layer, block)
+            why = failed[layer]["error"] if layer in failed else "Its process never ended well."
+            work.ledger.record(0, layer, {"voxels": {}, "missing": why})
+        work.stream()
+        return work.deliver(memory.peak_bytes, request.overwrite)
+
+
+def _missing(work: Work) -> list[int]:
+    done = {layer for level, layer in work.ledger.done() if level == 0}
+    return [layer for layer in range(work.plan.spec.layers(0)) if layer not in done]
+
+
+def _sentence(work: Work, missing: Sequence[int]) -> str:
+    failed = work.ledger.failed()
+    named = ", ".join(str(layer) for layer in missing[:_NAMED])
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    why = next((f": {failed[layer]['error']}" for layer in missing if layer in failed), ".")
+    return (
+        f"{len(missing)} of {work.plan.spec.layers(0)} layers are missing ({named}{more}){why} "
+        "hipct retry does them again; with --allow-missing they are stored as 0, and the volume "
+        "says so."
+    )

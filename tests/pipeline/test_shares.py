@@ -1,0 +1,178 @@
+"""A run by many processes makes the bytes of a run by one; what cannot be read fails alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from hipct.acquisition.store import ScanStoreWriter
+from hipct.core.errors import OutputError
+from hipct.pipeline.config import Config
+from hipct.pipeline.ledger import Ledger
+from hipct.pipeline.request import Request, run_folder
+from hipct.pipeline.run import reconstruct
+from hipct.pipeline.shares import finish_run, prepare_run, run_share
+from hipct.volume.check import check_volume
+from hipct.volume.open import open_volume
+
+CONFIG = {
+    "phase": {"delta_beta": 300.0},
+    "axis": {"value": 24.0},
+    "volume": {"chunk": 32, "window": [-20.0, 60.0]},
+}
+ROWS = 300
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    from tests.pipeline.conftest import disc_scan
+
+    scan = disc_scan(rows=ROWS, noise=50.0, pixel_size_um=10.0, distance_m=1.0, energy_kev=80.0)
+    path = tmp_path_factory.mktemp("shares") / "scan.zarr"
+    with ScanStoreWriter(path, scan.info) as writer:
+        for kind in ("flats", "darks", "projections"):
+            writer.write_frames(kind, 0, scan.frames[kind])
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(store):
+    out = store.with_name("whole.ome.zarr")
+    reconstruct(store, out, Config(**CONFIG))
+    return volume_bytes(out)
+
+
+@pytest.fixture
+def request_of(store, tmp_path):
+    def make(source=store, **changes):
+        facts = {
+            "sources": (str(source),),
+            "out": str(tmp_path / "organ.ome.zarr"),
+            "config": CONFIG,
+        }
+        return Request(**facts | changes)
+
+    return make
+
+
+def volume_bytes(path):
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != "zarr.json"
+    }
+
+
+def damaged(store, path):
+    """A copy of a scan store in which the projections of some rows cannot be read."""
+    shutil.copytree(store, path)
+    file = path / "projections" / "c" / "0" / "1" / "0"  # rows from 256 on
+    with open(file, "r+b") as opened:
+        opened.truncate(file.stat().st_size // 2)
+    return path
+
+
+def test_shares_in_any_order_make_the_bytes_of_one_process(request_of, whole):
+    request = request_of()
+    dealt = prepare_run(request, 3)
+    assert sorted(chain(*dealt)) == list(range(-(-ROWS // 32)))
+    assert len(dealt) == 3
+    request = Request.of(run_folder(request.out))
+    assert run_share(request, 7).layers == ()
+    for number in (2, 0, 1):
+        done = run_share(request, number)
+        assert sorted(done.layers) == dealt[number]
+        assert done.failed == {}
+    assert run_share(request, 1).layers == ()
+    result = finish_run(request)
+    assert volume_bytes(result.path) == whole
+    assert [f for f in check_volume(result.path, deep=True) if f.severity == "error"] == []
+    assert not request.folder.exists()
+
+
+def test_shares_run_beside_each_other_in_processes(request_of, whole):
+    request = request_of()
+    prepare_run(request, 2)
+    work = (
+        "import sys; from hipct.pipeline.request import Request; "
+        "from hipct.pipeline.shares import run_share; "
+        "run_share(Request.of(sys.argv[1]), int(sys.argv[2]))"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", work, request.out, str(number)])
+        for number in range(2)
+    ]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    assert volume_bytes(finish_run(request).path) == whole
+
+
+def test_what_is_missing_is_named_and_what_was_prepared_otherwise_refused(request_of, store):
+    request = request_of()
+    with pytest.raises(OutputError, match="has to be prepared first"):
+        run_share(request, 0)
+    left = prepare_run(request, 2)[1]
+    run_share(request, 0)
+    other = request_of(config=CONFIG | {"phase": {"delta_beta": 301.0}})
+    with pytest.raises(OutputError, match=r"delta_beta: 300\.0 then, 301\.0 now"):
+        run_share(other, 1)
+    with pytest.raises(OutputError, match=rf"{len(left)} of 10 layers are missing \({left[0]}, "):
+        finish_run(request)
+    with pytest.raises(OutputError, match="with other parameters"):
+        prepare_run(other, 2)
+    held = Ledger(request.folder)
+    held.take("share-00001")
+    with pytest.raises(OutputError, match=r"holds .*share-00001"):
+        run_share(request, 1)
+    with pytest.raises(OutputError, match=r"holds .*share-00001"):
+        finish_run(request)
+    held.close()
+
+
+def test_a_chunk_that_cannot_be_read_fails_alone(request_of, store, tmp_path, whole):
+    broken = damaged(store, tmp_path / "broken.zarr")
+    request = request_of(broken)
+    dealt = prepare_run(request, 2)
+    done = [run_share(request, number, log="share.log") for number in range(2)]
+    failed = {layer: error for each in done for layer, error in each.failed.items()}
+    assert failed
+    assert len(failed) < 8
+    made = chain(*(each.layers for each in done))
+    assert sorted([*failed, *made]) == sorted(chain(*dealt))
+    assert all("broken.zarr" in error for error in failed.values())
+    recorded = Ledger(request.folder).failed()
+    assert {layer: each["error"] for layer, each in recorded.items()} == failed
+    assert {each["log"] for each in recorded.values()} == {"share.log"}
+    with pytest.raises(OutputError, match=rf"{len(failed)} of 10 layers are missing .*broken"):
+        finish_run(request)
+
+    # The source is whole again, and only what had failed is done.
+    shutil.rmtree(broken)
+    shutil.copytree(store, broken)
+    again = [run_share(request, number) for number in range(2)]
+    assert sorted(chain(*(each.layers for each in again))) == sorted(failed)
+    assert Ledger(request.folder).failed() == {}
+    assert volume_bytes(finish_run(request).path) == whole
+
+
+def test_a_volume_with_missing_layers_says_so(request_of, store, tmp_path, whole):
+    request = request_of(damaged(store, tmp_path / "broken.zarr"), allow_missing=True)
+    prepare_run(request, 1)
+    failed = sorted(run_share(request, 0).failed)
+    result = finish_run(request)
+    volume = open_volume(result.path)
+    said = volume.provenance["incomplete"]
+    assert said["rows"] == [[32 * layer, min(32 * layer + 32, ROWS)] for layer in failed]
+    assert "broken.zarr" in said["reasons"][0]
+    voxels = np.asarray(volume.levels[0].array)
+    for layer in range(10):
+        assert (not voxels[32 * layer : 32 * layer + 32].any()) == (layer in failed)
+    made = volume_bytes(result.path)
+    same = [key for key in made if key.startswith("0/") and int(key.split("/")[2]) not in failed]
+    assert all(made[key] == whole[key] for key in same)
+    assert json.loads(result.report_path.read_text())["incomplete"] == said
