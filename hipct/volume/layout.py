@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite, prod
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from hipct.volume.window import Window
 
 Shape3 = tuple[int, int, int]
 Vector3 = tuple[float, float, float]
+OmeZarr = Literal["0.5", "0.4"]
+"""Versions of OME-Zarr that are written: on Zarr v3 with shards, and on v2 with a file a chunk."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,11 @@ class Level:
     Attributes
     ----------
     shape : voxels
-    chunk : voxels of an inner chunk
-    shard : voxels of a shard (one file), a multiple of the chunk
+    chunk : voxels of a chunk
+    shard : voxels of a shard, a multiple of the chunk: one file, or (0.4) the chunks, each a file
+        of its own, that are encoded and written together
     scale : voxel size in micrometres (or voxels of the finest level)
-    translation : centre of voxel (0, 0, 0) in micrometres, from the centre of the finest one
+    translation : centre of voxel (0, 0, 0) in micrometres
     """
 
     shape: Shape3
@@ -88,6 +91,14 @@ class PyramidSpec:
         Name shown by viewers.
     reduction : {"mean", "mode", "min", "max"}
         How a voxel of a coarser level is made of the eight below it.
+    version : {"0.5", "0.4"}
+        Version of OME-Zarr.
+    consolidated : bool
+        Whether the metadata of all levels stand in the group's too, so that a volume far away is
+        opened by one request (:mod:`hipct.volume.consolidate` says what that costs).
+    origin_um : (float, float, float)
+        Where the centre of the first voxel lies along z, y, x, in micrometres (in voxels of the
+        finest level where the voxel size is not known): a crop stays in its place.
 
     Raises
     ------
@@ -105,6 +116,9 @@ class PyramidSpec:
     unit: str = "1/cm"
     name: str = "volume"
     reduction: Reduction = "mean"
+    version: OmeZarr = "0.5"
+    consolidated: bool = False
+    origin_um: Vector3 = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         _set = object.__setattr__
@@ -115,6 +129,15 @@ class PyramidSpec:
         window: Any = self.window
         if window is not None and not isinstance(window, Window):
             _set(self, "window", Window(*window))
+        z, y, x = (float(v) for v in self.origin_um)
+        _set(self, "origin_um", (z, y, x))
+        if not all(isfinite(v) for v in (z, y, x)):
+            raise InputError(f"The origin is {self.origin_um} um; give three finite numbers.")
+        if self.version not in get_args(OmeZarr):
+            raise InputError(
+                f"The version of OME-Zarr is {self.version}; "
+                f"{' and '.join(get_args(OmeZarr))} are written."
+            )
         if self.dtype not in REDUCED_DTYPES[self.reduction]:
             allowed = " or ".join(np.dtype(kind).name for kind in REDUCED_DTYPES[self.reduction])
             raise InputError(f"The volume's dtype is {self.dtype}; it has to be {allowed}.")
@@ -167,7 +190,8 @@ class PyramidSpec:
         shard = _shape3(c * min(b // c, -(-n // c)) for c, b, n in zip(chunk, bounds, shape))
         voxel = as_voxel_size(1.0 if self.voxel_size_um is None else self.voxel_size_um)
         z, y, x = (v * f for v, f in zip(voxel, factor))
-        tz, ty, tx = (0.5 * (f - 1) * v for v, f in zip(voxel, factor))
+        # A voxel that is made of f along an axis begins half a voxel before the first one's centre.
+        tz, ty, tx = (o + 0.5 * (f - 1) * v for o, v, f in zip(self.origin_um, voxel, factor))
         return Level(shape, chunk, shard, (z, y, x), (tz, ty, tx))
 
 

@@ -1,6 +1,7 @@
-"""Metadata of OME-Zarr: what hipct writes (0.5), and what it reads (0.5 and 0.4).
+"""Metadata of OME-Zarr that hipct writes.
 
-Specification: https://ngff.openmicroscopy.org/0.5/
+Version 0.5 holds everything below ``ome`` in the ``zarr.json`` of the group, version 0.4 beside one
+another in ``.zattrs``. Specifications: https://ngff.openmicroscopy.org/0.5/ and .../0.4/
 """
 
 from __future__ import annotations
@@ -14,11 +15,18 @@ import numpy as np
 
 from hipct.core.errors import InputError, OutputError
 from hipct.core.files import write_json
+from hipct.volume.array_metadata import AXES, array_files
+from hipct.volume.consolidate import (
+    FILE_V2,
+    consolidate,
+    file_v2,
+    inline,
+    is_consolidated,
+    read_json,
+)
 from hipct.volume.layout import PyramidSpec
 from hipct.volume.reduce import Reduction
-from hipct.volume.shards import BLOCK_BYTES, COMPRESSION_LEVEL
 
-AXES = ("z", "y", "x")
 _REDUCTIONS: dict[Reduction, str] = {
     "mean": "means of 2 x 2 x 2 voxels, rounded half to even",
     "mode": "commonest of 2 x 2 x 2 labels, the smallest of equally common ones",
@@ -28,7 +36,7 @@ _REDUCTIONS: dict[Reduction, str] = {
 
 
 def group_attributes(spec: PyramidSpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of the pyramid's group: ``ome`` for everyone, ``hipct`` for provenance.
+    """Attributes of the pyramid's group: those of OME-Zarr, and ``hipct`` for provenance.
 
     Parameters
     ----------
@@ -56,12 +64,14 @@ def group_attributes(spec: PyramidSpec, attributes: Mapping[str, Any]) -> dict[s
     }
     top = int(np.iinfo(spec.dtype).max)
     # Labels are numbers of things: a window of grey values would make viewers show an image.
-    shown = {"omero": omero(spec.name, top, 0, top)}
+    shown: dict[str, Any] = {"omero": omero(spec.name, top, 0, top)}
     if spec.reduction == "mode":
-        shown = {"image-label": {}}
-    ome = {"version": "0.5", "multiscales": [multiscale], **shown}
+        shown = {"image-label": {} if spec.version == "0.5" else {"version": "0.4"}}
     reduction = {} if spec.reduction == "mean" else {"reduction": spec.reduction}
-    return {"ome": ome, "hipct": {**_window_attributes(spec), **reduction, **attributes}}
+    own = {"hipct": {**_window_attributes(spec), **reduction, **attributes}}
+    if spec.version == "0.5":
+        return {"ome": {"version": "0.5", "multiscales": [multiscale], **shown}, **own}
+    return {"multiscales": [{"version": "0.4", **multiscale}], **shown, **own}
 
 
 def omero(name: str, maximum: int, start: int, end: int) -> dict[str, Any]:
@@ -71,48 +81,31 @@ def omero(name: str, maximum: int, start: int, end: int) -> dict[str, Any]:
     return {"channels": [channel], "rdefs": {"model": "greyscale"}}
 
 
-def array_metadata(spec: PyramidSpec, number: int) -> dict[str, Any]:
-    """The ``zarr.json`` of a level: sharded, blosc-zstd with bit shuffle, checksums."""
-    level = spec.levels[number]
-    little = {"name": "bytes", "configuration": {"endian": "little"}}
-    if spec.dtype.itemsize == 1:
-        little = {"name": "bytes"}
-    blosc = {
-        "name": "blosc",
-        "configuration": {
-            "cname": "zstd",
-            "clevel": COMPRESSION_LEVEL,
-            "shuffle": "bitshuffle",
-            "typesize": spec.dtype.itemsize,
-            "blocksize": BLOCK_BYTES,
-        },
+def metadata_files(spec: PyramidSpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Every metadata file of a pyramid by its key; the one that makes it a volume is the last.
+
+    Parameters
+    ----------
+    spec : PyramidSpec
+    attributes : mapping
+        As in :func:`group_attributes`.
+    """
+    levels = {
+        f"{number}/{name}": content
+        for number in range(len(spec.levels))
+        for name, content in array_files(spec, number).items()
     }
-    sharding = {
-        "chunk_shape": list(level.chunk),
-        "codecs": [little, blosc, {"name": "crc32c"}],
-        "index_codecs": [
-            {"name": "bytes", "configuration": {"endian": "little"}},
-            {"name": "crc32c"},
-        ],
-        "index_location": "end",
-    }
-    return {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": list(level.shape),
-        "data_type": spec.dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(level.shard)}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": 0,
-        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-        "dimension_names": list(AXES),
-        "attributes": {},
-        "storage_transformers": [],
-    }
+    own = group_attributes(spec, attributes)
+    if spec.version == "0.5":
+        group = {"zarr_format": 3, "node_type": "group", "attributes": own}
+        return levels | {"zarr.json": group | (inline(levels) if spec.consolidated else {})}
+    files: dict[str, Any] = levels | {".zgroup": {"zarr_format": 2}}
+    together = {FILE_V2: file_v2({**files, ".zattrs": own})} if spec.consolidated else {}
+    return files | together | {".zattrs": own}
 
 
 def write_metadata(path: Path, spec: PyramidSpec, attributes: Mapping[str, Any]) -> None:
-    """Write every ``zarr.json`` of a pyramid; the group's comes last.
+    """Write every metadata file of a pyramid; the group's comes last.
 
     Raises
     ------
@@ -121,39 +114,53 @@ def write_metadata(path: Path, spec: PyramidSpec, attributes: Mapping[str, Any])
     OutputError
         If the folder cannot be written.
     """
-    group = {
-        "zarr_format": 3,
-        "node_type": "group",
-        "attributes": group_attributes(spec, attributes),
-    }
+    files = metadata_files(spec, attributes)
     try:
-        json.dumps(group, allow_nan=False)
+        json.dumps(files, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"The attributes cannot be stored as JSON ({error}); give plain numbers, texts, "
             "lists and dictionaries without NaN."
         ) from error
-    for number in range(len(spec.levels)):
-        folder = path / str(number)
+    for key, content in files.items():
+        file = path / key
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{folder} could not be made: {error.strerror or error}.") from error
-        write_json(folder / "zarr.json", array_metadata(spec, number))
-    write_json(path / "zarr.json", group)
+            raise OutputError(
+                f"{file.parent} could not be made: {error.strerror or error}."
+            ) from error
+        write_json(file, content)
 
 
 def update_attributes(path: Path, changes: Mapping[str, Any]) -> None:
     """Replace top-level keys of the group's attributes (whole or not at all).
 
-    Keys of ``hipct`` are merged with those that stand there, others are replaced.
+    Keys of ``hipct`` and of ``ome`` are merged with those that stand there, others are replaced.
+    What version 0.5 holds below ``ome`` is given in this way for 0.4 too. Consolidated metadata
+    follow, where there are any.
+
+    Raises
+    ------
+    FormatError
+        If the attributes that stand there cannot be read.
+    OutputError
+        If they cannot be written.
     """
-    file = path / "zarr.json"
-    group = json.loads(file.read_text())
-    old = group["attributes"]
+    path = Path(path)
+    if (path / "zarr.json").is_file():
+        file = path / "zarr.json"
+        group = read_json(file)
+        old = group["attributes"]
+    else:
+        file = path / ".zattrs"
+        group = old = read_json(file)
+        changes = {**changes.get("ome", {}), **{k: v for k, v in changes.items() if k != "ome"}}
     for key, value in changes.items():
         old[key] = {**old.get(key, {}), **value} if key in ("hipct", "ome") else value
     write_json(file, group)
+    if is_consolidated(path):
+        consolidate(path)
 
 
 def _window_attributes(spec: PyramidSpec) -> dict[str, Any]:

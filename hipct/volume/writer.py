@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hipct.core.errors import FormatError, InputError, OutputError
-from hipct.core.files import refuse_existing, write_atomic
-from hipct.volume.layout import Level, PyramidSpec
+from hipct.core.errors import InputError, OutputError
+from hipct.core.files import refuse_existing, write_together
+from hipct.volume.block_files import Block, decode_block, encode_block, remove_torn
+from hipct.volume.layout import PyramidSpec
 from hipct.volume.omezarr import write_metadata
 from hipct.volume.reduce import reduce_block, reduced_shape
-from hipct.volume.shards import decode_shard, encode_shard
 
-Block = NDArray[Any]
 ReadBand = Callable[[slice], Block]
 """Gives the rows ``slice`` of axis y of a layer: shape (z, y, x)."""
 
@@ -171,10 +169,8 @@ def write_bands(
     shape = geometry.layer_shape(index)
     reduced = np.empty(reduced_shape(shape), spec.dtype) if reduce else None
     height = geometry.shard[1]
-    # A killed process leaves its last shard under another name; this layer is ours alone.
-    for torn in shard_file(Path(path), level, (index,)).glob("*/.*.tmp"):
-        torn.unlink(missing_ok=True)
-    # One thread writes a shard while the next one is encoded; never more than one waits.
+    remove_torn(Path(path), spec, level, index)
+    # One thread writes a block while the next one is encoded; never more than one waits.
     with ThreadPoolExecutor(1, thread_name_prefix="hipct-write") as pool:
         pending: Future[None] | None = None
         for number in range(geometry.shard_grid[1]):
@@ -182,11 +178,10 @@ def write_bands(
             band = read(rows)
             for column in range(geometry.shard_grid[2]):
                 columns = slice(column * geometry.shard[2], (column + 1) * geometry.shard[2])
-                data = encode_shard(band[:, :, columns], geometry.shard, geometry.chunk)
+                files = encode_block(spec, level, (index, number, column), band[:, :, columns])
                 if pending is not None:
                     pending.result()
-                file = shard_file(Path(path), level, (index, number, column))
-                pending = pool.submit(_write_shard, file, data)
+                pending = pool.submit(_write_files, Path(path), files)
             if reduced is not None:
                 part = reduced[:, rows.start // 2 : -(-rows.stop // 2)]
                 reduce_block(band, out=part, how=spec.reduction)
@@ -206,7 +201,7 @@ def read_layer(path: Path | str, spec: PyramidSpec, level: int, index: int) -> B
     geometry = spec.levels[level]
     block = np.empty(geometry.layer_shape(index), spec.dtype)
     for number in range(geometry.shard_grid[1]):
-        _read_band(Path(path), geometry, level, (index, number), block)
+        _read_band(Path(path), spec, level, (index, number), block)
     return block
 
 
@@ -230,47 +225,37 @@ def read_reduced(path: Path | str, spec: PyramidSpec, level: int, index: int) ->
         start = number * geometry.shard[1]
         stop = min(start + geometry.shard[1], height)
         band = np.empty((depth, stop - start, width), spec.dtype)
-        _read_band(Path(path), geometry, level, (index, number), band, origin=start)
+        _read_band(Path(path), spec, level, (index, number), band, origin=start)
         part = reduced[:, start // 2 : -(-stop // 2)]
         reduce_block(band, out=part, how=spec.reduction)
     return reduced
 
 
-def shard_file(path: Path, level: int, place: Sequence[int]) -> Path:
-    """File of a shard: ``<path>/<level>/c/<z>/<y>/<x>``."""
-    return path.joinpath(str(level), "c", *(str(p) for p in place))
-
-
 def _read_band(
     path: Path,
-    geometry: Level,
+    spec: PyramidSpec,
     level: int,
     place: tuple[int, int],
     block: Block,
     *,
     origin: int = 0,
 ) -> None:
+    geometry = spec.levels[level]
     start = place[1] * geometry.shard[1] - origin
     for column in range(geometry.shard_grid[2]):
-        file = shard_file(path, level, (*place, column))
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise FormatError(
-                f"The shard {file} cannot be read ({error.strerror or error}); "
-                "write this layer again."
-            ) from error
         left = column * geometry.shard[2]
         target = block[:, start : start + geometry.shard[1], left : left + geometry.shard[2]]
-        decode_shard(data, geometry.shard, geometry.chunk, target, file)
+        decode_block(path, spec, level, (*place, column), target)
 
 
-def _write_shard(file: Path, data: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{file.parent} could not be made: {error.strerror or error}.") from error
-    write_atomic(file, data)
+def _write_files(path: Path, files: Mapping[str, bytes]) -> None:
+    written = {path / key: data for key, data in files.items()}
+    for folder in {file.parent for file in written}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} could not be made: {error.strerror or error}.") from error
+    write_together(written)
 
 
 def _check_block(

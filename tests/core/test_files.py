@@ -9,7 +9,13 @@ import threading
 import pytest
 
 from hipct.core.errors import OutputError
-from hipct.core.files import free_bytes, refuse_existing, write_atomic, write_json
+from hipct.core.files import (
+    free_bytes,
+    refuse_existing,
+    write_atomic,
+    write_json,
+    write_together,
+)
 
 
 def test_a_file_is_replaced_by_its_new_content(tmp_path):
@@ -118,3 +124,25 @@ def test_free_space_of_a_folder_that_does_not_exist_yet(tmp_path):
     here = free_bytes(tmp_path)
     assert here > 0
     assert free_bytes(tmp_path / "a" / "b") == pytest.approx(here, rel=0.5)
+
+
+def test_files_are_written_together_or_stay_as_they_were(tmp_path, monkeypatch):
+    """More of them than may be open at a time; a fault among the last leaves the first whole."""
+    monkeypatch.setattr("hipct.core.files._OPEN_TOGETHER", 3)
+    files = {tmp_path / str(number): bytes([number]) * number for number in range(8)}
+    write_together(files)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+    flush, flushed = os.fsync, []
+
+    def full_disk(descriptor):
+        flushed.append(descriptor)
+        if len(flushed) == 5:
+            raise OSError(28, "No space left on device")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OutputError, match=r"4 could not be written: No space left"):
+        write_together(dict.fromkeys(files, b"new"))
+    after = {int(path.name): path.read_bytes() for path in tmp_path.iterdir()}
+    assert after == {n: b"new" if n < 3 else bytes([n]) * n for n in range(8)}

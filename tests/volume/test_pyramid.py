@@ -194,13 +194,13 @@ def test_every_shard_is_written_once_by_one_task(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: Counter[str] = Counter()
-    original = writer.write_atomic
+    original = writer.write_together
 
-    def count(path: Path, data: bytes) -> None:
-        written[str(path)] += 1
-        original(path, data)
+    def count(files: dict[Path, bytes]) -> None:
+        written.update(str(path) for path in files)
+        original(files)
 
-    monkeypatch.setattr(writer, "write_atomic", count)
+    monkeypatch.setattr(writer, "write_together", count)
     volume = noise((50, 60, 70))
     write_pyramid(volume, tmp_path / "v.ome.zarr", voxel_size_um=1.0, chunk=8)
     partial_root = tmp_path / "v.ome.zarr.partial"
@@ -416,10 +416,10 @@ def test_an_existing_output_is_left_until_the_new_one_stands(tmp_path: Path) -> 
 def test_a_full_disk_is_a_sentence_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, data: bytes) -> None:
-        raise OutputError(f"{path} could not be written: No space left on device.")
+    def full(files: dict[Path, bytes]) -> None:
+        raise OutputError(f"{next(iter(files))} could not be written: No space left on device.")
 
-    monkeypatch.setattr(writer, "write_atomic", full)
+    monkeypatch.setattr(writer, "write_together", full)
     with pytest.raises(OutputError, match="No space left"):
         write_pyramid(noise((8, 8, 8)), tmp_path / "v", voxel_size_um=1.0)
     assert not list(tmp_path.iterdir())

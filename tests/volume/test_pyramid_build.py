@@ -168,14 +168,14 @@ def test_real_threads_write_every_shard_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     written: Counter[str] = Counter()
-    original = writer.write_atomic
+    original = writer.write_together
 
-    def count(path: Path, data: bytes) -> None:
-        written[str(path)] += 1
+    def count(files: dict[Path, bytes]) -> None:
+        written.update(str(path) for path in files)
         time.sleep(random.random() * 1e-3)
-        original(path, data)
+        original(files)
 
-    monkeypatch.setattr(writer, "write_atomic", count)
+    monkeypatch.setattr(writer, "write_together", count)
     monkeypatch.setattr("hipct.volume.pyramid_plan.thread_count", lambda: workers)
     volume = noise((53, 30, 20))
     source = Counted(volume, whole_planes=True)
