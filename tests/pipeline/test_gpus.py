@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 import hipct.pipeline.gpus
-import hipct.pipeline.run
+import hipct.pipeline.work
 from hipct.core.errors import DeviceError, OutputError
 from hipct.core.progress import Silent
 from hipct.pipeline.config import Config
@@ -70,7 +70,7 @@ def test_a_run_whose_layers_are_all_there_needs_no_workers(tmp_path, discs, stan
         with pytest.raises(OutputError, match="full"):
             reconstruct(scan, out, config)
     assert standin.get_default_memory_pool().get_limit() == 0
-    monkeypatch.setattr(hipct.pipeline.run, "gpus_to_use", lambda *_: 3)
+    monkeypatch.setattr(hipct.pipeline.work, "gpus_to_use", lambda *_: 3)
     resumed = reconstruct(scan, out, config)
     assert resumed.report.device == "Stand-in"
     monkeypatch.undo()

@@ -13,8 +13,9 @@ import pytest
 import zarr
 
 import hipct.pipeline.plan
-import hipct.pipeline.work
+import hipct.pipeline.run
 import hipct.pipeline.stream
+import hipct.pipeline.work
 import hipct.volume.writer
 from hipct.core.errors import ConfigError, InputError, MissingMetadata, OutputError, PlanError
 from hipct.core.threads import set_thread_count, thread_count
