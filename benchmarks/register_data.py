@@ -11,7 +11,6 @@ the overview's voxel are left out, as no registration with this overview would r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,7 +131,7 @@ def volume(name: str, values: NDArray[Any], voxel_um: float) -> Volume:
         array = even.reshape(z, 2, y, 2, x, 2).mean(axis=(1, 3, 5))
         step, first = 2 * step, first + step / 2
     return Volume(
-        path=Path(name),
+        address=name,
         name=name,
         version="0.5",
         axes=("z", "y", "x"),

@@ -178,7 +178,7 @@ def register_zoom(
     )
     if not candidates:
         raise InputError(
-            f"The overview {pair.overview.volume.path} does not vary anywhere that the zoom "
+            f"The overview {pair.overview.volume.address} does not vary anywhere that the zoom "
             "could lie; check that it is the right volume."
         )
     return _judged(pair, candidates, level, finest, observer)

@@ -55,7 +55,7 @@ class Levels:
     def __init__(self, volume: Volume, role: str) -> None:
         if volume.length_unit != "um":
             raise InputError(
-                f"The {role} {volume.path} does not say how large its voxels are; registration "
+                f"The {role} {volume.address} does not say how large its voxels are; registration "
                 "needs both voxel sizes, so write the volume again with its pixel size."
             )
         self.volume, self.role = volume, role

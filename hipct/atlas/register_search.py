@@ -89,13 +89,13 @@ def search_level(zoom: Levels, overview: Levels, scale: float) -> int:
             chosen = level
     if chosen is None:
         raise InputError(
-            f"The zoom {zoom.volume.path} is {_lengths(zoom.extent_um)} um in size, too few voxels "
-            f"of {overview.places[finest].voxel_um:.3g} um of the overview to be recognised; give "
-            "an overview with smaller voxels, or a larger zoom."
+            f"The zoom {zoom.volume.address} is {_lengths(zoom.extent_um)} um in size, too few "
+            f"voxels of {overview.places[finest].voxel_um:.3g} um of the overview to be "
+            "recognised; give an overview with smaller voxels, or a larger zoom."
         )
     if (zoom.extent_um * scale > 1.5 * overview.extent_um).any():
         raise InputError(
-            f"The zoom {zoom.volume.path} ({_lengths(zoom.extent_um)} um) is larger than its "
+            f"The zoom {zoom.volume.address} ({_lengths(zoom.extent_um)} um) is larger than its "
             f"overview ({_lengths(overview.extent_um)} um); give the zoom first, then the overview."
         )
     return chosen

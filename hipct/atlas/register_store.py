@@ -58,8 +58,9 @@ def store_place(result: ZoomPlace, zoom: Volume, overview: Volume) -> None:
     """
     if not result.found:
         raise InputError(
-            f"The place of {zoom.path} is uncertain (confidence {result.confidence:.2f}) and was "
-            "not written into its metadata; give a start that is nearer, or look at the picture."
+            f"The place of {zoom.address} is uncertain (confidence {result.confidence:.2f}) and "
+            "was not written into its metadata; give a start that is nearer, or look at the "
+            "picture."
         )
     refuse_old(zoom)
     update_attributes(zoom.path, {"hipct": {"placed_in": place_record(result, zoom, overview)}})
@@ -75,6 +76,6 @@ def refuse_old(zoom: Volume) -> None:
     """
     if not (zoom.path / "zarr.json").is_file():
         raise InputError(
-            f"{zoom.path} is OME-Zarr {zoom.version}; a place is written into volumes of version "
-            "0.5 only. Leave out --write: the place is in the JSON file."
+            f"{zoom.address} is OME-Zarr {zoom.version}; a place is written into volumes of "
+            "version 0.5 only. Leave out --write: the place is in the JSON file."
         )

@@ -145,7 +145,7 @@ def export_volume(
     out = Path(out)
     if url is not None:
         state = neuroglancer_state(opened, url, window)
-        with staged(out, opened.path, folder=False, overwrite=overwrite) as partial:
+        with staged(out, opened.address, folder=False, overwrite=overwrite) as partial:
             write_json(partial, state)
         return Exported(out, opened.shape, state, neuroglancer_link(state))
     view = choose_level(opened, 0 if level is None else level)
@@ -156,14 +156,14 @@ def export_volume(
         facts = plane_facts(view, plane, grey, format)
         pixel = (plane.pixel, plane.pixel)
         encode = _slice_encoder(view, options, facts, grey.dtype, pixel)
-        with staged(out, opened.path, folder=False, overwrite=overwrite) as partial:
+        with staged(out, opened.address, folder=False, overwrite=overwrite) as partial:
             write_slice(partial, encode(cut_plane(view, plane, grey, memory_bytes, told)))
         return Exported(out, plane.shape, facts)
     source = Source(view, choose_region(view, crop), grey, memory_bytes)
     facts = source_facts(source, format)
     write = (_stack if format in FOLDERS else _file)(source, out, options, facts)
     folder = format in FOLDERS
-    with staged(out, opened.path, folder=folder, overwrite=overwrite) as partial:
+    with staged(out, opened.address, folder=folder, overwrite=overwrite) as partial:
         facts |= write(partial, told)
         if folder:
             write_facts(partial, facts)

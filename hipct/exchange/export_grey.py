@@ -83,13 +83,14 @@ def choose_grey(
             if np.issubdtype(stored, np.floating):
                 return Grey(np.dtype(np.float32), None, None, scale, offset, unit)
             raise InputError(
-                f"{volume.path} does not store what its grey values mean (attribute hipct/window), "
-                "so that there are no physical values; give --dtype uint16 for the stored ones."
+                f"{volume.address} does not store what its grey values mean (attribute "
+                "hipct/window), so that there are no physical values; give --dtype uint16 for the "
+                "stored ones."
             )
         return Grey(np.dtype(np.float32), None, (scale, offset), 1.0, 0.0, unit)
     if dtype == "uint16" and stored not in (np.uint8, np.uint16):
         raise InputError(
-            f"{volume.path} holds {stored} and not uint16; give --dtype uint8 or float32."
+            f"{volume.address} holds {stored} and not uint16; give --dtype uint8 or float32."
         )
     kept = stored if dtype is None else np.dtype(np.uint16)
     return Grey(kept, None, None, scale, offset, unit)
@@ -99,8 +100,8 @@ def _window(volume: Volume, window: tuple[float, float] | None) -> tuple[float, 
     chosen = volume.display if window is None else window
     if chosen is None:
         raise InputError(
-            f"{volume.path} stores no display window to make 8 bits of; give --window LOW:HIGH in "
-            "stored grey values."
+            f"{volume.address} stores no display window to make 8 bits of; give --window LOW:HIGH "
+            "in stored grey values."
         )
     low, high = (float(value) for value in chosen)
     if not (np.isfinite([low, high]).all() and low < high):

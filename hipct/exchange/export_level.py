@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hipct.core.errors import FormatError, InputError
+from hipct.core.errors import FormatError, InputError, RemoteError
 from hipct.volume.layout import Vector3
 from hipct.volume.open import Volume, VolumeLevel, read_attributes
+from hipct.volume.storage import Storage, open_storage
 
 Slices3 = tuple[slice, slice, slice]
 LENGTHS_UM = {"um": 1.0, "mm": 1e3}
@@ -80,29 +80,34 @@ class LevelView:
         stored = tuple(region["zyx".index(axis)] for axis in self.volume.axes)
         try:
             block = np.asarray(self.level.array[stored])
-        except MemoryError:
+        except (MemoryError, RemoteError):
             raise
         except Exception as error:  # Codecs and stores have no common class of errors.
             words = ", ".join(f"{s.start}:{s.stop}" for s in region)
             raise FormatError(
-                f"Voxels {words} of level {self.number} of {self.volume.path} cannot be read "
+                f"Voxels {words} of level {self.number} of {self.volume.address} cannot be read "
                 f"({type(error).__name__}: {error}); hipct check --deep names the torn file."
             ) from error
         block = block.astype(self.dtype, copy=False)
         return block.transpose([self.volume.axes.index(axis) for axis in "zyx"])
 
+    @cached_property
+    def _storage(self) -> Storage:
+        return open_storage(self.volume.address)
+
     def _refuse_missing(self, region: Slices3) -> None:
         """Zarr gives zeros for a missing file; hipct itself leaves none out."""
-        array, folder = self.level.array, self.volume.path
+        array = self.level.array
         if not self.whole or array.shards is None:
             return
         stored = [region["zyx".index(axis)] for axis in self.volume.axes]
         places = (range(s.start // n, -(-s.stop // n)) for s, n in zip(stored, array.shards))
         for place in product(*places):
-            file = os.path.join(folder, self.level.path, array.metadata.encode_chunk_key(place))
-            if not os.path.exists(file):
+            key = f"{self.level.path}/{array.metadata.encode_chunk_key(place)}"
+            if self._storage.info(key) is None:
                 raise FormatError(
-                    f"{file} is missing: the volume is not whole; hipct check names every fault."
+                    f"{self.volume.address}/{key} is missing: the volume is not whole; hipct check "
+                    "names every fault."
                 )
 
     def _ordered(self, values: Sequence[Any]) -> tuple[Any, Any, Any]:
@@ -125,7 +130,7 @@ def choose_level(volume: Volume, level: int | str) -> LevelView:
     InputError
         If there is no such level.
     """
-    whole = "hipct" in read_attributes(Path(volume.path))
+    whole = "hipct" in read_attributes(volume.address)
     text = str(level).strip()
     if re.fullmatch(r"[+-]?\d+", text):
         volume.level(int(text))
@@ -142,13 +147,14 @@ def choose_level(volume: Volume, level: int | str) -> LevelView:
         )
     if volume.length_unit != "um":
         raise InputError(
-            f"{volume.path} does not say how large its voxels are; choose the level by its number."
+            f"{volume.address} does not say how large its voxels are; choose the level by its "
+            "number."
         )
     sizes = [max(each.scale) for each in volume.levels]
     fitting = [n for n, size in enumerate(sizes) if size <= wanted * (1 + 1e-6)]
     if not fitting:
         raise InputError(
-            f"{volume.path} has no level with voxels of {text} or finer; its finest has "
+            f"{volume.address} has no level with voxels of {text} or finer; its finest has "
             f"{sizes[0]:g} um."
         )
     return LevelView(volume, max(fitting, key=lambda n: sizes[n]), whole)

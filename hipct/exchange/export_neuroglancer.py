@@ -34,7 +34,7 @@ def neuroglancer_state(
     """
     if volume.length_unit != "um":
         raise InputError(
-            f"{volume.path} does not say how large its voxels are, without which Neuroglancer "
+            f"{volume.address} does not say how large its voxels are, without which Neuroglancer "
             "shows it at no scale; give it a voxel size first."
         )
     source = url.rstrip("/")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hipct.core.errors import OutputError
+from hipct.core.errors import HipctError, OutputError
 from hipct.core.files import refuse_existing
 
 FACTS_FILE = "export.json"
@@ -51,7 +51,7 @@ def staged(out: Path, source: Path | str, *, folder: bool, overwrite: bool) -> I
             _flush(partial)
         _publish(partial, out)
     except OSError as error:
-        if isinstance(error, OutputError):
+        if isinstance(error, HipctError):
             raise
         raise OutputError(f"{out} could not be written: {error.strerror or error}.") from error
     finally:

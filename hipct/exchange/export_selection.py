@@ -188,7 +188,8 @@ def _numbers(
 def _need_lengths(view: LevelView) -> None:
     if view.volume.length_unit != "um":
         raise InputError(
-            f"{view.volume.path} does not say how large its voxels are; give voxels, not lengths."
+            f"{view.volume.address} does not say how large its voxels are; give voxels, not "
+            "lengths."
         )
 
 

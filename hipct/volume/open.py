@@ -1,10 +1,13 @@
-"""Opening a multiscale volume, ours or another's: lazy levels, where they lie, what they mean."""
+"""Opening a multiscale volume, ours or another's, in a folder or on a server.
+
+Levels are lazy: where they lie and what they mean is read, no voxel.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +18,10 @@ from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError, InputError
 from hipct.volume.layout import Vector3
+from hipct.volume.lazy import as_dask
+from hipct.volume.nodes import array_of, arrays_of, attributes_of, storage_of
+from hipct.volume.storage import Patience, Storage, is_address
+from hipct.volume.storage_zarr import chunkwise
 
 MICROMETRES: Mapping[str, float] = {
     "angstrom": 1e-4,
@@ -33,7 +40,7 @@ class VolumeLevel:
 
     Attributes
     ----------
-    array : zarr.Array, shape (z, y, x)
+    array : zarr.Array, shape (z, y, x), as it is stored
     scale : voxel size in micrometres
     translation : centre of voxel (0, 0, 0) in micrometres
     """
@@ -43,13 +50,26 @@ class VolumeLevel:
     scale: Vector3
     translation: Vector3
 
+    @cached_property
+    def chunkwise(self) -> zarr.Array[Any]:
+        """The same array for planes and small boxes: reads the chunks that they touch, each once.
+
+        See :func:`hipct.volume.storage_zarr.chunkwise`.
+        """
+        return chunkwise(self.array)
+
+    def dask(self, block: tuple[int, int, int] | None = None) -> Any:
+        """The level as a Dask array whose tasks read whole shards (:func:`as_dask`)."""
+        return as_dask(self.array, block)
+
 
 @dataclass(frozen=True)
 class Volume:
-    """A multiscale volume on disk; nothing is read before it is asked for.
+    """A multiscale volume; nothing is read before it is asked for.
 
     Attributes
     ----------
+    address : its folder, or where it lies on a server
     levels : finest first
     axes : names of the array's axes, in order
     length_unit : ``"um"``, or ``"voxel"`` (of the finest level) where the voxel size is not known
@@ -59,7 +79,7 @@ class Volume:
     notes : what had to be assumed, as sentences
     """
 
-    path: Path
+    address: str
     name: str
     version: str
     axes: tuple[str, ...]
@@ -71,6 +91,22 @@ class Volume:
     unit: str | None
     provenance: Mapping[str, Any]
     notes: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Its folder.
+
+        Raises
+        ------
+        InputError
+            If it lies on a server.
+        """
+        if is_address(self.address):
+            raise InputError(
+                f"{self.address} lies on a server, and this works on files of a folder; copy it "
+                "to one."
+            )
+        return Path(self.address)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,48 +142,98 @@ class Volume:
         InputError
             If the volume does not say what its grey values mean, or has no such level.
         """
+        scale, offset = self._meaning()
+        stored = np.asarray(self.level(level).chunkwise[region])
+        return (stored * scale + offset).astype(np.float32)
+
+    def dask(
+        self,
+        level: int = 0,
+        *,
+        block: tuple[int, int, int] | None = None,
+        physical: bool = False,
+    ) -> Any:
+        """A level as a Dask array whose tasks read whole shards.
+
+        Parameters
+        ----------
+        level : int
+            0 is the finest.
+        block : (int, int, int), optional
+            Voxels of a task, see :func:`hipct.volume.lazy.as_dask`. Default: a shard.
+        physical : bool
+            Values in ``unit`` as float32, instead of the stored ones.
+
+        Returns
+        -------
+        dask.array.Array
+
+        Raises
+        ------
+        InputError
+            If there is no such level, the block fits no shards, or ``physical`` is asked of a
+            volume that does not say what its grey values mean.
+        """
+        stored = self.level(level).dask(block)
+        if not physical:
+            return stored
+        scale, offset = self._meaning()
+        return stored.map_blocks(
+            lambda part: (part * scale + offset).astype(np.float32), dtype=np.float32
+        )
+
+    def _meaning(self) -> tuple[float, float]:
         if self.scale is None or self.offset is None:
             raise InputError(
-                f"{self.path} does not store what its grey values mean (attribute hipct/window); "
-                "read the grey values themselves from levels[...].array."
+                f"{self.address} does not store what its grey values mean (attribute "
+                "hipct/window); read the grey values themselves from levels[...].array."
             )
-        stored = np.asarray(self.level(level).array[region])
-        return (stored * self.scale + self.offset).astype(np.float32)
+        return self.scale, self.offset
 
     def level(self, number: int) -> VolumeLevel:
         """One level, or a sentence that says which there are."""
         if not 0 <= number < len(self.levels):
             raise InputError(
-                f"{self.path} has no level {number}; it has 0 to {len(self.levels) - 1}."
+                f"{self.address} has no level {number}; it has 0 to {len(self.levels) - 1}."
             )
         return self.levels[number]
 
 
-def open_volume(path: Path | str) -> Volume:
+def open_volume(path: Path | str, *, patience: Patience | None = None) -> Volume:
     """Open an OME-Zarr volume (0.4 or 0.5, three axes).
+
+    Parameters
+    ----------
+    path : path or str
+        A folder, or an address: ``s3://BUCKET/...``, ``gs://BUCKET/...``, ``http(s)://...``,
+        ``file:///...`` (extra ``remote``).
+    patience : Patience, optional
+        How long a server is waited for.
 
     Raises
     ------
     InputError
-        If the path does not exist.
+        If the path does not exist, or the address cannot be one.
     FormatError
         If it is no OME-Zarr image of three axes, or its metadata is broken.
+    RemoteError
+        If the server does not answer, or refuses.
     """
-    path = Path(path)
-    attributes = read_attributes(path)
+    storage = storage_of(path, patience)
+    attributes = attributes_of(storage)
     ome = attributes.get("ome", attributes)
     try:
-        return _volume(path, attributes, ome)
+        return _volume(storage, attributes, ome)
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(
-            f"The OME-Zarr metadata of {path} is broken ({type(error).__name__}: {error}); "
-            "hipct check names the fault."
+            f"The OME-Zarr metadata of {storage.address} is broken ({type(error).__name__}: "
+            f"{error}); hipct check names the fault."
         ) from error
 
 
-def read_attributes(path: Path) -> dict[str, Any]:
+def read_attributes(path: Path | str) -> dict[str, Any]:
     """Attributes of the group at ``path``, from ``zarr.json`` (v3) or ``.zattrs`` (v2).
 
     Raises
@@ -156,47 +242,23 @@ def read_attributes(path: Path) -> dict[str, Any]:
         If the path does not exist.
     FormatError
         If there is no OME-Zarr image in it.
+    RemoteError
+        If it is an address and its server does not answer.
     """
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give the folder of an OME-Zarr volume.")
-    for name in ("zarr.json", ".zattrs"):
-        file = path / name
-        if not file.is_file():
-            continue
-        try:
-            content = json.loads(file.read_bytes())
-        except (OSError, ValueError) as error:
-            raise FormatError(f"{file} cannot be read as JSON ({error}).") from error
-        attributes = content
-        if name == "zarr.json" and isinstance(content, dict):
-            attributes = content.get("attributes")
-        ome = attributes.get("ome", attributes) if isinstance(attributes, dict) else None
-        if not isinstance(ome, dict) or not isinstance(ome.get("multiscales"), list):
-            raise FormatError(
-                f"{path} is a Zarr node but no OME-Zarr image: its attributes have no list "
-                "'multiscales'."
-            )
-        return dict(attributes)
-    raise FormatError(
-        f"{path} is no OME-Zarr volume: it holds neither zarr.json nor .zattrs; give the folder "
-        "that hipct reconstruct wrote."
-    )
+    return attributes_of(storage_of(path))
 
 
-def open_level(path: Path, name: str) -> zarr.Array[Any]:
+def open_level(path: Path | str, name: str) -> zarr.Array[Any]:
     """Array of one level, read-only.
 
     Raises
     ------
     FormatError
         If it is missing or no Zarr array.
+    RemoteError
+        If it lies on a server that does not answer.
     """
-    try:
-        return zarr.open_array(path / name, mode="r")
-    except Exception as error:  # Zarr has no common class for what broken metadata raises.
-        raise FormatError(
-            f"Level {name!r} of {path} cannot be opened ({type(error).__name__}: {error})."
-        ) from error
+    return array_of(storage_of(path), name)
 
 
 def place_of_level(
@@ -218,7 +280,8 @@ def place_of_level(
     return scale, translation
 
 
-def _volume(path: Path, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -> Volume:
+def _volume(storage: Storage, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -> Volume:
+    path = storage.address
     multiscale = ome["multiscales"][0]
     axes = multiscale["axes"]
     names = tuple(axis["name"] for axis in axes)
@@ -229,7 +292,8 @@ def _volume(path: Path, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -
     uncalibrated = "hipct" in attributes and not any("unit" in axis for axis in axes)
     factors = [1.0] * 3 if uncalibrated else [_micrometres(axis, notes) for axis in axes]
     levels = []
-    for dataset in multiscale["datasets"]:
+    arrays = arrays_of(storage, [str(dataset["path"]) for dataset in multiscale["datasets"]])
+    for dataset, array in zip(multiscale["datasets"], arrays):
         steps = list(dataset["coordinateTransformations"])
         if [s["type"] for s in steps] == ["translation", "scale"]:
             notes.append(
@@ -240,7 +304,6 @@ def _volume(path: Path, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -
         scale, translation = place_of_level(steps, 3)
         if any(not isfinite(s) or s <= 0 for s in scale):
             raise FormatError(f"Level {dataset['path']} of {path} has the scale {scale}; give > 0.")
-        array = open_level(path, dataset["path"])
         if array.ndim != 3:
             raise FormatError(f"Level {dataset['path']} of {path} has {array.ndim} axes, not 3.")
         levels.append(
@@ -256,8 +319,8 @@ def _volume(path: Path, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -
     provenance = attributes.get("hipct", {})
     window = provenance.get("window", {})
     return Volume(
-        path=path,
-        name=str(multiscale.get("name") or path.name),
+        address=path,
+        name=str(multiscale.get("name") or path.rstrip("/").rpartition("/")[2]),
         version=str(ome.get("version") or multiscale.get("version") or "unknown"),
         axes=names,
         length_unit="voxel" if uncalibrated else "um",

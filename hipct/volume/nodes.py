@@ -1,0 +1,100 @@
+"""The nodes of a Zarr group, in a folder or on a server: its attributes, its arrays."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from hipct.core.errors import FormatError, InputError, RemoteError
+from hipct.volume.storage import Folder, Patience, Storage, open_storage
+from hipct.volume.storage_zarr import ReadStore
+
+
+def storage_of(path: Path | str, patience: Patience | None = None) -> Storage:
+    """Where a volume lies.
+
+    Raises
+    ------
+    InputError
+        If it is a folder that does not exist, or the address cannot be one.
+    """
+    storage = open_storage(path, patience=patience)
+    if isinstance(storage, Folder) and not storage.path.exists():
+        raise InputError(f"{storage.path} does not exist; give the folder of an OME-Zarr volume.")
+    return storage
+
+
+def attributes_of(storage: Storage) -> dict[str, Any]:
+    """Attributes of an OME-Zarr image, from ``zarr.json`` (v3) or ``.zattrs`` (v2).
+
+    Raises
+    ------
+    FormatError
+        If there is none.
+    RemoteError
+        If the server does not answer.
+    """
+    address = storage.address
+    for name in ("zarr.json", ".zattrs"):
+        try:
+            data = storage.get(name)
+            content = None if data is None else json.loads(data)
+        except (RemoteError, ValueError) as error:
+            if isinstance(error, RemoteError) and not isinstance(storage, Folder):
+                raise
+            raise FormatError(f"{address}/{name} cannot be read as JSON ({error}).") from error
+        if data is None:
+            continue
+        attributes = content
+        if name == "zarr.json" and isinstance(content, dict):
+            attributes = content.get("attributes")
+        ome = attributes.get("ome", attributes) if isinstance(attributes, dict) else None
+        if (
+            not isinstance(attributes, dict)
+            or not isinstance(ome, dict)
+            or not isinstance(ome.get("multiscales"), list)
+        ):
+            raise FormatError(
+                f"{address} is a Zarr node but no OME-Zarr image: its attributes have no list "
+                "'multiscales'."
+            )
+        return dict(attributes)
+    raise FormatError(
+        f"{address} is no OME-Zarr volume: it holds neither zarr.json nor .zattrs; give the "
+        f"{'folder' if isinstance(storage, Folder) else 'address'} of what hipct reconstruct wrote."
+    )
+
+
+def array_of(storage: Storage, name: str) -> zarr.Array[Any]:
+    """An array, read-only.
+
+    Raises
+    ------
+    FormatError
+        If it is missing or no Zarr array.
+    RemoteError
+        If the server does not answer.
+    """
+    try:
+        if isinstance(storage, Folder):
+            return zarr.open_array(storage.path / name, mode="r")
+        return zarr.open_array(ReadStore(storage), path=name, mode="r")
+    except RemoteError:
+        raise
+    except Exception as error:  # Zarr has no common class for what broken metadata raises.
+        raise FormatError(
+            f"Level {name!r} of {storage.address} cannot be opened ({type(error).__name__}: "
+            f"{error})."
+        ) from error
+
+
+def arrays_of(storage: Storage, names: list[str]) -> list[zarr.Array[Any]]:
+    """Arrays of the levels; from a server all at once, not one after the other."""
+    if isinstance(storage, Folder) or not names:
+        return [array_of(storage, name) for name in names]
+    with ThreadPoolExecutor(len(names)) as pool:
+        return list(pool.map(lambda name: array_of(storage, name), names))
