@@ -38,6 +38,17 @@ from hipct.cli.console import progress
     metavar="XYZ",
     help="Order of stored axes, the slowest first, if SOURCE says none [zyx]",
 )
+@click.option(
+    "--ome-zarr",
+    type=click.Choice(["0.5", "0.4"]),
+    default="0.5",
+    help="Version of OUT; 0.4 has a file a chunk, for readers that know no 0.5 [0.5]",
+)
+@click.option(
+    "--consolidated",
+    is_flag=True,
+    help="Keep the metadata of all levels in one file too: OUT opens by one request on a server",
+)
 @click.option("--memory", metavar="8GB", help="Memory that may be taken [half of what is free]")
 @click.option(
     "--restart", is_flag=True, help="Begin anew instead of going on with a broken-off run"
@@ -54,6 +65,8 @@ def command(
     unit: str,
     dataset: str | None,
     axes: str | None,
+    ome_zarr: Literal["0.5", "0.4"],
+    consolidated: bool,
     memory: str | None,
     restart: bool,
     overwrite: bool,
@@ -68,6 +81,7 @@ def command(
       hipct pyramid slices/ organ.ome.zarr --voxel-um 19.89
       hipct pyramid vessels.h5 vessels.ome.zarr --labels
       hipct pyramid floats.nii.gz organ.ome.zarr --window -0.2:1.4
+      hipct pyramid organ.ome.zarr old.ome.zarr --ome-zarr 0.4
     """  # noqa: D301 - click wants the character
     from hipct.core.memory import parse_bytes
     from hipct.exchange.source import open_volume_source
@@ -84,6 +98,8 @@ def command(
             projection=projection,
             window=None if window is None else _window(window),
             unit=unit,
+            version=ome_zarr,
+            consolidated=consolidated,
             memory_bytes=None if memory is None else parse_bytes(memory),
             observer=observer,
             restart=restart,

@@ -87,4 +87,5 @@ def volume_spec(organ: Organ, size: int, files: Files) -> PyramidSpec:
         layer=files.layer_rows,
         shard_plane=files.shard_plane,
         unit=job.unit,
+        version=settings.ome_zarr,
     )

@@ -336,6 +336,11 @@ class VolumeConfig(Section):
     chunk: Literal[32, 64, 128] = setting(
         128, "Voxels along a chunk's edge; the plan may lower its depth to fit the memory"
     )
+    ome_zarr: Literal["0.5", "0.4"] = setting(
+        "0.5",
+        "Version of OME-Zarr that is written; 0.4 has a file for each chunk, for readers that know "
+        "no 0.5",
+    )
 
     @model_validator(mode="after")
     def _percentiles_are_percent(self) -> VolumeConfig:

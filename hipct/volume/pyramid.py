@@ -22,7 +22,7 @@ from hipct.core.errors import InputError, PlanError
 from hipct.core.memory import free_memory
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import thread_count
-from hipct.volume.layout import Level, PyramidSpec
+from hipct.volume.layout import Level, OmeZarr, PyramidSpec, Vector3
 from hipct.volume.omezarr import omero, update_attributes
 from hipct.volume.publish import publish, refuse_other_than_volume
 from hipct.volume.quantise import ClipCounts, Window, quantise
@@ -115,12 +115,15 @@ def write_pyramid(
     window: Window | tuple[float, float] | None = None,
     unit: str = "1/cm",
     chunk: int = 128,
+    version: OmeZarr = "0.5",
+    consolidated: bool = False,
+    origin_um: Vector3 = (0.0, 0.0, 0.0),
     attributes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     memory_bytes: int | None = None,
     observer: Observer | None = None,
 ) -> None:
-    """Write a volume as a multiscale OME-Zarr 0.5, whatever its size.
+    """Write a volume as a multiscale OME-Zarr, whatever its size.
 
     The volume is read in layers of ``chunk`` rows, each voxel once, and written to
     ``<path>.partial``, which is renamed when everything stands; after an error nothing is left.
@@ -141,6 +144,8 @@ def write_pyramid(
         Unit of the window's values.
     chunk : int
         Edge of the chunks, and rows of a layer; even. Smaller ones take less memory.
+    version, consolidated, origin_um
+        As in :class:`PyramidSpec`.
     attributes : mapping, optional
         Provenance, stored under the key ``hipct`` of the group's attributes.
     overwrite : bool
@@ -173,6 +178,9 @@ def write_pyramid(
         window=window,
         unit=unit,
         name=path.name.removesuffix(".zarr").removesuffix(".ome") or "volume",
+        version=version,
+        consolidated=consolidated,
+        origin_um=origin_um,
     )
     workers = _workers(spec, source.dtype.itemsize, memory_bytes)
     refuse_other_than_volume(path, overwrite)

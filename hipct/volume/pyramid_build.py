@@ -9,6 +9,7 @@ scheduler, and whatever the order of the workers, the voxels are the same.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ import hipct
 from hipct.core.errors import FormatError, InputError, OutputError
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import thread_count
-from hipct.volume.layout import Vector3
+from hipct.volume.layout import OmeZarr, Vector3
 from hipct.volume.omezarr import update_attributes
 from hipct.volume.publish import publish, refuse_other_than_volume
 from hipct.volume.pyramid import create_pyramid, set_display_window
@@ -47,12 +48,15 @@ def build_pyramid(
     window: Window | tuple[float, float] | None = None,
     unit: str = "1/cm",
     chunk: int = 128,
+    version: OmeZarr = "0.5",
+    consolidated: bool = False,
+    attributes: Mapping[str, Any] | None = None,
     memory_bytes: int | None = None,
     observer: Observer | None = None,
     restart: bool = False,
     overwrite: bool = False,
 ) -> PyramidPlan:
-    """Build a multiscale OME-Zarr 0.5 from any source, within a given memory.
+    """Build a multiscale OME-Zarr from any source, within a given memory.
 
     A build that was killed goes on where it stood when it is called again in the same way (of
     files; an array may have changed, and is begun anew); the volume has its name only when it is
@@ -64,8 +68,11 @@ def build_pyramid(
         What to read (``hipct.exchange.source.open_volume_source`` opens files).
     out : path
         The new OME-Zarr, by custom ``NAME.ome.zarr``.
-    kind, projection, voxel_size_um, window, unit, chunk, memory_bytes
+    kind, projection, voxel_size_um, window, unit, chunk, version, consolidated, memory_bytes
         As in :func:`hipct.volume.pyramid_plan.plan_pyramid`.
+    attributes : mapping, optional
+        Provenance beside what is known of the source, stored under the key ``hipct`` of the
+        group's attributes.
     observer : Observer, optional
         Told the plan, and of every layer.
     restart : bool
@@ -100,6 +107,8 @@ def build_pyramid(
         "chunk": chunk,
         "name": out.name.removesuffix(".zarr").removesuffix(".ome") or "volume",
         "memory_bytes": memory_bytes,
+        "version": version,
+        "consolidated": consolidated,
     }
     plan = plan_pyramid(source, **options)
     before = source.fingerprint()
@@ -120,7 +129,8 @@ def build_pyramid(
         observer.say(f"{plan}.")
         if not goes_on:
             ledger.begin(_parameters(plan, before))
-            create_pyramid(ledger.volume, plan.spec, _provenance(source), overwrite=True)
+            noted = {**_provenance(source), **(attributes or {})}
+            create_pyramid(ledger.volume, plan.spec, noted, overwrite=True)
         build = _Build(source, plan, ledger, observer)
         build.run()
         if source.fingerprint() != before:
@@ -182,6 +192,9 @@ def _parameters(plan: PyramidPlan, fingerprint: str) -> dict[str, Any]:
         "window": None if window is None else [window.low, window.high],
         "unit": spec.unit,
         "chunk": spec.chunk,
+        "origin_um": list(spec.origin_um),
+        "ome_zarr": spec.version,
+        "consolidated": spec.consolidated,
         "layer": spec.layer,
         "shard_plane": spec.shard_plane,
     }

@@ -18,7 +18,7 @@ import numpy as np
 from hipct.core.errors import InputError, PlanError
 from hipct.core.memory import format_bytes, free_memory
 from hipct.core.threads import thread_count
-from hipct.volume.layout import PyramidSpec, Vector3
+from hipct.volume.layout import OmeZarr, PyramidSpec, Vector3
 from hipct.volume.pyramid_source import VolumeSource
 from hipct.volume.reduce import Reduction, reduced_shape
 from hipct.volume.window import Window
@@ -60,9 +60,10 @@ class PyramidPlan:
         sizes = " x ".join(str(n) for n in spec.shape)
         chunk = " x ".join(str(n) for n in spec.levels[0].chunk)
         shard = " x ".join(str(n) for n in spec.levels[0].shard)
+        files = f"shards of {shard}" if spec.version == "0.5" else "one a file (OME-Zarr 0.4)"
         return (
             f"{len(spec.levels)} levels of {spec.dtype} from {sizes} voxels, {self.kind} by "
-            f"{spec.reduction}, chunks of {chunk}, shards of {shard}; "
+            f"{spec.reduction}, chunks of {chunk}, {files}; "
             f"{spec.layers(0)} layers, {self.workers} at a time, "
             f"within {format_bytes(self.memory_bytes)}"
         )
@@ -80,6 +81,8 @@ def plan_pyramid(
     name: str = "volume",
     memory_bytes: int | None = None,
     layout: tuple[int, int] | None = None,
+    version: OmeZarr = "0.5",
+    consolidated: bool = False,
 ) -> PyramidPlan:
     """Decide everything about a pyramid before it is built.
 
@@ -106,6 +109,8 @@ def plan_pyramid(
         are made smaller.
     layout : (int, int), optional
         Depth of a layer and edge of a shard, of a build that goes on.
+    version, consolidated
+        As in :class:`hipct.volume.layout.PyramidSpec`.
 
     Raises
     ------
@@ -140,6 +145,9 @@ def plan_pyramid(
             unit=unit,
             name=name,
             reduction=reduction,
+            version=version,
+            consolidated=consolidated,
+            origin_um=source.origin_um,
         )
         need = _memory_bytes(source, spec, quantised, workers)
         return PyramidPlan(spec, kind, quantised, workers, need)

@@ -30,6 +30,8 @@ class VolumeSource(ABC):
         Of what :meth:`read` returns, in the machine's byte order.
     voxel_size_um : (float, float, float) or None
         Voxel size along z, y, x in micrometres, if the source says it.
+    origin_um : (float, float, float)
+        Where the centre of the first voxel lies along z, y, x, in micrometres.
     value : (float, float) or None
         ``(scale, offset)`` of ``value = stored * scale + offset`` of integers, if the source says
         it.
@@ -48,6 +50,7 @@ class VolumeSource(ABC):
     shape: Shape3
     dtype: np.dtype[Any]
     voxel_size_um: Vector3 | None = None
+    origin_um: Vector3 = (0.0, 0.0, 0.0)
     value: tuple[float, float] | None = None
     unit: str = "1"
     whole_planes: bool = False
