@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 from urllib.parse import quote
 
 from hipct.core.errors import InputError
 from hipct.volume.open import Volume
 
+_PANEL_PIXELS = 400
+"""Height of one of four panels in a window of usual size."""
 VIEWER = "https://neuroglancer-demo.appspot.com"
 _SHADER = "#uicontrol invlerp normalized\nvoid main() {\n  emitGrayscale(normalized());\n}\n"
 
@@ -16,7 +19,7 @@ _SHADER = "#uicontrol invlerp normalized\nvoid main() {\n  emitGrayscale(normali
 def neuroglancer_state(
     volume: Volume, url: str, window: tuple[float, float] | None = None
 ) -> dict[str, Any]:
-    """State of a Neuroglancer that shows a volume as it is.
+    """State of a Neuroglancer that shows a volume as it is; labels as a segmentation.
 
     Parameters
     ----------
@@ -30,7 +33,7 @@ def neuroglancer_state(
     Raises
     ------
     InputError
-        If the URL is no such, or the voxel size is not known.
+        If the URL is no such, the voxel size is not known, or labels are to have a window.
     """
     if volume.length_unit != "um":
         raise InputError(
@@ -49,26 +52,35 @@ def neuroglancer_state(
         )
     finest = volume.levels[0]
     axes = dict(zip(volume.axes, zip(finest.scale, finest.translation, finest.array.shape)))
-    layer: dict[str, Any] = {
-        "type": "image",
-        "name": volume.name,
-        "source": source,
-        "shader": _SHADER,
+    smallest = min(scale for scale, _, _ in axes.values())
+    # In voxels of the shortest edge, as Neuroglancer counts.
+    sides = [count * scale / smallest for scale, _, count in axes.values()]
+    return {
+        "dimensions": {axis: [axes[axis][0] / 1e6, "m"] for axis in "xyz"},
+        # The middle of a voxel: whole numbers of a volume that begins at 0.
+        "position": [axes[axis][1] / axes[axis][0] + axes[axis][2] // 2 for axis in "xyz"],
+        "crossSectionScale": max(sides) / _PANEL_PIXELS,
+        "projectionScale": 1.3 * math.hypot(*sides),
+        "layers": [_layer(volume, source, window)],
+        "selectedLayer": {"layer": volume.name, "visible": True},
+        "layout": "4panel",
     }
+
+
+def _layer(volume: Volume, source: str, window: tuple[float, float] | None) -> dict[str, Any]:
+    layer: dict[str, Any] = {"name": volume.name, "source": source, "tab": "rendering"}
+    if volume.labels:
+        if window is not None:
+            raise InputError(f"{volume.address} holds labels, which have no window; leave it out.")
+        # Without a choice of segments all are shown, each in a colour of its own.
+        return layer | {"type": "segmentation"}
+    layer |= {"type": "image", "shader": _SHADER}
     shown = volume.display if window is None else window
     if shown is not None:
         if not shown[0] < shown[1]:
             raise InputError(f"The window is {shown[0]:g}:{shown[1]:g}; give the lower one first.")
         layer["shaderControls"] = {"normalized": {"range": list(shown)}}
-    return {
-        "dimensions": {axis: [axes[axis][0] / 1e6, "m"] for axis in "xyz"},
-        "position": [axes[axis][1] / axes[axis][0] + axes[axis][2] / 2 for axis in "xyz"],
-        "crossSectionScale": max(1.0, max(n for _, _, n in axes.values()) / 800),
-        "projectionScale": float(max(n for _, _, n in axes.values())),
-        "layers": [layer],
-        "selectedLayer": {"layer": volume.name, "visible": True},
-        "layout": "4panel",
-    }
+    return layer
 
 
 def neuroglancer_link(state: dict[str, Any], viewer: str = VIEWER) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hipct.core.extras import require
-from hipct.volume.open import open_volume
+from hipct.volume.open import Volume, open_volume
 
 if TYPE_CHECKING:
     import zarr
@@ -26,16 +26,19 @@ def layer_data(path: Path | str) -> tuple[list[zarr.Array[Any]], dict[str, Any]]
         Finest first; read where napari looks. Zarr and not Dask arrays: the finest level of an
         organ has millions of chunks, and a Dask graph of them takes minutes and gigabytes.
     options : dict
-        Keyword arguments of ``napari.Viewer.add_image``: name, scale and translation of the finest
-        level in micrometres (napari places the coarser ones by their shapes), units, axis labels,
-        contrast limits from the stored window.
+        Keyword arguments of ``napari.Viewer.add_image``, or ``add_labels`` for labels: name, scale
+        and translation of the finest level in micrometres (napari places the coarser ones by their
+        shapes), units, axis labels, for images contrast limits from the stored window.
 
     Raises
     ------
     InputError, FormatError
         If the volume cannot be opened.
     """
-    volume = open_volume(path)
+    return _layer(open_volume(path))
+
+
+def _layer(volume: Volume) -> tuple[list[zarr.Array[Any]], dict[str, Any]]:
     finest = volume.levels[0]
     options: dict[str, Any] = {
         "name": volume.name,
@@ -44,10 +47,11 @@ def layer_data(path: Path | str) -> tuple[list[zarr.Array[Any]], dict[str, Any]]
         "translate": finest.translation,
         "units": ("micrometer" if volume.length_unit == "um" else "pixel",) * 3,
         "axis_labels": volume.axes,
-        "colormap": "gray",
         "metadata": {"hipct": dict(volume.provenance)},
     }
-    if volume.display:
+    if not volume.labels:
+        options["colormap"] = "gray"
+    if volume.display and not volume.labels:
         options["contrast_limits"] = volume.display
     return [level.array for level in volume.levels], options
 
@@ -73,10 +77,11 @@ def view(path: Path | str, *, show: bool = True) -> Any:
     InputError, FormatError
         If the volume cannot be opened.
     """
-    levels, options = layer_data(path)
+    volume = open_volume(path)
+    levels, options = _layer(volume)
     napari = require("napari", "viewer", "hipct view")
     viewer = napari.Viewer(show=show, title=f"{options['name']} - hipct")
-    viewer.add_image(levels, **options)
+    (viewer.add_labels if volume.labels else viewer.add_image)(levels, **options)
     viewer.canvas.overlays.scale_bar.visible = True
     if show:
         napari.run()

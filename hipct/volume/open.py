@@ -73,6 +73,7 @@ class Volume:
     levels : finest first
     axes : names of the array's axes, in order
     length_unit : ``"um"``, or ``"voxel"`` (of the finest level) where the voxel size is not known
+    labels : whether the voxels are numbers of things and no grey values
     display : grey values shown black and white, if stored
     scale, offset, unit : ``value = stored * scale + offset`` in ``unit``, if stored
     provenance : what hipct noted about the making
@@ -85,6 +86,7 @@ class Volume:
     axes: tuple[str, ...]
     length_unit: Literal["um", "voxel"]
     levels: tuple[VolumeLevel, ...]
+    labels: bool
     display: tuple[float, float] | None
     scale: float | None
     offset: float | None
@@ -325,6 +327,7 @@ def _volume(storage: Storage, attributes: Mapping[str, Any], ome: Mapping[str, A
         axes=names,
         length_unit="voxel" if uncalibrated else "um",
         levels=tuple(levels),
+        labels="image-label" in ome or provenance.get("reduction") == "mode",
         display=_display(ome),
         scale=_number(window.get("scale")),
         offset=_number(window.get("offset")),

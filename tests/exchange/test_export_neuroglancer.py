@@ -13,6 +13,8 @@ import zarr
 from hipct.core.errors import InputError
 from hipct.exchange.export import export_volume
 from hipct.volume.pyramid import write_pyramid
+from hipct.volume.pyramid_build import build_pyramid
+from hipct.volume.pyramid_source import ArraySource
 
 URL = "https://host/a b/heart.ome.zarr"
 
@@ -66,6 +68,26 @@ def test_a_volume_without_a_voxel_size_is_refused(tmp_path: Path) -> None:
         export_volume(tmp_path / "v", tmp_path / "h.json", format="neuroglancer", url=URL)
 
 
+def test_labels_are_a_segmentation(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(0, 9, (8, 9, 10), np.uint8)
+    build_pyramid(ArraySource(labels, (30.0, 20.0, 10.0)), tmp_path / "l.ome.zarr", kind="labels")
+    export_volume(tmp_path / "l.ome.zarr", tmp_path / "l.json", format="neuroglancer", url=URL)
+    state = json.loads((tmp_path / "l.json").read_text())
+    (layer,) = state["layers"]
+    assert layer["type"] == "segmentation"
+    assert {"shader", "shaderControls"}.isdisjoint(layer)
+    # 240 um of the finest voxels of 10 um.
+    assert state["crossSectionScale"] == 24 / 400
+    with pytest.raises(InputError, match="holds labels, which have no window"):
+        export_volume(
+            tmp_path / "l.ome.zarr",
+            tmp_path / "w.json",
+            format="neuroglancer",
+            url=URL,
+            window=(0, 9),
+        )
+
+
 def test_old_versions_are_left_to_neuroglancer_to_recognise(tmp_path: Path) -> None:
     group = zarr.open_group(tmp_path / "v", mode="w", zarr_format=2)
     group.create_array("0", shape=(4, 5, 6), chunks=(4, 4, 4), dtype="u2")
@@ -78,4 +100,4 @@ def test_old_versions_are_left_to_neuroglancer_to_recognise(tmp_path: Path) -> N
     assert state["layers"][0]["source"] == "zarr://s3://b/v"
     assert "shaderControls" not in state["layers"][0]
     assert state["dimensions"]["x"] == [0.004, "m"]
-    assert state["position"] == [2 / 4 + 2, 2 / 5 + 2.5, 2 / 6 + 3]
+    assert state["position"] == [2 / 4 + 2, 2 / 5 + 2, 2 / 6 + 3]

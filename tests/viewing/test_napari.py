@@ -12,6 +12,8 @@ import pytest
 from hipct.core.errors import FormatError, MissingExtra
 from hipct.viewing.napari import layer_data, view
 from hipct.volume.pyramid import write_pyramid
+from hipct.volume.pyramid_build import build_pyramid
+from hipct.volume.pyramid_source import ArraySource
 
 VOXEL = (30.0, 20.0, 10.0)
 
@@ -89,6 +91,23 @@ def test_napari_ome_zarr_reads_the_same_levels_and_places(organ: Path) -> None:
     np.testing.assert_allclose(options.get("translate", (0, 0, 0)), ours["translate"])
     for theirs, level in zip(data, levels):
         np.testing.assert_array_equal(np.asarray(theirs), level[:])
+
+
+def test_labels_are_labels_by_hand_and_by_plugin(tmp_path: Path) -> None:
+    components = pytest.importorskip("napari.components", reason="napari is not installed")
+    volume = np.random.default_rng(0).integers(0, 9, (20, 30, 40), np.uint8)
+    # The plugin looks two folders up for an image, and makes a group there if there is none.
+    path = tmp_path / "image" / "labels" / "vessels.ome.zarr"
+    build_pyramid(ArraySource(volume, VOXEL), path, kind="labels", chunk=16)
+    levels, options = layer_data(path)
+    layer = components.ViewerModel().add_labels(levels, **options)
+    assert len(layer.data) == 3
+    assert tuple(layer.scale) == VOXEL
+    plugin = pytest.importorskip("napari_ome_zarr", reason="napari-ome-zarr is not installed")
+    ((data, theirs, kind),) = plugin.napari_get_reader(str(path))(str(path))
+    assert kind == "labels"
+    assert "contrast_limits" not in theirs
+    np.testing.assert_array_equal(np.asarray(data[0]), volume)
 
 
 @pytest.mark.skipif(
