@@ -168,10 +168,11 @@ class Remote:
                 raise self._failed(url, what, error, 1) from error
             except errors.BaseError as error:
                 failures += 1
-                broken = "Error performing" not in str(error) and not isinstance(
-                    error, errors.NotSupportedError
-                )
-                if not broken or what != "read" or failures == self.patience.attempts:
+                if (
+                    not _is_broken_body(error, errors)
+                    or what != "read"
+                    or failures == self.patience.attempts
+                ):
                     raise self._failed(url, what, error, failures) from error
                 time.sleep(self.patience.pause_after(failures))
 
@@ -195,15 +196,25 @@ class Remote:
             why = f"the server answers {status[1].strip()}{often}"
         elif "Timeout" in text or "TimedOut" in text:
             why = f"nothing came for {self.patience.timeout_s:g} s{often}"
-        elif failures == 1 and "Range request not supported" in text:
+        elif isinstance(error, self._obstore.exceptions.NotSupportedError):
             why = "the server sends whole objects only, which is no way to read shards"
-        elif failures > 1 or "IncompleteMessage" in text:
+        elif "IncompleteMessage" in text or _is_broken_body(error, self._obstore.exceptions):
             why = f"the connection breaks before all bytes have come{often}"
         elif system:
             why = f"{system[1]}{often}"
         else:
             why = f"{text.splitlines()[0].rpartition(' - ')[2][:200].rstrip('.')}{often}"
         return RemoteError(f"{url} could not be {what}: {why}.")
+
+
+def _is_broken_body(error: Exception, errors: Any) -> bool:
+    """Whether an answer began well and broke off, and the server did not send the rest."""
+    text = str(error)
+    return not (
+        isinstance(error, errors.NotSupportedError)
+        or "Error performing" in text
+        or "source: Header" in text
+    )
 
 
 def _open(address: str, patience: Patience) -> Any:
