@@ -48,13 +48,20 @@ class AxesSource(FileSource):
 
     _order: tuple[int, int, int]
 
-    def place_axes(self, stored: tuple[int, ...], order: tuple[int, int, int]) -> None:
-        """Set the shape, from the stored one."""
+    def place_axes(
+        self,
+        stored: tuple[int, ...],
+        order: tuple[int, int, int],
+        chunk: tuple[int, ...] | None = None,
+    ) -> None:
+        """Set the shape and the rows of a chunk, from the stored ones."""
         if len(stored) != 3 or 0 in stored:
             raise FormatError(
                 f"{self.name} has the shape {stored}; a volume has three axes, none empty."
             )
         self._order = order
+        if chunk is not None:
+            self.rows_together = int(chunk[order[1]])
         self.shape = (int(stored[order[0]]), int(stored[order[1]]), int(stored[order[2]]))
 
     def read(self, z: slice, y: slice = WHOLE) -> NDArray[Any]:

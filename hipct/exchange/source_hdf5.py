@@ -55,7 +55,7 @@ class Hdf5Source(AxesSource):
                 self.dtype = np.dtype(self._dataset.dtype).newbyteorder("=")
                 if self.dtype.kind not in "uifb":
                     raise FormatError(f"{self.name} holds {self.dtype}; a volume has numbers.")
-                self.place_axes(tuple(self._dataset.shape), options.order())
+                self.place_axes(tuple(self._dataset.shape), options.order(), self._dataset.chunks)
                 size = self._dataset.attrs.get(_VOXEL_SIZE)
             if size is not None:
                 z, y, x = as_voxel_size(np.asarray(size, np.float64).ravel())

@@ -68,7 +68,7 @@ class N5Source(AxesSource):
         if len(self._block) != len(stored) or min(self._block) < 1:
             raise FormatError(f"{self._folder} has blocks of {self._block} for the shape {stored}.")
         self._shape = stored
-        self.place_axes(stored, options.order())
+        self.place_axes(stored, options.order(), self._block)
         size = _voxel_size(attributes) or _voxel_size(above)
         if size is not None:
             z, y, x = (size[axis] for axis in self._order)

@@ -16,6 +16,7 @@ from hipct.acquisition.store_layout import fast_codecs
 from hipct.core.errors import FormatError, InputError
 from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_files import AxesSource, fingerprint_of
+from hipct.volume.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.open import open_volume
 
 _NAMED = 6
@@ -41,17 +42,18 @@ class ZarrSource(AxesSource):
     """
 
     format = "Zarr"
-    _array: zarr.Array[Any]
+    _array: zarr.Array[Any] | ChunkReader
     _folder: Path
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         super().__init__(path, options)
         _refuse_unfinished(path)
         if options.dataset is None and _is_volume(path):
-            self._open_volume()
+            array = self._open_volume()
         else:
-            self._open_array()
-        self._array = _faster(self._array, self._folder)
+            array = self._open_array()
+        # Chunks of the usual kinds are decoded here, others by Zarr.
+        self._array = open_chunks(self._folder) or _faster(array, self._folder)
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
         if self.dtype.kind not in "uifb":
             raise FormatError(f"{self.name} holds {self.dtype}; a volume has numbers.")
@@ -64,18 +66,18 @@ class ZarrSource(AxesSource):
         with reading(self._folder, "Zarr"):
             return np.asarray(self._array[region])
 
-    def _open_volume(self) -> None:
+    def _open_volume(self) -> zarr.Array[Any]:
         if self.options.axes is not None:
             raise InputError(
-                f"{self.path} is OME-Zarr, which says its axes; leave --axes {self.options.axes} "
+                f"{self.name} is OME-Zarr, which says its axes; leave --axes {self.options.axes} "
                 "out."
             )
-        volume = open_volume(self.path)
+        volume = open_volume(self.name)
         level = volume.levels[0]
         self.format = f"OME-Zarr {volume.version}"
-        self._array, self._folder = level.array, self.path / level.path
+        self._folder = self.path / level.path
         order = SourceOptions(axes="".join(volume.axes)).order()
-        self.place_axes(tuple(level.array.shape), order)
+        self.place_axes(tuple(level.array.shape), order, level.array.chunks)
         if volume.length_unit == "um":
             z, y, x = (level.scale[axis] for axis in order)
             self.voxel_size_um = (z, y, x)
@@ -84,12 +86,13 @@ class ZarrSource(AxesSource):
             self.unit = volume.unit or "1"
         self.notes = volume.notes
         if volume.provenance.get("reduction") == "mode":
-            self.notes += (f"{self.path} holds labels; --labels reduces them as such.",)
+            self.notes += (f"{self.name} holds labels; --labels reduces them as such.",)
         if order != (0, 1, 2):
             stored = ", ".join(volume.axes)
-            self.notes += (f"{self.path} is stored as {stored}; the pyramid is z, y, x.",)
+            self.notes += (f"{self.name} is stored as {stored}; the pyramid is z, y, x.",)
+        return level.array
 
-    def _open_array(self) -> None:
+    def _open_array(self) -> zarr.Array[Any]:
         name = self.options.dataset or ""
         with reading(self.path, "Zarr"):
             node = zarr.open(self.path, mode="r")
@@ -98,8 +101,9 @@ class ZarrSource(AxesSource):
                 name = node.path
             elif name:
                 raise InputError(f"{self.path} is an array; leave --dataset {name} out.")
-        self._array, self._folder = node, self.path / name if name else self.path
-        self.place_axes(tuple(node.shape), self.options.order())
+        self._folder = self.path / name if name else self.path
+        self.place_axes(tuple(node.shape), self.options.order(), node.chunks)
+        return node
 
 
 def _faster(array: zarr.Array[Any], folder: Path) -> zarr.Array[Any]:

@@ -1,7 +1,7 @@
 """The pyramid of a source in one pass: every voxel read once, every shard written once.
 
-A Dask graph carries the reduced halves of layers upwards (:class:`PyramidTree`). Its tasks are
-chained: layer ``j`` of the finest level begins only after everything that comes before layer
+A Dask graph orders the layers (:class:`PyramidTree`), whose reduced halves go upwards. Its tasks
+are chained: layer ``j`` of the finest level begins only after everything that comes before layer
 ``j - workers + 1`` in the order of the tree has ended. So the memory of the plan holds under any
 scheduler, and whatever the order of the workers, the voxels are the same.
 """
@@ -24,16 +24,23 @@ import hipct
 from hipct.core.errors import FormatError, InputError, OutputError
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import thread_count
+from hipct.volume.layer_stream import stream_layer
 from hipct.volume.layout import OmeZarr, Vector3
 from hipct.volume.omezarr import update_attributes
 from hipct.volume.publish import publish, refuse_other_than_volume
 from hipct.volume.pyramid import create_pyramid, set_display_window
 from hipct.volume.pyramid_ledger import Node, PyramidLedger
-from hipct.volume.pyramid_plan import Kind, Projection, PyramidPlan, plan_pyramid
+from hipct.volume.pyramid_plan import (
+    Kind,
+    Projection,
+    PyramidPlan,
+    plan_pyramid,
+    rows_of_chunks,
+)
 from hipct.volume.pyramid_source import VolumeSource
 from hipct.volume.quantise import ClipCounts, quantise
 from hipct.volume.window import Window
-from hipct.volume.writer import PyramidTree, read_reduced, write_bands, write_node
+from hipct.volume.writer import PyramidTree, read_reduced
 
 _STAGE = "pyramid"
 
@@ -119,9 +126,9 @@ def build_pyramid(
         if goes_on:
             _refuse_other(earlier, _parameters(plan, before), ledger)
             # Another memory than before would cut layers otherwise: those on the disk decide.
-            layout = (int(earlier["layer"]), int(earlier["shard_plane"]))
-            if before and layout != (plan.spec.layer, plan.spec.shard_plane):
-                plan = plan_pyramid(source, **options, layout=layout)
+            depth = int(earlier["layer"])
+            if before and depth != plan.spec.layer:
+                plan = plan_pyramid(source, **options, depth=depth)
             # Without a fingerprint nothing tells whether the voxels are still the same.
             goes_on = bool(before)
         for note in source.notes:
@@ -165,7 +172,7 @@ def _refuse_other(earlier: dict[str, Any], wanted: dict[str, Any], ledger: Pyram
     changed = [
         key
         for key in sorted(wanted.keys() | earlier.keys())
-        if key not in ("layer", "shard_plane") and wanted.get(key) != earlier.get(key)
+        if key not in ("layer", "boot") and wanted.get(key) != earlier.get(key)
     ]
     if changed:
         differences = "; ".join(
@@ -196,7 +203,6 @@ def _parameters(plan: PyramidPlan, fingerprint: str) -> dict[str, Any]:
         "ome_zarr": spec.version,
         "consolidated": spec.consolidated,
         "layer": spec.layer,
-        "shard_plane": spec.shard_plane,
     }
 
 
@@ -229,6 +235,8 @@ class _Build:
     ledger: PyramidLedger
     observer: Observer
     _stopped: threading.Event = field(default_factory=threading.Event)
+    # Reduced layers on their way up: gone as soon as their parent has taken them.
+    _halves: dict[Node, NDArray[Any]] = field(default_factory=dict)
 
     def run(self) -> None:
         """Make every layer that has no record."""
@@ -258,17 +266,22 @@ class _Build:
         numbers = {place: number for number, place in enumerate(bases)}
         for place, node in enumerate(left):
             level, index = node
+            # Everything before this place; the node right before it would not do, since layers
+            # could overtake each other for good.
+            if place:
+                earlier = [("before", place - 1)] if place > 1 else []
+                graph["before", place] = (_nothing, [("node", *left[place - 1]), *earlier])
             if level == 0:
                 first = numbers[place] - self.plan.workers + 1
                 waits = first >= 0 and bases[first] > 0
-                before = [("node", *left[bases[first] - 1])] if waits else []
+                before = [("before", bases[first])] if waits else []
                 graph["node", 0, index] = (self._base, index, before)
                 continue
             parts = []
             for child in tree.children(*node):
                 if child in done:
                     # Late, or the halves of a former run would wait in memory from the start.
-                    before = [("node", *left[place - 1])] if place else []
+                    before = [("before", place)] if place else []
                     graph["half", *child] = (self._half, *child, before)
                     parts.append(("half", *child))
                 else:
@@ -276,34 +289,32 @@ class _Build:
             graph["node", level, index] = (self._upper, level, index, parts)
         return graph, left
 
-    def _base(self, index: int, _wait: list[Any]) -> NDArray[Any] | None:
+    def _base(self, index: int, _wait: list[Any]) -> None:
         if self._stopped.is_set():
-            return None
+            return
         spec = self.plan.spec
         rows = spec.levels[0].rows(index)
         counts = ClipCounts()
-        if self.source.whole_planes:
-            layer = self._whole(rows, counts)
-            reduced = write_bands(
-                self.ledger.volume, spec, 0, index, lambda y: layer[:, y], reduce=self._is_reduced
-            )
-        else:
-            reduced = write_bands(
-                self.ledger.volume,
-                spec,
-                0,
-                index,
-                lambda y: self._stored(self._read(rows, y), counts),
-                reduce=self._is_reduced,
-            )
+
+        def read(y: slice) -> list[NDArray[Any]]:
+            if self.source.whole_planes:
+                return [self._whole(rows, counts)]
+            return [self._stored(self._read(rows, y), counts)]
+
+        reduced = stream_layer(
+            self.ledger.volume,
+            spec,
+            0,
+            index,
+            read,
+            reduce=len(spec.levels) > 1,
+            together=rows_of_chunks(self.source, spec),
+        )
+        if reduced is not None:
+            self._halves[0, index] = reduced
         clipping = {"clipping": counts.as_dict()} if self.plan.quantised else {}
         self.ledger.record(0, index, clipping)
         self.observer.advance(_STAGE)
-        return reduced
-
-    @property
-    def _is_reduced(self) -> bool:
-        return len(self.plan.spec.levels) > 1
 
     def _whole(self, rows: slice, counts: ClipCounts) -> NDArray[Any]:
         """A layer of whole slices, a few at a time."""
@@ -348,14 +359,30 @@ class _Build:
                 )
         return voxels.astype(spec.dtype)
 
-    def _upper(self, level: int, index: int, blocks: list[Any]) -> NDArray[Any] | None:
+    def _upper(self, level: int, index: int, _wait: list[Any]) -> None:
         if self._stopped.is_set():
-            return None
-        reduced = write_node(self.ledger.volume, self.plan.spec, level, index, blocks)
+            return
+        spec = self.plan.spec
+        blocks = [self._halves.pop(child) for child in PyramidTree(spec).children(level, index)]
+        reduced = stream_layer(
+            self.ledger.volume,
+            spec,
+            level,
+            index,
+            lambda rows: [block[:, rows] for block in blocks],
+            reduce=level + 1 < len(spec.levels),
+        )
+        if reduced is not None:
+            self._halves[level, index] = reduced
         self.ledger.record(level, index, {})
-        return reduced
 
-    def _half(self, level: int, index: int, _wait: list[Any]) -> NDArray[Any] | None:
+    def _half(self, level: int, index: int, _wait: list[Any]) -> None:
         if self._stopped.is_set():
-            return None
-        return read_reduced(self.ledger.volume, self.plan.spec, level, index)
+            return
+        reduced = read_reduced(self.ledger.volume, self.plan.spec, level, index)
+        if reduced is not None:
+            self._halves[level, index] = reduced
+
+
+def _nothing(_wait: list[Any]) -> None:
+    """A task that only waits for others."""

@@ -8,9 +8,8 @@ meaning unasked. Labels are whole numbers from 0 and are stored as they are: 8 a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
+from math import lcm, prod
 from typing import Literal
 
 import numpy as np
@@ -28,7 +27,9 @@ Projection = Literal["min", "max"]
 
 _MOST_WORKERS = 4
 _DEPTHS = (128, 64, 32, 16)
-_PLANES = (1024, 512, 256)
+_SHARD_PLANE = 1024
+_MOST_ROWS = 1024
+_CHUNKS_HELD = 4
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def plan_pyramid(
     chunk: int = 128,
     name: str = "volume",
     memory_bytes: int | None = None,
-    layout: tuple[int, int] | None = None,
+    depth: int | None = None,
     version: OmeZarr = "0.5",
     consolidated: bool = False,
 ) -> PyramidPlan:
@@ -105,10 +106,10 @@ def plan_pyramid(
     name : str
         Name shown by viewers.
     memory_bytes : int, optional
-        Memory to stay within; default half of what is free. Where it is short, layers and shards
-        are made smaller.
-    layout : (int, int), optional
-        Depth of a layer and edge of a shard, of a build that goes on.
+        Memory to stay within; default half of what is free. Where it is short, layers are made
+        thinner.
+    depth : int, optional
+        Depth of a layer, of a build that goes on.
     version, consolidated
         As in :class:`hipct.volume.layout.PyramidSpec`.
 
@@ -133,14 +134,14 @@ def plan_pyramid(
         meaning, unit = Window(offset, offset + scale * int(np.iinfo(dtype).max)), source.unit
     budget = free_memory() // 2 if memory_bytes is None else memory_bytes
 
-    def made(depth: int, plane: int, workers: int) -> PyramidPlan:
+    def made(depth: int, workers: int) -> PyramidPlan:
         spec = PyramidSpec(
             shape=source.shape,
             voxel_size_um=source.voxel_size_um if voxel_size_um is None else voxel_size_um,
             dtype=dtype,
             chunk=chunk,
             layer=depth,
-            shard_plane=plane,
+            shard_plane=max(_SHARD_PLANE, chunk),
             window=meaning,
             unit=unit,
             name=name,
@@ -152,32 +153,36 @@ def plan_pyramid(
         need = _memory_bytes(source, spec, quantised, workers)
         return PyramidPlan(spec, kind, quantised, workers, need)
 
-    layouts = [layout] if layout else list(_layouts(chunk))
-    for depth, plane in layouts:
-        if made(depth, plane, 1).memory_bytes > budget:
+    depths = [depth] if depth else [chunk, *(thinner for thinner in _DEPTHS if thinner < chunk)]
+    for thinner in depths:
+        if made(thinner, 1).memory_bytes > budget:
             continue
         workers = 1
-        layers = -(-source.shape[0] // depth)
+        layers = -(-source.shape[0] // thinner)
         while not source.in_order and workers < min(_MOST_WORKERS, thread_count(), layers):
-            if made(depth, plane, workers + 1).memory_bytes > budget:
+            if made(thinner, workers + 1).memory_bytes > budget:
                 break
             workers += 1
-        return made(depth, plane, workers)
-    least = made(*layouts[-1], 1)
+        return made(thinner, workers)
+    least = made(depths[-1], 1)
     raise PlanError(
-        f"A layer of {layouts[-1][0]} slices of {source.shape[1]} x {source.shape[2]} voxels of "
+        f"A layer of {depths[-1]} slices of {source.shape[1]} x {source.shape[2]} voxels of "
         f"{source.name} needs {format_bytes(least.memory_bytes)} and {format_bytes(budget)} are "
         "allowed; give more memory."
     )
 
 
-def _layouts(chunk: int) -> Iterator[tuple[int, int]]:
-    """Depths of layers and edges of shards, from what reads best to what takes least."""
-    depths = [chunk, *(depth for depth in _DEPTHS if depth < chunk)]
-    planes = [plane for plane in _PLANES if plane >= chunk] or [chunk]
-    for depth in depths:
-        for plane in planes:
-            yield depth, plane
+def rows_of_chunks(source: VolumeSource, spec: PyramidSpec) -> int:
+    """Rows of chunks that are read at a time, so that the source decodes what it stores once.
+
+    One, where its chunks end with ours; otherwise as many as end together, up to 1024 rows or one
+    chunk of the source.
+    """
+    height, rows = spec.shape[1], spec.levels[0].chunk[1]
+    if source.whole_planes:
+        return -(-height // rows)
+    most = max(_MOST_ROWS, source.rows_together)
+    return -(-min(lcm(rows, source.rows_together), most, height) // rows)
 
 
 def _stored_dtype(
@@ -211,9 +216,10 @@ def _stored_dtype(
 def _memory_bytes(source: VolumeSource, spec: PyramidSpec, quantised: bool, workers: int) -> int:
     """Most memory of a build, all workers together.
 
-    Per worker: what is read (a layer of whole slices, or a band of one row of shards), its stored
-    copy where the types differ, the encoded shards (one in parts, one joined, one on its way to
-    the disk) and the reduced layer. Besides, two reduced layers of every level wait for each other.
+    What is read and its stored copy where the types differ: of whole slices a layer a worker and
+    what is decoded of it, otherwise bands, one a worker, or one a thread where they are one row of
+    chunks. Besides, a thread holds some chunks: one as it is, one encoded, and what blosc takes.
+    Each worker makes a reduced layer, and two of every level wait for each other.
     """
     base = spec.levels[0]
     depth, height, width = base.layer_shape(0)
@@ -221,11 +227,15 @@ def _memory_bytes(source: VolumeSource, spec: PyramidSpec, quantised: bool, work
     # Integers become float32 and floats stay what they are on the way through a window.
     through = max(given, 4) if quantised else 0
     copies = given + through + (0 if own == given and not quantised else own)
-    rows = depth * min(base.shard[1], height) * width
+    threads = thread_count()
     if source.whole_planes:
-        planes = min(depth, 2 * thread_count())
-        held = prod((depth, height, width)) * own + planes * height * width * copies
+        # The next slices are decoded while the ones before are still there.
+        planes = min(depth, 4 * threads)
+        held = workers * (prod((depth, height, width)) * own + planes * height * width * copies)
     else:
-        held = rows * copies
+        together = rows_of_chunks(source, spec)
+        bands = threads if together == 1 else workers
+        held = bands * depth * min(together * base.chunk[1], height) * width * copies
+    chunks = threads * _CHUNKS_HELD * prod(base.chunk) * max(own, given)
     reduced = prod(reduced_shape((depth, height, width))) * own
-    return workers * (held + 3 * prod(base.shard) * own + reduced) + 8 * reduced // 3
+    return held + chunks + workers * reduced + 8 * reduced // 3

@@ -39,6 +39,8 @@ class VolumeSource(ABC):
         Unit of these values; ``"1"`` where it is not known.
     whole_planes : bool
         Whether a few rows of a slice cost as much as all of them.
+    rows_together : int
+        Rows that are stored together, so that fewer of them cost as much.
     in_order : bool
         Whether going back along z means to begin again, as in a compressed stream.
     notes : tuple of str
@@ -54,6 +56,7 @@ class VolumeSource(ABC):
     value: tuple[float, float] | None = None
     unit: str = "1"
     whole_planes: bool = False
+    rows_together: int = 1
     in_order: bool = False
     notes: tuple[str, ...] = ()
 
@@ -126,6 +129,9 @@ class ArraySource(VolumeSource):
         self.name = f"the {type(array).__name__}"
         self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
         self.dtype = np.dtype(dtype).newbyteorder("=")
+        # Of Dask the first one, of Zarr and HDF5 all of them; NumPy has none.
+        chunks = getattr(array, "chunksize", None) or getattr(array, "chunks", None)
+        self.rows_together = int(chunks[1]) if chunks else 1
         if voxel_size_um is not None:
             self.voxel_size_um = as_voxel_size(voxel_size_um)
 
