@@ -12,14 +12,17 @@ FAULTY = 1
 
 @click.command(name="check")
 @click.argument("volume")
-@click.option("--deep", is_flag=True, help="Read every byte and check every checksum")
+@click.option(
+    "--deep", is_flag=True, help="Read every byte, check every checksum, decode what has none"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON")
 def command(*, volume: str, deep: bool, as_json: bool) -> int:
     """Validate an OME-Zarr volume.
 
-    Checks the metadata by the specification and by rules of our own: units, scales, half-voxel
-    translations, shapes and types of the levels, missing and torn shards, and a sample of voxels
-    of every level against the level below.
+    VOLUME is a folder or an address (s3://, gs://, http://). Checks the metadata by the
+    specification and by rules of our own: units, scales, half-voxel translations, shapes and types
+    of the levels, the omero window, consolidated metadata, missing and torn shards or chunks, files
+    that are left over, and a sample of voxels of every level against the level below.
 
     Prints one line for each fault. The exit code is 0 for a good volume, 1 if there are errors,
     2 if VOLUME is no OME-Zarr volume at all.

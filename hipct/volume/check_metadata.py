@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import isclose, isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,23 +12,26 @@ import zarr
 
 from hipct.core.errors import FormatError
 from hipct.volume.finding import Finding
-from hipct.volume.open import MICROMETRES, open_level, place_of_level
+from hipct.volume.nodes import array_of
+from hipct.volume.open import MICROMETRES, place_of_level
+from hipct.volume.storage import Storage
 
 
-def metadata_findings(path: Path, attributes: Mapping[str, Any]) -> list[Finding]:
+def metadata_findings(storage: Storage, attributes: Mapping[str, Any]) -> list[Finding]:
     """Findings of every rule, from the attributes and the arrays' metadata alone."""
     ome = attributes.get("ome", attributes)
     findings: list[Finding] = []
     multiscales = ome["multiscales"]
     if not multiscales or not isinstance(multiscales[0], dict):
-        return [Finding("levels", "error", f"{path} has an empty list of multiscales.")]
-    arrays = _arrays(path, multiscales[0], findings)
+        return [Finding("levels", "error", f"{storage.address} has an empty list of multiscales.")]
+    arrays = _arrays(storage, multiscales[0], findings)
     rules: list[Callable[[], Iterator[Finding]]] = [
         lambda: _axes(multiscales[0]),
         lambda: _transformations(multiscales[0]),
         lambda: _positions(multiscales[0], arrays),
         lambda: _shapes(multiscales[0], arrays),
         lambda: _types(arrays),
+        lambda: _zarr_format(attributes, arrays),
         lambda: _dimension_names(multiscales[0], arrays),
         lambda: _display(ome, arrays),
         lambda: _meaning(attributes),
@@ -42,7 +44,8 @@ def metadata_findings(path: Path, attributes: Mapping[str, Any]) -> list[Finding
                 Finding(
                     "structure",
                     "error",
-                    f"The metadata of {path} is malformed ({type(error).__name__}: {error}).",
+                    f"The metadata of {storage.address} is malformed "
+                    f"({type(error).__name__}: {error}).",
                 )
             )
     return list(dict.fromkeys(findings))
@@ -51,15 +54,15 @@ def metadata_findings(path: Path, attributes: Mapping[str, Any]) -> list[Finding
 Arrays = dict[str, zarr.Array[Any]]
 
 
-def _arrays(path: Path, multiscale: Mapping[str, Any], findings: list[Finding]) -> Arrays:
+def _arrays(storage: Storage, multiscale: Mapping[str, Any], findings: list[Finding]) -> Arrays:
     arrays: Arrays = {}
     datasets = multiscale.get("datasets")
     names = [d.get("path") for d in datasets if isinstance(d, dict)] if datasets else []
     if not names:
-        findings.append(Finding("levels", "error", f"{path} lists no level."))
+        findings.append(Finding("levels", "error", f"{storage.address} lists no level."))
     for name in names:
         try:
-            arrays[str(name)] = open_level(path, str(name))
+            arrays[str(name)] = array_of(storage, str(name))
         except FormatError as error:
             findings.append(Finding("levels", "error", str(error)))
     return arrays
@@ -170,6 +173,17 @@ def _types(arrays: Arrays) -> Iterator[Finding]:
         yield Finding("dtype", "error", f"The levels have different types: {listed}.")
 
 
+def _zarr_format(attributes: Mapping[str, Any], arrays: Arrays) -> Iterator[Finding]:
+    version, wanted = ("0.5", 3) if "ome" in attributes else ("0.4", 2)
+    others = [name for name, array in arrays.items() if array.metadata.zarr_format != wanted]
+    if others:
+        yield Finding(
+            "zarr-format",
+            "error",
+            f"Level {', '.join(others)} is not Zarr v{wanted}; OME-Zarr {version} stands on that.",
+        )
+
+
 def _dimension_names(multiscale: Mapping[str, Any], arrays: Arrays) -> Iterator[Finding]:
     axes = tuple(axis["name"] for axis in multiscale["axes"])
     for name, array in arrays.items():
@@ -201,16 +215,20 @@ def _display(ome: Mapping[str, Any], arrays: Arrays) -> Iterator[Finding]:
             "warning",
             f"The omero window goes from {window['start']} to {window['end']}; it has to rise.",
         )
+        return
     array = next(iter(arrays.values()), None)
-    if array is not None and array.dtype.kind == "u":
-        top = int(np.iinfo(array.dtype).max)
-        if not 0 <= window["min"] <= window["max"] <= top:
+    if array is None or array.dtype.kind not in "ui":
+        return
+    bounds = np.iinfo(array.dtype)
+    for what, low, high in (("allows", "min", "max"), ("goes from", "start", "end")):
+        if not bounds.min <= window[low] <= window[high] <= bounds.max:
             yield Finding(
                 "display-window",
                 "warning",
-                f"The omero window allows {window['min']} to {window['max']}; "
-                f"{array.dtype} holds 0 to {top}.",
+                f"The omero window {what} {window[low]} to {window[high]}; "
+                f"{array.dtype} holds {bounds.min} to {bounds.max}.",
             )
+            return
 
 
 def _meaning(attributes: Mapping[str, Any]) -> Iterator[Finding]:

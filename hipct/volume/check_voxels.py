@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -21,7 +21,7 @@ _NAMES: dict[Reduction, str] = {
 }
 
 
-def voxel_findings(volume: Volume, *, own: bool) -> Iterator[Finding]:
+def voxel_findings(volume: Volume, *, own: bool, whole: bool = False) -> Iterator[Finding]:
     """Compare some regions of every level with the rounded mean of the level below.
 
     Where hipct noted another reduction (labels go by the mode), that one is taken.
@@ -31,6 +31,8 @@ def voxel_findings(volume: Volume, *, own: bool) -> Iterator[Finding]:
     volume : Volume
     own : bool
         Whether hipct wrote it: then every voxel has to be exact.
+    whole : bool
+        Whether all voxels are compared.
     """
     noted = volume.provenance.get("reduction")
     how: Reduction = noted if noted in REDUCED_DTYPES else "mean"
@@ -40,7 +42,7 @@ def voxel_findings(volume: Volume, *, own: bool) -> Iterator[Finding]:
         ) != tuple(coarser.array.shape):
             continue
         try:
-            voxels, wrong, shift = _compare(finer, coarser, how)
+            voxels, wrong, shift = _compare(finer, coarser, how, whole=whole)
         except Exception as error:  # Codecs raise what they like on damaged bytes.
             yield Finding(
                 "readable",
@@ -57,10 +59,13 @@ def voxel_findings(volume: Volume, *, own: bool) -> Iterator[Finding]:
             )
 
 
-def _compare(finer: VolumeLevel, coarser: VolumeLevel, how: Reduction) -> tuple[int, int, float]:
+def _compare(
+    finer: VolumeLevel, coarser: VolumeLevel, how: Reduction, *, whole: bool
+) -> tuple[int, int, float]:
     """Voxels compared, voxels that differ, mean difference."""
     voxels, wrong, total = 0, 0, 0.0
-    for region in _regions(tuple(coarser.array.shape)):
+    shape = tuple(coarser.array.shape)
+    for region in _all_chunks(shape, coarser.array.chunks) if whole else _regions(shape):
         stored = np.asarray(coarser.array[region])
         below = tuple(
             slice(2 * part.start, min(2 * part.stop, n))
@@ -72,6 +77,11 @@ def _compare(finer: VolumeLevel, coarser: VolumeLevel, how: Reduction) -> tuple[
         wrong += int(np.count_nonzero(difference))
         total += float(difference.sum())
     return voxels, wrong, total / voxels
+
+
+def _all_chunks(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    for start in product(*(range(0, n, c) for n, c in zip(shape, chunk))):
+        yield tuple(slice(s, min(s + c, n)) for s, c, n in zip(start, chunk, shape))
 
 
 def _regions(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:

@@ -13,7 +13,7 @@ name, to the disk, and are renamed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from hipct.volume.chunks import Shape, chunk_grid, chunk_region, compress_chunk,
 
 _EMPTY = np.uint64(2**64 - 1)
 _CRC_BYTES = 4
+_READ_BYTES = 1 << 24
 
 
 def encode_shard(block: NDArray[Any], shard: Shape, chunk: Shape) -> bytes:
@@ -138,13 +139,28 @@ def chunk_bytes(data: bytes, index: NDArray[np.uint64], number: int) -> bytes | 
     return data[int(offset) : int(offset + length)]
 
 
-def damaged_chunks(data: bytes, chunks: int, source: Path | str) -> Iterator[int]:
-    """Numbers of the chunks whose checksum does not fit (see :func:`read_index` for the rest)."""
-    index = read_index(data, len(data), chunks, source)
-    for number in range(chunks):
-        encoded = chunk_bytes(data, index, number)
-        if encoded is not None and _crc(encoded[:-_CRC_BYTES]) != encoded[-_CRC_BYTES:]:
-            yield number
+def damaged_chunks(read: Callable[[int, int], bytes], index: NDArray[np.uint64]) -> Iterator[int]:
+    """Numbers of the chunks whose checksum does not fit.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the bytes from a start to a stop; asked for few chunks at a time.
+    index : ndarray of shape (chunks, 2)
+        Of :func:`read_index`.
+    """
+    stored = [(int(o), int(n), k) for k, (o, n) in enumerate(index) if o != _EMPTY]
+    stored.sort()
+    while stored:
+        first = stored[0][0]
+        some = [chunk for chunk in stored if chunk[0] + chunk[1] <= first + _READ_BYTES]
+        some = some or stored[:1]
+        stored = stored[len(some) :]
+        data = read(first, max(offset + length for offset, length, _ in some))
+        for offset, length, number in some:
+            encoded = data[offset - first : offset - first + length]
+            if _crc(encoded[:-_CRC_BYTES]) != encoded[-_CRC_BYTES:]:
+                yield number
 
 
 def _encode_chunk(block: NDArray[Any], place: Shape, chunk: Shape) -> bytes:
