@@ -28,11 +28,14 @@ def command(*, path: str, angles: str | None, entry: str | None, as_json: bool) 
     """Tell what is in a scan, a store or a volume, and what is missing.
 
     PATH is a scan in any format that 'hipct import' takes, a store of a scan or of a series, or an
-    OME-Zarr volume.
+    OME-Zarr volume, which may also lie at an address (s3://, gs://, http://, https://).
     """
     from hipct.acquisition.series_store import is_series_store
+    from hipct.volume.storage import is_address
 
-    if is_series_store(Path(path)):
+    if is_address(path):
+        facts = _volume(path, as_json)
+    elif is_series_store(Path(path)):
         facts = _series(path)
     else:
         facts = _volume(path, as_json) if _is_volume(Path(path)) else _scan(path, angles, entry)

@@ -10,7 +10,8 @@ import click
 def command(volume: str) -> None:
     """Open a volume in napari.
 
-    VOLUME is an OME-Zarr volume. napari comes with: pip install 'hipct[viewer]'
+    VOLUME is an OME-Zarr volume: a folder, or an address such as s3://BUCKET/organ.ome.zarr, of
+    which only what is shown is read. napari comes with: pip install 'hipct[viewer]'
     """
     from hipct.viewing.napari import view
 

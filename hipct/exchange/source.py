@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from hipct.core.errors import FormatError, InputError
 from hipct.volume.layout import Vector3, as_voxel_size
+from hipct.volume.storage import Folder, is_address, open_storage
 
 if TYPE_CHECKING:
     from hipct.volume.pyramid_source import VolumeSource
@@ -68,8 +69,9 @@ def open_volume_source(
 
     Parameters
     ----------
-    path : path
-        A file or folder.
+    path : path or str
+        A file or folder, or the address of an OME-Zarr volume (``s3://``, ``gs://``, ``http://``,
+        ``https://``; extra ``remote``).
     dataset : str, optional
         Which array of an HDF5 file, a Zarr group or an N5 container with several.
     axes : str, optional
@@ -89,17 +91,31 @@ def open_volume_source(
         If the path does not exist, or an option does not fit.
     FormatError
         If the format is not known, or the files are damaged, not alike or incomplete.
+    RemoteError
+        If a server does not answer.
     MissingExtra
         If a package for the format is not installed.
     """
-    path = Path(path)
     options = SourceOptions(dataset, axes)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give a file or folder that holds a volume.")
-    source = _open_folder(path, options) if path.is_dir() else _open_file(path, options)
+    source = _open_address(str(path), options) if is_address(path) else _open(Path(path), options)
     if voxel_um is not None:
         source.voxel_size_um = as_voxel_size(voxel_um)
     return source
+
+
+def _open_address(address: str, options: SourceOptions) -> VolumeSource:
+    storage = open_storage(address)
+    if isinstance(storage, Folder):
+        return _open(storage.path, options)
+    from hipct.exchange.source_address import AddressSource
+
+    return AddressSource(storage.address, options)
+
+
+def _open(path: Path, options: SourceOptions) -> VolumeSource:
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a file or folder that holds a volume.")
+    return _open_folder(path, options) if path.is_dir() else _open_file(path, options)
 
 
 def _open_folder(path: Path, options: SourceOptions) -> VolumeSource:

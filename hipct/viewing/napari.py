@@ -17,14 +17,14 @@ def layer_data(path: Path | str) -> tuple[list[zarr.Array[Any]], dict[str, Any]]
 
     Parameters
     ----------
-    path : path
-        An OME-Zarr volume.
+    path : path or str
+        An OME-Zarr volume: its folder, or its address on a server.
 
     Returns
     -------
     levels : list of zarr.Array
-        Finest first; read where napari looks. Zarr and not Dask arrays: the finest level of an
-        organ has millions of chunks, and a Dask graph of them takes minutes and gigabytes.
+        Finest first; read where napari looks, chunk by chunk. Zarr and not Dask arrays: a task of
+        Dask reads a shard of a hundred megabytes where a plane needs a tenth of it.
     options : dict
         Keyword arguments of ``napari.Viewer.add_image``, or ``add_labels`` for labels: name, scale
         and translation of the finest level in micrometres (napari places the coarser ones by their
@@ -32,7 +32,7 @@ def layer_data(path: Path | str) -> tuple[list[zarr.Array[Any]], dict[str, Any]]
 
     Raises
     ------
-    InputError, FormatError
+    InputError, FormatError, RemoteError
         If the volume cannot be opened.
     """
     return _layer(open_volume(path))
@@ -53,7 +53,7 @@ def _layer(volume: Volume) -> tuple[list[zarr.Array[Any]], dict[str, Any]]:
         options["colormap"] = "gray"
     if volume.display and not volume.labels:
         options["contrast_limits"] = volume.display
-    return [level.array for level in volume.levels], options
+    return [level.chunkwise for level in volume.levels], options
 
 
 def view(path: Path | str, *, show: bool = True) -> Any:
@@ -61,8 +61,8 @@ def view(path: Path | str, *, show: bool = True) -> Any:
 
     Parameters
     ----------
-    path : path
-        An OME-Zarr volume.
+    path : path or str
+        An OME-Zarr volume: its folder, or its address on a server.
     show : bool
         Whether to show the window and run the event loop.
 
@@ -74,7 +74,7 @@ def view(path: Path | str, *, show: bool = True) -> Any:
     ------
     MissingExtra
         If napari is not installed.
-    InputError, FormatError
+    InputError, FormatError, RemoteError
         If the volume cannot be opened.
     """
     volume = open_volume(path)

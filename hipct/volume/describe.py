@@ -13,7 +13,7 @@ def describe_volume(path: Path | str) -> dict[str, str]:
 
     Raises
     ------
-    InputError, FormatError
+    InputError, FormatError, RemoteError
         As :func:`hipct.volume.open.open_volume`.
     """
     volume = open_volume(path)

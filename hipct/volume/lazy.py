@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from hipct.core.errors import InputError
 from hipct.volume.storage_zarr import chunkwise
@@ -47,10 +48,29 @@ def as_dask(array: zarr.Array[Any], block: tuple[int, ...] | None = None) -> Any
             f"Blocks of {block} voxels cut the shards of {shard} voxels (chunks {array.chunks}) of "
             f"{array.store_path}; give whole chunks that divide a shard, or whole shards."
         )
-    parts = any(b < s for b, s in zip(block, shard))
     return da.from_array(
-        chunkwise(array) if parts else array,
+        _Blocks(array),
         chunks=block,
         name=False,  # The same address may hold another volume tomorrow.
         meta=np.empty((0,) * array.ndim, array.dtype),
     )
+
+
+class _Blocks:
+    """An array read by whole shards where it can be: each is one request then.
+
+    Of a shard that the array does not fill, Zarr reads the chunks one after the other; it is read
+    chunk by chunk too, but many at a time.
+    """
+
+    def __init__(self, array: zarr.Array[Any]) -> None:
+        self._array, self._chunkwise = array, chunkwise(array)
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, region: tuple[Any, ...]) -> NDArray[Any]:
+        # Dask asks for less than a task where a slice follows: then numbers may stand here too.
+        whole = all(
+            isinstance(part, slice) and part.start % n == 0 and part.stop % n == 0
+            for part, n in zip(region, self._array.shards or self._array.chunks)
+        )
+        return np.asarray((self._array if whole else self._chunkwise)[region])

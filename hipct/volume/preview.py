@@ -29,8 +29,8 @@ def orthogonal_preview(path: Path | str, png: Path | str, *, max_px: int = 800) 
 
     Parameters
     ----------
-    path : path
-        An OME-Zarr volume.
+    path : path or str
+        An OME-Zarr volume: its folder, or its address on a server.
     png : path
         The picture; an existing one is replaced.
     max_px : int
@@ -43,7 +43,7 @@ def orthogonal_preview(path: Path | str, png: Path | str, *, max_px: int = 800) 
 
     Raises
     ------
-    InputError, FormatError
+    InputError, FormatError, RemoteError
         If the volume cannot be opened or ``max_px`` is too small.
     OutputError
         If the picture cannot be written.
@@ -65,7 +65,7 @@ def _level_that_fits(volume: Volume, max_px: int) -> VolumeLevel:
 
 
 def _range_of(level: VolumeLevel) -> tuple[float, float]:
-    middle = np.asarray(level.array[level.array.shape[0] // 2])
+    middle = np.asarray(level.chunkwise[level.array.shape[0] // 2])
     return float(middle.min()), float(max(middle.max(), middle.min() + 1))
 
 
@@ -81,7 +81,7 @@ def _panels(
     for across, rows, columns in (("z", "y", "x"), ("y", "z", "x"), ("x", "z", "y")):
         middle = size[across] // 2
         index = tuple(middle if axis == across else slice(None) for axis in volume.axes)
-        plane = np.asarray(level.array[index])
+        plane = np.asarray(level.chunkwise[index])
         if volume.axes.index(rows) > volume.axes.index(columns):
             plane = plane.T
         shown = Image.fromarray(grey(plane, *window)).resize(
