@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from hipct.cli.console import progress
@@ -14,7 +16,9 @@ from hipct.cli.console import progress
     "--format",
     "kind",
     required=True,
-    type=click.Choice(["tiff", "bigtiff", "jp2", "htj2k", "nifti", "hdf5", "png", "neuroglancer"]),
+    type=click.Choice(
+        ["tiff", "bigtiff", "jp2", "htj2k", "nifti", "hdf5", "png", "ome-zarr", "neuroglancer"]
+    ),
     help="What OUT is: a folder of slices (tiff, jp2, htj2k, png), or a file",
 )
 @click.option(
@@ -48,6 +52,17 @@ from hipct.cli.console import progress
     "--ratio", type=float, metavar="R", help="jp2 and htj2k: how many times smaller to become [10]"
 )
 @click.option("--url", help="neuroglancer: where the folder of the volume is served")
+@click.option(
+    "--ome-zarr",
+    type=click.Choice(["0.5", "0.4"]),
+    help="ome-zarr: version; 0.4 is one file a chunk [0.5]",
+)
+@click.option(
+    "--consolidated", is_flag=True, help="ome-zarr: metadata of all levels in one file, for servers"
+)
+@click.option(
+    "--restart", is_flag=True, help="ome-zarr: begin anew instead of going on with a broken-off run"
+)
 @click.option("--memory", metavar="2GB", help="Memory that slices may take [2 GiB]")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export once this one is whole")
 def command(
@@ -63,20 +78,26 @@ def command(
     lossless: bool,
     ratio: float | None,
     url: str | None,
+    ome_zarr: Literal["0.5", "0.4"] | None,
+    consolidated: bool,
+    restart: bool,
     memory: str | None,
     overwrite: bool,
 ) -> None:
-    """Write a volume, a level or a crop as TIFF, JPEG2000, NIfTI, HDF5, PNG or a link.
+    """Write a volume or a part of it as OME-Zarr, TIFF, JPEG2000, NIfTI, HDF5, PNG or a link.
 
     Slices are named NAME_000123, by their number in the level; export.json beside them says what
     they are. A crop in um or mm takes the voxels whose centres lie inside. JPEG2000 is 10:1, as
-    the Human Organ Atlas distributes it. Neuroglancer needs no copy: OUT is its state, for the
-    volume at --url, and the link is printed.
+    the Human Organ Atlas distributes it. OME-Zarr is a pyramid again, in its old place; to
+    s3://BUCKET/NAME a volume goes as it is, and goes on when the command is repeated. Neuroglancer
+    needs no copy: OUT is its state, for the volume at --url, and the link is printed.
 
     \b
       hipct export organ.ome.zarr slices --format jp2
       hipct export organ.ome.zarr organ.nii.gz --format nifti --level 25um
       hipct export organ.ome.zarr part.h5 --format hdf5 --crop 2:4mm,10:12mm,10:12mm
+      hipct export organ.ome.zarr part.ome.zarr --format ome-zarr --crop 2:4mm,10:12mm,10:12mm
+      hipct export organ.ome.zarr s3://bucket/organ.ome.zarr --format ome-zarr
       hipct export organ.ome.zarr cut.tif --format tiff --oblique 2,11,11mm:1,0.2,0:4
       hipct export organ.ome.zarr organ.json --format neuroglancer --url https://host/organ.ome.zarr
     """  # noqa: D301 - click wants the character
@@ -96,12 +117,18 @@ def command(
             lossless=lossless,
             ratio=ratio,
             url=url,
+            ome_zarr=ome_zarr,
+            consolidated=consolidated,
+            restart=restart,
             overwrite=overwrite,
             memory_bytes=DEFAULT_MEMORY_BYTES if memory is None else parse_bytes(memory),
             observer=observer,
         )
     if written.link is not None:
         click.echo(written.link)
+        return
+    if "bytes" in written.facts:
+        click.echo(f"{out}: {written.facts['bytes']} bytes")
         return
     noun = "voxels" if len(written.shape) == 3 else "pixels"
     facts = written.facts

@@ -36,7 +36,7 @@ SECTIONS = {
         "check": "Validate an OME-Zarr volume",
         "view": "Open a volume in napari",
         "serve": "Serve a volume to Neuroglancer in a browser of this machine",
-        "export": "Write a volume, a level or a crop as TIFF, JPEG2000, NIfTI, HDF5, PNG or a link",
+        "export": "Write a volume or a part of it as OME-Zarr, TIFF, JPEG2000, NIfTI, HDF5, PNG or a link",
     },
     "The atlas": {
         "atlas": "Find, open, download and place data sets of the Human Organ Atlas",

@@ -14,6 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from hipct.core.errors import InputError
 from hipct.core.files import write_json
 from hipct.core.progress import Observer, Silent
 from hipct.exchange.export_bands import Source
@@ -25,11 +26,15 @@ from hipct.exchange.export_jpeg2000 import SUFFIXES, Jpeg2000
 from hipct.exchange.export_level import LevelView, choose_level
 from hipct.exchange.export_neuroglancer import neuroglancer_link, neuroglancer_state
 from hipct.exchange.export_oblique import cut_plane
+from hipct.exchange.export_omezarr import write_omezarr
 from hipct.exchange.export_options import COMPRESSED, FOLDERS, ExportOptions
 from hipct.exchange.export_output import staged, write_facts, write_slice
 from hipct.exchange.export_selection import choose_plane, choose_region
 from hipct.exchange.export_stacks import Encode, png_encoder, tiff_encoder, write_stack
+from hipct.exchange.export_upload import upload_volume
+from hipct.volume.layout import OmeZarr
 from hipct.volume.open import Volume, open_volume
+from hipct.volume.storage import is_address
 
 DEFAULT_MEMORY_BYTES = 2 * 2**30
 DEFAULT_RATIO = 10.0
@@ -43,13 +48,13 @@ class Exported:
 
     Attributes
     ----------
-    path : the file or folder
+    path : the file, folder or address
     shape : exported voxels (z, y, x), or pixels of an oblique plane (rows, columns)
     facts : what the voxels are: sizes, place, meaning of the grey values, compression
     link : address that opens a Neuroglancer state, None for other formats
     """
 
-    path: Path
+    path: Path | str
     shape: tuple[int, ...]
     facts: dict[str, Any]
     link: str | None = None
@@ -68,6 +73,9 @@ def export_volume(
     lossless: bool = False,
     ratio: float | None = None,
     url: str | None = None,
+    ome_zarr: OmeZarr | None = None,
+    consolidated: bool = False,
+    restart: bool = False,
     overwrite: bool = False,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     observer: Observer | None = None,
@@ -76,14 +84,16 @@ def export_volume(
 
     Parameters
     ----------
-    volume : Volume or path
+    volume : Volume, path or address
         An OME-Zarr volume; read band by band, every chunk decoded once.
-    out : path
+    out : path or address
         ``tiff``, ``png``, ``jp2``, ``htj2k``: a folder of files ``{name}_{index:06}`` (the index
-        of the slice in the level) and ``export.json``, which says what they are. Other formats,
-        and oblique planes: a file.
-    format : {"tiff", "bigtiff", "jp2", "htj2k", "nifti", "hdf5", "png", "neuroglancer"}
-        neuroglancer writes the state of a viewer, and copies no voxel.
+        of the slice in the level) and ``export.json``, which says what they are. ``ome-zarr``: a
+        folder, or ``s3://...``, ``gs://...``, to which the files of the whole volume go as they
+        are. Other formats, and oblique planes: a file.
+    format : {"tiff", "bigtiff", "jp2", "htj2k", "nifti", "hdf5", "png", "ome-zarr", "neuroglancer"}
+        ome-zarr builds a pyramid upon what is exported; neuroglancer writes the state of a viewer,
+        and copies no voxel.
     level : int or str, optional
         Number (0, the finest, without it), or a voxel size such as ``"25um"``: the coarsest level
         that is not coarser.
@@ -95,7 +105,7 @@ def export_volume(
         :func:`hipct.exchange.export_selection.choose_plane`.
     dtype : {"uint8", "uint16", "float32"}, optional
         As stored without it and with uint16; uint8 by the display window; float32: physical values.
-        png is uint8 without it.
+        png is uint8 without it. Labels are never changed.
     window : (float, float), optional
         Stored grey values shown black and white, instead of the display window.
     lossless : bool
@@ -104,6 +114,12 @@ def export_volume(
         jp2 and htj2k: bytes of a slice over bytes of its file, 10 without it, met within 5 %.
     url : str, optional
         neuroglancer: where the folder of the volume is served.
+    ome_zarr : {"0.5", "0.4"}, optional
+        Version of OME-Zarr, 0.5 without it.
+    consolidated : bool
+        ome-zarr: see :class:`hipct.volume.layout.PyramidSpec`.
+    restart : bool
+        ome-zarr: begin anew where an export broke off that had other options.
     overwrite : bool
         Whether an earlier export may be replaced.
     memory_bytes : int
@@ -125,6 +141,8 @@ def export_volume(
         If a file of the volume is torn or missing.
     OutputError
         If the output exists already or cannot be written.
+    RemoteError
+        If a server does not answer, or refuses.
     PlanError
         If the memory is too small.
     MissingExtra
@@ -140,8 +158,19 @@ def export_volume(
         lossless=lossless,
         ratio=ratio,
         url=url,
+        ome_zarr=ome_zarr,
+        consolidated=consolidated,
+        restart=restart,
     )
+    told = observer or Silent()
+    if is_address(out):
+        options.refuse_changes(str(out))
     opened = volume if isinstance(volume, Volume) else open_volume(volume)
+    if is_address(out):
+        size = upload_volume(
+            opened, str(out), overwrite=overwrite, memory_bytes=memory_bytes, observer=told
+        )
+        return Exported(str(out), opened.shape, {"bytes": size})
     out = Path(out)
     if url is not None:
         state = neuroglancer_state(opened, url, window)
@@ -149,8 +178,7 @@ def export_volume(
             write_json(partial, state)
         return Exported(out, opened.shape, state, neuroglancer_link(state))
     view = choose_level(opened, 0 if level is None else level)
-    grey = choose_grey(opened, view.dtype, _dtype(options), window)
-    told = observer or Silent()
+    grey = choose_grey(opened, view.dtype, _dtype(options, opened), window)
     if oblique is not None:
         plane = choose_plane(view, oblique)
         facts = plane_facts(view, plane, grey, format)
@@ -161,6 +189,18 @@ def export_volume(
         return Exported(out, plane.shape, facts)
     source = Source(view, choose_region(view, crop), grey, memory_bytes)
     facts = source_facts(source, format)
+    if format == "ome-zarr":
+        write_omezarr(
+            source,
+            out,
+            facts,
+            version=ome_zarr or "0.5",
+            consolidated=consolidated,
+            restart=restart,
+            overwrite=overwrite,
+            observer=told,
+        )
+        return Exported(out, source.shape, facts)
     write = (_stack if format in FOLDERS else _file)(source, out, options, facts)
     folder = format in FOLDERS
     with staged(out, opened.address, folder=folder, overwrite=overwrite) as partial:
@@ -174,8 +214,10 @@ Write = Callable[[Path, Observer], dict[str, Any]]
 """Writes to a staged file or folder; gives what there is to say of it afterwards."""
 
 
-def _dtype(options: ExportOptions) -> str | None:
-    return "uint8" if options.format == "png" and options.dtype is None else options.dtype
+def _dtype(options: ExportOptions, volume: Volume) -> str | None:
+    if options.format == "png" and options.dtype is None and not volume.labels:
+        return "uint8"
+    return options.dtype
 
 
 def _slice_encoder(
@@ -192,6 +234,11 @@ def _stack(source: Source, out: Path, options: ExportOptions, facts: dict[str, A
     prepare = None
     encode: Callable[[int, NDArray[Any]], bytes]
     if kind in COMPRESSED:
+        if source.view.volume.labels and not options.lossless:
+            raise InputError(
+                f"{source.view.volume.address} holds labels, whose numbers a lossy {kind} would "
+                "change; give --lossless."
+            )
         ratio = None if options.lossless else (options.ratio or DEFAULT_RATIO)
         codec = Jpeg2000(kind, source.grey.dtype, ratio)
         encode, prepare, suffix = codec.encode, codec.prepare, SUFFIXES[kind]

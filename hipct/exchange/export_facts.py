@@ -48,6 +48,7 @@ def _common(view: LevelView, kind: str) -> dict[str, Any]:
         "volume": view.volume.name,
         "level": view.number,
         "axes": "zyx",
+        "kind": "labels" if view.volume.labels else "image",
         "provenance": made,
     }
 

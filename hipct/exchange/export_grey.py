@@ -57,7 +57,7 @@ def choose_grey(
         Type of the stored grey values.
     dtype : {"uint8", "uint16", "float32"} or None
         None and uint16: as stored. uint8: the display window, from black to white. float32:
-        physical values by the stored scale and offset.
+        physical values by the stored scale and offset. Labels keep their numbers in any of them.
     window : (float, float) or None
         Stored grey values shown black and white, instead of the display window of the volume.
 
@@ -68,6 +68,8 @@ def choose_grey(
     """
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"The dtype is {dtype!r}; allowed are {', '.join(DTYPES)}.")
+    if volume.labels:
+        return _labels(volume, stored, dtype, window)
     if window is not None and dtype != "uint8":
         raise InputError(
             "A window changes the grey values of 8-bit exports only; give --dtype uint8 with it."
@@ -94,6 +96,19 @@ def choose_grey(
         )
     kept = stored if dtype is None else np.dtype(np.uint16)
     return Grey(kept, None, None, scale, offset, unit)
+
+
+def _labels(
+    volume: Volume, stored: np.dtype[Any], dtype: str | None, window: tuple[float, float] | None
+) -> Grey:
+    """Numbers of things: a type that holds all of them, and no window."""
+    kept = stored if dtype is None else np.dtype(dtype)
+    if window is not None or kept.kind != stored.kind or not np.can_cast(stored, kept):
+        option = "--window" if window is not None else f"--dtype {dtype}"
+        raise InputError(
+            f"{volume.address} holds labels of {stored}, which {option} would change; leave it out."
+        )
+    return Grey(kept, None, None, None, None, None)
 
 
 def _window(volume: Volume, window: tuple[float, float] | None) -> tuple[float, float]:

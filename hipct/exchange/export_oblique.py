@@ -26,9 +26,9 @@ def cut_plane(
 ) -> NDArray[Any]:
     """Grey values on a plane.
 
-    Between the centres of voxels the values are interpolated before they are converted; from the
-    outermost centres to the border of the volume they are continued. Beyond it the picture is 0,
-    or NaN in float32.
+    Between the centres of voxels the values are interpolated before they are converted (labels are
+    those of the nearest voxel); from the outermost centres to the border of the volume they are
+    continued. Beyond it the picture is 0, or NaN in float32.
 
     Parameters
     ----------
@@ -96,7 +96,8 @@ def _cut_tile(
     last = np.minimum(np.floor(wanted.max(axis=1)).astype(int) + 2, view.shape)
     z, y, x = (slice(int(a), int(b)) for a, b in zip(first, last))
     box = view.read((z, y, x))
-    values = map_coordinates(box, wanted - first[:, None], np.float64, order=1, mode="nearest")
+    order = 0 if view.volume.labels else 1
+    values = map_coordinates(box, wanted - first[:, None], np.float64, order=order, mode="nearest")
     if np.issubdtype(grey.dtype, np.integer) and grey.window is None:
         values = np.rint(values)
     tile[inside] = grey.convert(values)

@@ -5,8 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hipct.core.errors import InputError
+from hipct.volume.layout import OmeZarr
 
-FORMATS = ("tiff", "bigtiff", "jp2", "htj2k", "nifti", "hdf5", "png", "neuroglancer")
+FORMATS = (
+    "tiff",
+    "bigtiff",
+    "jp2",
+    "htj2k",
+    "nifti",
+    "hdf5",
+    "png",
+    "ome-zarr",
+    "neuroglancer",
+)
 FOLDERS = ("tiff", "png", "jp2", "htj2k")
 """Formats of one file a slice."""
 COMPRESSED = ("jp2", "htj2k")
@@ -31,6 +42,9 @@ class ExportOptions:
     lossless: bool = False
     ratio: float | None = None
     url: str | None = None
+    ome_zarr: OmeZarr | None = None
+    consolidated: bool = False
+    restart: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -40,6 +54,9 @@ class ExportOptions:
             "--lossless": self.lossless and self.format not in COMPRESSED,
             "--ratio": self.ratio is not None and self.format not in COMPRESSED,
             "--oblique": self.oblique is not None and self.format not in ("tiff", "png"),
+            "--ome-zarr": self.ome_zarr is not None and self.format != "ome-zarr",
+            "--consolidated": self.consolidated and self.format != "ome-zarr",
+            "--restart": self.restart and self.format != "ome-zarr",
             "--url": self.url is not None and not by_link,
             "--level": self.level is not None and by_link,
             "--crop": self.crop is not None and by_link,
@@ -58,3 +75,32 @@ class ExportOptions:
             raise InputError(
                 "Neuroglancer reads the volume itself; give --url, where its folder is served."
             )
+
+    def refuse_changes(self, address: str) -> None:
+        """To a server go the files of a volume as they are.
+
+        Raises
+        ------
+        InputError
+            If another format, or something else than the whole volume, is to go there.
+        """
+        if self.format != "ome-zarr":
+            raise InputError(
+                f"{address} is on a server, to which --format ome-zarr alone is written; give a "
+                "file or folder for the others."
+            )
+        changes = {
+            "--level": self.level,
+            "--crop": self.crop,
+            "--dtype": self.dtype,
+            "--window": self.window,
+            "--ome-zarr": self.ome_zarr,
+            "--consolidated": self.consolidated or None,
+            "--restart": self.restart or None,
+        }
+        for option, value in changes.items():
+            if value is not None:
+                raise InputError(
+                    f"To a server a volume goes as it is, and {option} asks for another one; "
+                    f"export to a folder first, and that folder to {address}."
+                )
