@@ -8,91 +8,58 @@ running fastest. Zarr 2: https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.htm
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hipct.atlas.remote import ObjectStore
-from hipct.core.errors import FormatError, InputError
+from hipct.atlas.grid import BlockGrid, Place, Shape3
+from hipct.core.errors import FormatError
+from hipct.volume.storage import ObjectStore
 
-Shape3 = tuple[int, int, int]
-Place = tuple[int, int, int]
 Order = Literal["xyz", "zyx"]
-_READERS = 8
-"""Blocks on their way at once: waiting for a server costs no core."""
-
-
-def readers() -> ThreadPoolExecutor:
-    """Threads to read blocks with."""
-    return ThreadPoolExecutor(_READERS, thread_name_prefix="hipct-atlas")
 
 
 class Codec(Protocol):
     """Bytes of a block to its values."""
 
     def decode(self, data: bytes, what: str) -> NDArray[Any]:
-        """Values in the stored order of axes."""
+        """Values in the stored order of axes and bytes."""
 
 
 @dataclass(frozen=True)
-class BlockArray:
-    """One level: reads the blocks that a region touches, when it is sliced.
+class BlockArray(BlockGrid):
+    """One level of N5 or of Zarr 2.
 
     Attributes
     ----------
     store, path : where its blocks lie
-    shape, chunks : voxels of the array and of a block along z, y, x
     stored : order of the axes as they are stored, C order
     separator : between the numbers of a block's key
     """
 
     store: ObjectStore
     path: str
-    shape: Shape3
-    chunks: Shape3
-    dtype: np.dtype[Any]
     stored: Order
     separator: str
-    fill: int
     codec: Codec
-    compression: str
     key_order: Order
-
-    @property
-    def ndim(self) -> int:
-        """Three."""
-        return 3
-
-    @property
-    def size(self) -> int:
-        """Number of voxels."""
-        return prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes without compression."""
-        return self.size * self.dtype.itemsize
 
     def key(self, place: Place) -> str:
         """Key of the block number (z, y, x)."""
         numbers = place if self.key_order == "zyx" else place[::-1]
         return f"{self.path}/{self.separator.join(str(n) for n in numbers)}"
 
-    def decode(self, data: bytes | None, place: Place) -> NDArray[Any]:
-        """Values (z, y, x) of a block, cut at the ends of the array.
+    def fetch(self, place: Place) -> bytes | None:
+        """Bytes of a block from the store."""
+        return self.store.get(self.key(place))
 
-        Raises
-        ------
-        FormatError
-            If the bytes are no block of this array.
-        """
-        inside = tuple(min(c, n - p * c) for p, c, n in zip(place, self.chunks, self.shape))
+    def decode(self, data: bytes | None, place: Place) -> NDArray[Any]:
+        """Values (z, y, x) of a block, cut at the ends of the level."""
+        inside = self.inside(place)
         if data is None:
             return np.full(inside, self.fill, self.dtype)
         what = f"The block {self.store.address.rstrip('/')}/{self.key(place)}"
@@ -102,67 +69,6 @@ class BlockArray:
             raise FormatError(f"{what} has {values.shape} voxels (z, y, x) instead of {inside}.")
         z, y, x = inside
         return values[:z, :y, :x]
-
-    def places(self, box: tuple[slice, slice, slice]) -> Iterator[Place]:
-        """Numbers of the blocks that a box touches."""
-        ranges = (range(part.start // c, -(-part.stop // c)) for part, c in zip(box, self.chunks))
-        yield from product(*ranges)
-
-    def load(self, place: Place) -> NDArray[Any]:
-        """Values (z, y, x) of a block, from the store."""
-        return self.decode(self.store.get(self.key(place)), place)
-
-    def read(
-        self,
-        box: tuple[slice, slice, slice],
-        load: Callable[[Place], NDArray[Any]] | None = None,
-        pool: ThreadPoolExecutor | None = None,
-    ) -> NDArray[Any]:
-        """Values of a box.
-
-        Parameters
-        ----------
-        box : three slices with start and stop inside of the array
-        load : callable, optional
-            Gives the values of a block; default: :meth:`load`. Called from several threads.
-        pool : ThreadPoolExecutor, optional
-            Threads to read with (:func:`readers`); default: new ones.
-        """
-        values = np.empty([part.stop - part.start for part in box], self.dtype)
-        load = load or self.load
-
-        def copy(place: Place) -> None:
-            block = load(place)
-            source, target = [], []
-            for number, chunk, extent, part in zip(place, self.chunks, block.shape, box):
-                first = number * chunk
-                start, stop = max(part.start, first), min(part.stop, first + extent)
-                source.append(slice(start - first, stop - first))
-                target.append(slice(start - part.start, stop - part.start))
-            values[tuple(target)] = block[tuple(source)]
-
-        places = list(self.places(box))
-        if len(places) == 1:
-            copy(places[0])
-            return values
-        if pool is not None:
-            _all(pool, copy, places)
-        else:
-            with readers() as own:
-                _all(own, copy, places)
-        return values
-
-    def __getitem__(self, region: Any) -> NDArray[Any]:
-        """Values of a region: slices, whole numbers and ``...``, as NumPy takes them."""
-        box, picks = _box(region, self.shape)
-        empty = any(part.stop <= part.start for part in box)
-        values = (
-            np.empty([max(0, part.stop - part.start) for part in box], self.dtype)
-            if empty
-            else self.read(box)
-        )
-        picked: NDArray[Any] = values[picks]
-        return picked
 
 
 @dataclass(frozen=True)
@@ -185,8 +91,7 @@ class N5Codec:
             )
         big = self.dtype.newbyteorder(">")
         flat = _unpacked(data[16:], self.compressor, prod(edges) * big.itemsize, what)
-        values = np.frombuffer(flat, big).reshape(edges[::-1])
-        return values.astype(self.dtype.newbyteorder("="))
+        return np.frombuffer(flat, big).reshape(edges[::-1])
 
 
 @dataclass(frozen=True)
@@ -199,11 +104,10 @@ class ZarrCodec:
     compressor: Any
 
     def decode(self, data: bytes, what: str) -> NDArray[Any]:
-        """Values in the stored order."""
+        """Values in the stored order of axes and bytes."""
         size = prod(self.chunks) * self.dtype.itemsize
         flat = _unpacked(data, self.compressor, size, what)
-        values = np.frombuffer(flat, self.dtype).reshape(self.chunks, order=self.order)
-        return values.astype(self.dtype.newbyteorder("="), copy=False)
+        return np.frombuffer(flat, self.dtype).reshape(self.chunks, order=self.order)
 
 
 def n5_array(store: ObjectStore, path: str, attributes: Mapping[str, Any]) -> BlockArray:
@@ -275,18 +179,6 @@ def zarr_array(
     )
 
 
-def _all(pool: ThreadPoolExecutor, task: Callable[[Place], None], places: list[Place]) -> None:
-    """Run a task for all places; after an error none of them goes on in the background."""
-    futures = [pool.submit(task, place) for place in places]
-    try:
-        for future in futures:
-            future.result()
-    finally:
-        for future in futures:
-            future.cancel()
-        wait(futures)
-
-
 def _unpacked(data: bytes, compressor: Any, size: int, what: str) -> bytes:
     if getattr(compressor, "codec_id", None) == "blosc":
         # Its decoder trusts the header, and reads on behind the end of a torn block.
@@ -334,33 +226,3 @@ def _three(values: Any, where: str) -> Shape3:
     if len(numbers) != 3 or min(numbers) < 1:
         raise FormatError(f"{where} tells {numbers}; three numbers above 0 are needed.")
     return (numbers[0], numbers[1], numbers[2])
-
-
-def _box(region: Any, shape: Shape3) -> tuple[tuple[slice, slice, slice], tuple[Any, ...]]:
-    """Slices that hold a region, and the index that takes the region out of them."""
-    given = region if isinstance(region, tuple) else (region,)
-    if sum(part is Ellipsis for part in given) > 1:
-        raise InputError(f"The region {region} has more than one '...'.")
-    if Ellipsis not in given:
-        given = (*given, Ellipsis)
-    at = given.index(Ellipsis)
-    missing = 3 - (len(given) - 1)
-    if missing < 0:
-        raise InputError(f"The region {region} has more than three axes.")
-    given = (*given[:at], *[slice(None)] * missing, *given[at + 1 :])
-    box: list[slice] = []
-    picks: list[Any] = []
-    for part, n in zip(given, shape):
-        if isinstance(part, slice):
-            start, stop, step = part.indices(n)
-            if step < 1:
-                raise InputError(f"The region {region} runs backwards; turn it after reading.")
-            box.append(slice(start, max(start, stop)))
-            picks.append(slice(None, None, step))
-            continue
-        index = part.__index__()
-        if not -n <= index < n:
-            raise IndexError(f"index {index} is out of {n} voxels")
-        box.append(slice(index % n, index % n + 1))
-        picks.append(0)
-    return (box[0], box[1], box[2]), tuple(picks)

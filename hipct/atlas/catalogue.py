@@ -1,85 +1,36 @@
-"""The data sets of the Human Organ Atlas, as the package hoa-tools describes them.
+"""The data sets of the Human Organ Atlas, as the package hoa-tools describes them, and one's own.
 
-The descriptions lie inside the package (schema 1.1), so that nothing here needs a network. Only
-its schema is imported: its modules that open data would load a registration toolkit to tell a name.
+The descriptions lie inside the package (schema 1.1), so that nothing here needs a network.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from math import isclose
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from hipct.core.errors import FormatError, InputError, MissingExtra
+from hipct.atlas.dataset import PURPOSE, AtlasSet, read_set
+from hipct.atlas.own import read_own
+from hipct.core.errors import InputError, MissingExtra
 from hipct.core.extras import require
 
-Catalogue = Mapping[str, "AtlasSet"]
-PURPOSE = "The Human Organ Atlas"
-BESIDE = ".hipct.json"
-"""End of the names of files that hold what the schema lacks (:mod:`hipct.atlas.metadata`)."""
+Catalogue = Mapping[str, AtlasSet]
 _DESCRIPTIONS = ("data", "metadata", "metadata")
 
 
-@dataclass(frozen=True)
-class AtlasSet:
-    """One data set of the atlas.
-
-    Attributes
-    ----------
-    name : unique name
-    kind : ``"overview"`` (the whole sample) or ``"zoom"``
-    voi : name of the volume of interest
-    shape : voxels of the finest level along z, y, x (descriptions count x, y, z)
-    voxel_size_um : edge of a voxel of the finest level
-    url : address with the format in front, ``n5://gs://...`` or ``zarr://gs://...``
-    description : all of the description, as JSON holds it
-    """
-
-    name: str
-    kind: str
-    voi: str
-    organ: str
-    organ_context: str | None
-    donor: str
-    beamline: str
-    shape: tuple[int, int, int]
-    voxel_size_um: float
-    url: str
-    description: Mapping[str, Any] = field(repr=False, compare=False)
-
-    @property
-    def size_um(self) -> tuple[float, float, float]:
-        """Edges (z, y, x) of the volume in micrometres."""
-        z, y, x = (n * self.voxel_size_um for n in self.shape)
-        return (z, y, x)
-
-    @property
-    def gigabytes(self) -> float:
-        """Size of the finest level as 16 bit, in 10^9 bytes."""
-        return 2 * self.shape[0] * self.shape[1] * self.shape[2] / 1e9
-
-    @property
-    def registered_to(self) -> str | None:
-        """Name of the data set that this one has a place in, if it is recorded."""
-        registration = self.description.get("registration")
-        return None if registration is None else str(registration["target_dataset"])
-
-
-@lru_cache(maxsize=8)
-def load_catalogue(*folders: Path | str) -> Catalogue:
-    """All described data sets by name.
+def load_catalogue(*own: Path | str, notes: list[str] | None = None) -> Catalogue:
+    """All known data sets by name: the public ones, and one's own.
 
     Parameters
     ----------
-    *folders : path
-        Folders of further descriptions (``*.json``, schema 1.1): of sets that are not public yet,
-        or of own volumes (:mod:`hipct.atlas.metadata` writes them).
+    *own : path or str
+        Volumes of one's own (OME-Zarr, on a server too), descriptions (``*.json``, schema 1.1), or
+        folders of both. A set that has the name of a public one stands for it.
+    notes : list of str, optional
+        Sentences on what lies in a folder and cannot be used are added to it.
 
     Raises
     ------
@@ -88,67 +39,56 @@ def load_catalogue(*folders: Path | str) -> Catalogue:
     FormatError
         If a description does not follow the schema.
     InputError
-        If a folder holds none.
+        If a folder holds none, or two sets have one name.
     """
-    files = list(_packaged())
-    for folder in folders:
-        found = [file for file in sorted(Path(folder).glob("*.json")) if _is_description(file)]
-        if not found:
-            raise InputError(f"{folder} holds no description (*.json) of a data set.")
-        files += found
-    sets = (read_set(file) for file in files)
-    return MappingProxyType({one.name: one for one in sorted(sets, key=lambda s: s.name)})
+    sets = {one.name: one for one in _packaged()}
+    added: dict[str, Path | str] = {}
+    for source in own:
+        for one in read_own(source, notes if notes is not None else []):
+            if one.name in added and sets[one.name] != one:
+                raise InputError(
+                    f"{source} and {added[one.name]} hold different data sets with the name "
+                    f"{one.name}; leave one out, or rename its folder."
+                )
+            added[one.name] = source
+            sets[one.name] = one
+    return MappingProxyType(dict(sorted(sets.items())))
 
 
-def read_set(file: Path) -> AtlasSet:
-    """Data set of one description.
+def known_as(catalogue: Catalogue, name: str) -> AtlasSet | None:
+    """The data set of exactly this name, else the only one with this further name, or None.
 
     Raises
     ------
-    FormatError
-        If it cannot be read, or does not follow the schema.
+    InputError
+        If several volumes of one's own have the further name.
     """
-    schema = require("hoa_tools.metadata", "atlas", PURPOSE)
-    try:
-        text = file.read_text(encoding="utf-8")
-        schema.HOAMetadata.model_validate_json(text)
-        description = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise FormatError(
-            f"{file} is no description of the Human Organ Atlas, schema 1.1 ({_first(error)})."
-        ) from error
-    return as_set(description)
-
-
-def as_set(description: Mapping[str, Any]) -> AtlasSet:
-    """Data set of a valid description."""
-    data, sample = description["data"], description["sample"]
-    x, y, z = (int(n) for n in data["shape"])
-    return AtlasSet(
-        name=str(description["name"]),
-        kind=str(description["dataset_type"]),
-        voi=str(description["voi"]),
-        organ=str(sample["organ"]),
-        organ_context=sample.get("organ_context"),
-        donor=str(description["donor"]["id"]),
-        beamline=str(description["scan"]["beamline"]),
-        shape=(z, y, x),
-        voxel_size_um=float(data["voxel_size_um"]),
-        url=str(data["gcs_url"]),
-        description=description,
-    )
+    if name in catalogue:
+        return catalogue[name]
+    found = [one for one in catalogue.values() if name in one.aliases]
+    if len(found) > 1:
+        raise InputError(
+            f"{len(found)} volumes call themselves {name!r} ({_some([o.name for o in found])}); "
+            "leave all but one out."
+        )
+    return found[0] if found else None
 
 
 def find_set(catalogue: Catalogue, name: str) -> AtlasSet:
-    """A data set by its name, or by a part of it that no other name has.
+    """A data set by its name, by a part of it that no other name has, or by its volume's folder.
 
     Raises
     ------
     InputError
         If there is none, or several; the sentence names some.
     """
-    if name in catalogue:
-        return catalogue[name]
+    known = known_as(catalogue, name)
+    if known is not None:
+        return known
+    here = (name, str(Path(name).resolve()))
+    lying = [one for one in catalogue.values() if one.address in here]
+    if lying:
+        return lying[0]
     found = [one for one in catalogue if name.lower() in one.lower()]
     if len(found) == 1:
         return catalogue[found[0]]
@@ -183,14 +123,22 @@ def select(
     Returns
     -------
     list of AtlasSet
+
+    Raises
+    ------
+    InputError
+        If no data set at all has this organ, donor or beamline.
     """
+    _refuse_unknown("organ", organ, {name for one in catalogue.values() for name in _organs(one)})
+    _refuse_unknown("donor", donor, {one.donor for one in catalogue.values()})
+    _refuse_unknown("beamline", beamline, {one.beamline for one in catalogue.values()})
     low, high = resolution_um if resolution_um else (0.0, float("inf"))
 
     def fits(one: AtlasSet) -> bool:
         size = one.voxel_size_um
         near = low == high and isclose(size, low, rel_tol=5e-3)
         return (
-            _equal(organ, one.organ, f"{one.organ}_{one.organ_context}")
+            _equal(organ, *_organs(one))
             and _equal(donor, one.donor)
             and _equal(beamline, one.beamline)
             and _equal(kind, one.kind)
@@ -200,15 +148,27 @@ def select(
     return [one for one in catalogue.values() if fits(one)]
 
 
-def _is_description(file: Path) -> bool:
-    return not file.name.endswith(BESIDE)
+def _organs(one: AtlasSet) -> tuple[str, ...]:
+    return (one.organ, f"{one.organ}_{one.organ_context}") if one.organ_context else (one.organ,)
+
+
+def _refuse_unknown(what: str, wanted: str | None, known: set[str]) -> None:
+    names = {name.lower(): name for name in known if name}
+    if wanted is None or wanted.lower() in names:
+        return
+    near = [names[name] for name in get_close_matches(wanted.lower(), list(names), n=3)]
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else f"there are {_some(sorted(known), 40)}."
+    )
+    raise InputError(f"No data set has the {what} {wanted!r}; {hint}")
 
 
 def _equal(wanted: str | None, *names: str) -> bool:
     return wanted is None or wanted.lower() in (name.lower() for name in names)
 
 
-def _packaged() -> Iterable[Path]:
+@lru_cache(maxsize=1)
+def _packaged() -> tuple[AtlasSet, ...]:
     library = require("hoa_tools", "atlas", PURPOSE)
     folder = Path(str(library.__file__)).parent.joinpath(*_DESCRIPTIONS)
     files = sorted(folder.glob("*.json"))
@@ -217,18 +177,9 @@ def _packaged() -> Iterable[Path]:
             f"hoa-tools {library.__version__} holds no descriptions in {folder}; install the "
             "version that hipct knows with: pip install 'hipct[atlas]'."
         )
-    return files
+    return tuple(read_set(file) for file in files)
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + more
-
-
-def _first(error: Exception) -> str:
-    details = getattr(error, "errors", None)
-    if callable(details):
-        faults = details()
-        place = ".".join(str(part) for part in faults[0]["loc"]) or "the whole"
-        return f"{place}: {faults[0]['msg']}"
-    return str(error).rstrip(".")
+def _some(names: list[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import ceil, isfinite, prod
 from typing import Literal
 
+import numpy as np
+
+from hipct.atlas.grid import Box, Place
 from hipct.atlas.opening import AtlasLevel, AtlasVolume
 from hipct.core.errors import InputError
 
 Unit = Literal["voxel", "um", "mm"]
 Ends = tuple[float | None, float | None]
-Box = tuple[slice, slice, slice]
 _AXES = ("z", "y", "x")
 # A length that was computed to be on a voxel's centre may lie a rounding error behind it.
 _ROUNDING = 1e-6
@@ -101,6 +103,38 @@ def make_crop(
             )
         parts.append(slice(start, stop))
     return Crop(at, (parts[0], parts[1], parts[2]))
+
+
+def absent_blocks(crop: Crop, absent: Collection[Place]) -> list[str]:
+    """Sentences on blocks of a region that are not stored, whole slabs named.
+
+    Zero background is not stored by N5 and Zarr, so that some are absent of most data sets. A slab
+    across the whole region more likely was lost, or is not in a copy.
+
+    Parameters
+    ----------
+    crop : Crop
+    absent : collection of (int, int, int)
+        Numbers of the blocks along z, y, x.
+    """
+    array = crop.level.array
+    if not absent:
+        return []
+    told = [f"{len(absent)} of {crop.blocks} blocks are not stored; their voxels are {array.fill}."]
+    if len(absent) == crop.blocks:
+        return [*told, "Nothing is stored of the region: it is empty, or the copy is not complete."]
+    for axis, chunk, part in zip(range(3), array.chunks, crop.box):
+        first, last = part.start // chunk, -(-part.stop // chunk)
+        count = np.bincount([p[axis] - first for p in absent], minlength=last - first)
+        whole = np.concatenate([[False], count == crop.blocks // (last - first), [False]])
+        ends = np.flatnonzero(np.diff(whole.astype(np.int8)))
+        for start, stop in zip(ends[::2] + first, ends[1::2] + first):
+            told.append(
+                f"Nothing is stored of {_AXES[axis]} {max(start * chunk, part.start)}:"
+                f"{min(stop * chunk, part.stop)} of the region (voxels of level "
+                f"{crop.level.number}): it is empty there, or the copy is not complete."
+            )
+    return told
 
 
 def parse_ends(words: str) -> tuple[Ends, Ends, Ends]:

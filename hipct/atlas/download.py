@@ -11,16 +11,17 @@ import os
 import shutil
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 import hipct
-from hipct.atlas.blocks import BlockArray, Place, readers
-from hipct.atlas.crop import Crop
+from hipct.atlas.crop import Crop, absent_blocks
+from hipct.atlas.grid import BlockGrid, Place, Readers
 from hipct.atlas.opening import AtlasVolume
 from hipct.core.errors import FormatError, OutputError, PlanError, RemoteError
 from hipct.core.files import free_bytes
@@ -28,7 +29,6 @@ from hipct.core.memory import format_bytes, free_memory
 from hipct.core.progress import Observer, Silent
 from hipct.volume.layout import PyramidSpec
 from hipct.volume.omezarr import update_attributes
-from hipct.volume.open import read_attributes
 from hipct.volume.publish import publish, refuse_other_than_volume
 from hipct.volume.pyramid import (
     PyramidTree,
@@ -39,14 +39,14 @@ from hipct.volume.pyramid import (
     write_node,
 )
 from hipct.volume.pyramid_ledger import PyramidLedger
+from hipct.volume.reduce import REDUCED_DTYPES, reduce_block
 from hipct.volume.writer import write_bands
 
 _STAGE = "download"
 _CHUNK = 128
 _PLANES = (1024, 512, 256, 128)
-_BLOCKS_AT_ONCE = 8
-_COPIES_OF_BLOCK = 8
-"""Packed, unpacked, in native order, and as much again that the allocator keeps for each thread."""
+_ENCODER_BYTES = 20_000_000
+"""Beside the shards: buffers of the codecs, and memory that the allocator keeps."""
 
 
 def download_crop(
@@ -79,7 +79,8 @@ def download_crop(
     restart : bool
         Whether to throw away an unfinished download of another region.
     memory_bytes : int, optional
-        Memory to stay within; default half of what is free.
+        Memory that the process may have, with all that it holds already; default: what it has and
+        half of what is free.
     observer : Observer, optional
         Told of every block.
 
@@ -88,43 +89,42 @@ def download_crop(
     RemoteError
         If the server fails for good; what has come is kept.
     FormatError
-        If a block is damaged where it lies, or the voxels are neither uint8 nor uint16.
+        If a block is damaged where it lies, or the voxels are neither uint8 nor uint16 (labels:
+        nor uint32).
     PlanError
         If one layer needs more than ``memory_bytes``.
     OutputError
         If the output exists, is being written, was begun with another region, or the disk is full.
     """
     out, observer = Path(out), observer or Silent()
-    if str(crop.level.array.dtype) not in ("uint8", "uint16"):
+    kinds = REDUCED_DTYPES[volume.reduction]
+    if crop.level.array.dtype not in kinds:
+        allowed = " and ".join(kind.name for kind in map(np.dtype, kinds))
         raise FormatError(
-            f"{volume.dataset.name} has {crop.level.array.dtype} voxels; uint8 and uint16 can be "
+            f"{volume.dataset.name} has {crop.level.array.dtype} voxels; {allowed} can be "
             "downloaded."
         )
     refuse_other_than_volume(out, overwrite)
-    budget = free_memory() // 2 if memory_bytes is None else memory_bytes
-    spec = _spec(crop, volume.dataset.name, budget)
+    spec = _spec(volume, crop, memory_bytes)
     ledger = PyramidLedger(out)
     recorded = ledger.open()
     try:
         spec = _begin(ledger, recorded, _parameters(volume, crop, spec), spec, restart)
         if not (ledger.volume / "zarr.json").exists():
             create_pyramid(ledger.volume, spec, _attributes(volume, crop), overwrite=True)
-            _move(ledger.volume, crop.origin_um)
         if free_bytes(out.parent) < spec.nbytes:
             observer.say(
                 f"The disk of {out} has {format_bytes(free_bytes(out.parent))} left; the crop "
                 f"takes up to {format_bytes(spec.nbytes)}, less what compression saves."
             )
         job = _Download(crop, spec, ledger, observer)
-        with readers() as pool:
-            absent = job.run(pool)
-        if absent:
-            observer.say(
-                f"{absent} of {crop.blocks} blocks are not stored; their voxels are "
-                f"{crop.level.array.fill}."
-            )
-        update_attributes(ledger.volume, {"hipct": {"blocks_not_stored": absent}})
-        set_display_window(ledger.volume, spec)
+        with Readers() as readers:
+            absent = job.run(readers)
+        for sentence in absent_blocks(crop, absent):
+            observer.say(sentence)
+        update_attributes(ledger.volume, {"hipct": {"blocks_not_stored": len(absent)}})
+        if spec.window is None:
+            set_display_window(ledger.volume, spec)
         publish(ledger.volume, out, overwrite=overwrite)
         ledger.remove()
     except RemoteError as error:
@@ -144,10 +144,10 @@ class _Download:
     ledger: PyramidLedger
     observer: Observer
 
-    def run(self, pool: ThreadPoolExecutor) -> int:
-        """Write every layer that has no record; gives the number of blocks not stored."""
+    def run(self, readers: Readers) -> set[Place]:
+        """Write every layer that has no record; gives the blocks that are not stored."""
         done = self.ledger.done()
-        absent = 0
+        absent: set[Place] = set()
         halves: dict[tuple[int, int], NDArray[Any] | None] = {}
         self.observer.start(_STAGE, self.crop.blocks)
         for node in (tree := PyramidTree(self.spec)).nodes():
@@ -159,7 +159,7 @@ class _Download:
                 halves[node] = write_node(path, self.spec, level, index, blocks)
                 continue
             blocks_of = _Blocks(
-                self.crop, self.spec, index, self.ledger.folder, self.observer, pool
+                self.crop, self.spec, index, self.ledger.folder, self.observer, readers
             )
             record = done.get(node)
             reduced = None if record is None else self._former(index)
@@ -167,13 +167,13 @@ class _Download:
                 reduced = write_bands(
                     path, self.spec, 0, index, blocks_of.read, reduce=len(self.spec.levels) > 1
                 )
-                record = {"absent": len(blocks_of.absent)}
+                record = {"absent": sorted(blocks_of.absent)}
                 self.ledger.record(*node, record)
             else:
                 self.observer.advance(_STAGE, blocks_of.own)
             blocks_of.forget()
             halves[node] = reduced
-            absent += int(record["absent"])
+            absent |= {(z, y, x) for z, y, x in record["absent"]}
         self.observer.finish(_STAGE)
         return absent
 
@@ -200,13 +200,14 @@ class _Blocks:
     index: int
     folder: Path
     observer: Observer
-    pool: ThreadPoolExecutor
+    readers: Readers
     absent: set[Place] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _seen: set[Place] = field(default_factory=set, repr=False)
+    _fresh: set[Place] = field(default_factory=set, repr=False)
 
     @property
-    def _array(self) -> BlockArray:
+    def _array(self) -> BlockGrid:
         return self.crop.level.array
 
     @property
@@ -224,7 +225,7 @@ class _Blocks:
         """Rows of axis y of the layer."""
         _, y, x = self.crop.box
         part = slice(y.start + rows.start, y.start + rows.stop)
-        return self._array.read((self._rows, part, x), self._load, self.pool)
+        return self._array.read((self._rows, part, x), self, self.readers)
 
     def forget(self) -> None:
         """Remove the blocks that no later layer touches."""
@@ -240,31 +241,43 @@ class _Blocks:
     def _kept(self) -> Path:
         return self.folder / "blocks"
 
-    def _load(self, place: Place) -> NDArray[Any]:
-        file = self._kept() / "-".join(str(n) for n in place)
-        loaded = self._from_disk(file, place)
-        if loaded is None:
-            data = self._array.store.get(self._array.key(place))
-            # Decoded first: nothing is kept that is no block.
-            loaded = self._array.decode(data, place), data is None
-            _keep(file, data or b"")
-        values, absent = loaded
+    def fetch(self, place: Place) -> bytes | None:
+        """Bytes of a block, from the disk if they have come before."""
+        try:
+            # An empty file stands for a block that is not stored.
+            return self._file(place).read_bytes() or None
+        except FileNotFoundError:
+            return self._fetch_anew(place)
+
+    def decode(self, data: bytes | None, place: Place) -> NDArray[Any]:
+        """Values of a block, which is then kept: nothing is kept that is no block."""
+        try:
+            values = self._array.decode(data, place)
+        except FormatError:
+            if place in self._fresh:
+                raise
+            data = self._fetch_anew(place)
+            values = self._array.decode(data, place)
+        if place in self._fresh:
+            _keep(self._file(place), data or b"")
         with self._lock:
+            self._fresh.discard(place)
             first = place not in self._seen and self._is_own(place)
             self._seen.add(place)
-            if first and absent:
+            if first and data is None:
                 self.absent.add(place)
         if first:
             self.observer.advance(_STAGE)
         return values
 
-    def _from_disk(self, file: Path, place: Place) -> tuple[NDArray[Any], bool] | None:
-        """Values, and whether they stand for a block that is not stored: an empty file."""
-        try:
-            data = file.read_bytes()
-            return self._array.decode(data or None, place), not data
-        except (FileNotFoundError, FormatError):
-            return None
+    def _fetch_anew(self, place: Place) -> bytes | None:
+        data = self._array.fetch(place)
+        with self._lock:
+            self._fresh.add(place)
+        return data
+
+    def _file(self, place: Place) -> Path:
+        return self._kept() / "-".join(str(n) for n in place)
 
 
 def _keep(file: Path, data: bytes) -> None:
@@ -279,28 +292,35 @@ def _keep(file: Path, data: bytes) -> None:
         raise OutputError(f"{file} could not be written: {error.strerror or error}.") from error
 
 
-def _spec(crop: Crop, name: str, budget: int) -> PyramidSpec:
+def _spec(volume: AtlasVolume, crop: Crop, memory_bytes: int | None) -> PyramidSpec:
     """The pyramid with the largest shards that fit into the memory."""
-    size = crop.level.array.dtype.itemsize
-    block = crop.level.array.chunks
-    waiting = _BLOCKS_AT_ONCE * _COPIES_OF_BLOCK * block[0] * block[1] * block[2] * size
+    # What is loaded at the first block is held too: the compiler of the loops above all.
+    reduce_block(np.zeros((2, 2, 2), crop.level.array.dtype), how=volume.reduction)
+    held = psutil.Process().memory_info().rss
+    allowed = held + free_memory() // 2 if memory_bytes is None else memory_bytes
+    array = crop.level.array
     for plane in _PLANES:
         spec = PyramidSpec(
             shape=crop.shape,
             voxel_size_um=crop.level.voxel_size_um,
-            dtype=crop.level.array.dtype,
+            dtype=array.dtype,
             chunk=_CHUNK,
             layer=_CHUNK,
             shard_plane=plane,
-            name=name,
+            window=volume.window,
+            unit=volume.unit,
+            name=volume.dataset.name,
+            reduction=volume.reduction,
+            origin_um=crop.origin_um,
         )
-        need = pyramid_memory_bytes(spec, 1, size) + waiting
-        if need <= budget:
+        need = held + _ENCODER_BYTES + array.reading_bytes
+        need += pyramid_memory_bytes(spec, 1, array.dtype.itemsize)
+        if need <= allowed:
             return spec
     raise PlanError(
         f"Writing a layer of {_CHUNK} x {crop.shape[1]} x {crop.shape[2]} voxels needs "
-        f"{format_bytes(need)} of memory and {format_bytes(budget)} are allowed; give more, or a "
-        "smaller region, or a coarser level."
+        f"{format_bytes(need)} of memory, {format_bytes(held)} of it held already, and "
+        f"{format_bytes(allowed)} are allowed; give more, or a smaller region, or a coarser level."
     )
 
 
@@ -353,13 +373,3 @@ def _attributes(volume: AtlasVolume, crop: Crop) -> dict[str, Any]:
             "description": dict(volume.dataset.description),
         },
     }
-
-
-def _move(path: Path, origin_um: tuple[float, float, float]) -> None:
-    """Let every level lie where it lies in the data set."""
-    multiscales = read_attributes(path)["ome"]["multiscales"]
-    for one in multiscales[0]["datasets"]:
-        for step in one["coordinateTransformations"]:
-            if step["type"] == "translation":
-                step["translation"] = [t + o for t, o in zip(step["translation"], origin_um)]
-    update_attributes(path, {"ome": {"multiscales": multiscales}})

@@ -2,12 +2,12 @@
 
 Coordinates are those of hoa-tools: micrometres, 0 at the centre of the first voxel of the finest
 level. A description gives the translation in voxels of the target, the rotation about z in degrees
-and the scale in voxels of the target for a voxel of the source.
+and the scale in voxels of the target for a voxel of the source. A volume of one's own has its own
+coordinates, those of its translations: mostly the same, but a crop counts as the whole does.
 """
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hipct.atlas.catalogue import AtlasSet, Catalogue
+from hipct.atlas.catalogue import Catalogue, known_as
+from hipct.atlas.dataset import AtlasSet
+from hipct.atlas.found import read_place, read_place_file
 from hipct.atlas.transform import IDENTITY, Transform
 from hipct.core.errors import FormatError, InputError
 
@@ -91,6 +93,8 @@ class TransformGraph:
 def registration_of(source: AtlasSet, target: AtlasSet) -> Transform:
     """The transform that a description records: points of the source to points of the target.
 
+    Descriptions count from first voxels, volumes of one's own as their translations do.
+
     Raises
     ------
     FormatError
@@ -103,26 +107,51 @@ def registration_of(source: AtlasSet, target: AtlasSet) -> Transform:
     x, y, z = (float(t) * target.voxel_size_um for t in recorded["translation"])
     scale = float(recorded["scale"]) * target.voxel_size_um / source.voxel_size_um
     try:
-        return Transform.about_z(scale, float(recorded["rotation"]), (z, y, x))
+        first = Transform.about_z(scale, float(recorded["rotation"]), (z, y, x))
     except InputError as error:
         raise FormatError(f"The registration of {source.name} cannot be used: {error}") from error
+    return first.recounted(*(tuple(-o for o in one.origin_um) for one in (source, target)))
 
 
 def atlas_graph(catalogue: Catalogue) -> TransformGraph:
-    """The graph of all registrations of a catalogue."""
+    """The graph of all registrations of a catalogue.
+
+    Crops have the coordinates of what they are of. A place that ``hipct register`` stored in a
+    volume comes before the registration of its description, which knows no tilt.
+    """
     graph = TransformGraph()
     for one in catalogue.values():
-        if one.registered_to is None:
-            continue
-        target = catalogue.get(one.registered_to)
-        if target is None:
-            graph.notes.append(
-                f"{one.name} has a place in {one.registered_to}, which is not described (not "
-                "public yet); it was left out."
+        recorded = one.description.get("registration")
+        if recorded is not None:
+            _join(graph, catalogue, one, str(recorded["target_dataset"]))
+    for one in catalogue.values():
+        if one.part_of is not None:
+            _join(graph, catalogue, one, one.part_of, IDENTITY)
+        if one.placed_in is not None:
+            found = read_place(
+                one.placed_in, f"The place that is stored in {one.address or one.name}"
             )
-            continue
-        graph.add(one.name, target.name, registration_of(one, target))
+            _join(graph, catalogue, one, found.overview, found.transform)
     return graph
+
+
+def _join(
+    graph: TransformGraph,
+    catalogue: Catalogue,
+    source: AtlasSet,
+    name: str,
+    transform: Transform | None = None,
+) -> None:
+    target = known_as(catalogue, name)
+    if target is None:
+        reason = (
+            "not described (not public yet)" if source.address is None else "not among the sets"
+        )
+        graph.notes.append(
+            f"{source.name} has a place in {name}, which is {reason}; it was left out."
+        )
+    elif target.name != source.name:
+        graph.add(source.name, target.name, transform or registration_of(source, target))
 
 
 def level_voxels_to_um(points: ArrayLike, voxel_size_um: float, level: int) -> NDArray[np.float64]:
@@ -164,7 +193,10 @@ class Placement:
     def box_um(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Least and largest coordinates (z, y, x) in the target of all of the source."""
         half = 0.5 * self.source.voxel_size_um
-        edges = [(-half, size - half) for size in self.source.size_um]
+        edges = [
+            (origin - half, origin + size - half)
+            for origin, size in zip(self.source.origin_um, self.source.size_um)
+        ]
         corners = self.transform(list(product(*edges)))
         return corners.min(axis=0), corners.max(axis=0)
 
@@ -174,52 +206,58 @@ class Placement:
         They are not cut at the ends of the target: a zoom may reach out of its overview.
         """
         low, high = self.box_um()
-        size = self.target.voxel_size_um
         # A voxel reaches half a voxel to either side of its centre.
-        start = np.floor(um_to_level_voxels(low, size, level) + 0.5 + 1e-9)
-        stop = np.ceil(um_to_level_voxels(high, size, level) + 0.5 - 1e-9)
+        start = np.floor(self.target_voxels(low, level) + 0.5 + 1e-9)
+        stop = np.ceil(self.target_voxels(high, level) + 0.5 - 1e-9)
         return tuple((int(a), int(b)) for a, b in zip(start, stop))
+
+    def target_voxels(self, points_um: ArrayLike, level: int = 0) -> NDArray[np.float64]:
+        """Indices (z, y, x) at a level of the target, of points of the target in micrometres."""
+        first = np.asarray(points_um, dtype=np.float64) - np.asarray(self.target.origin_um)
+        return um_to_level_voxels(first, self.target.voxel_size_um, level)
 
     def voxel_matrix(self, source_level: int = 0, target_level: int = 0) -> NDArray[np.float64]:
         """Homogeneous 4 x 4 matrix from indices (z, y, x) of a source level to a target level."""
-        to_um = _index_matrix(self.source.voxel_size_um, source_level)
-        from_um = np.linalg.inv(_index_matrix(self.target.voxel_size_um, target_level))
+        to_um = _index_matrix(self.source, source_level)
+        from_um = np.linalg.inv(_index_matrix(self.target, target_level))
         matrix: NDArray[np.float64] = from_um @ self.transform.matrix @ to_um
         return matrix
 
 
-def add_found(graph: TransformGraph, file: Path | str) -> None:
+def add_found(graph: TransformGraph, catalogue: Catalogue, file: Path | str) -> None:
     """Add a place that ``hipct register`` found; it replaces a recorded one between the same two.
 
     Parameters
     ----------
     graph : TransformGraph
+    catalogue : mapping
+        Its sets, or their volumes, have the names of the zoom and of the overview, and their
+        coordinates; crops of ``hipct atlas download`` do.
     file : path
-        The JSON file of ``hipct register``. Its zoom and overview have to have the names of data
-        sets and their coordinates, as crops of ``hipct atlas download`` do.
+        The JSON file of ``hipct register``.
 
     Raises
     ------
     FormatError
         If it cannot be read.
     InputError
-        If the place is uncertain.
+        If the place is uncertain, or one of the two is not among the data sets.
     """
-    try:
-        record = json.loads(Path(file).read_text(encoding="utf-8"))
-        zoom, overview = str(record["zoom"]), str(record["overview"])
-        found = record["result"] == "found"
-        transform = Transform(record["scale"], record["rotation"], record["translation"])
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        raise FormatError(
-            f"{file} is no place of hipct register ({type(error).__name__}: {error})."
-        ) from error
-    if not found:
+    one = read_place_file(file)
+    if not one.found:
         raise InputError(
-            f"The place of {zoom} in {file} is uncertain and was not used; register it again with "
-            "a start that is nearer."
+            f"The place of {one.zoom} in {file} is uncertain and was not used; register it again "
+            "with a start that is nearer."
         )
-    graph.add(zoom, overview, transform)
+    ends = {name: known_as(catalogue, name) for name in (one.zoom, one.overview)}
+    for name, known in ends.items():
+        if known is None:
+            raise InputError(
+                f"{file} is of {name!r}, which is no data set that is known; give its volume or "
+                "its description with --with (Python: load_catalogue(PATH))."
+            )
+    source, target = (known.name for known in ends.values() if known is not None)
+    graph.add(source, target, one.transform)
 
 
 def place(
@@ -251,26 +289,29 @@ def place(
     """
     graph = atlas_graph(catalogue)
     for file in found:
-        add_found(graph, file)
+        add_found(graph, catalogue, file)
     if target is None:
         near = graph.neighbours(source.name)
         name = source.registered_to or (near[0] if len(near) == 1 else None)
         if name is None:
-            raise InputError(f"{source.name} is registered to no other data set; name a target.")
-        if name not in catalogue:
+            several = f"; it has a place in {', '.join(near)}" if near else ""
             raise InputError(
-                f"{source.name} is registered to {name}, whose description is not public; "
-                "its place is not known."
+                f"{source.name} is registered to no other data set{several}; name a target."
             )
-        target = catalogue[name]
+        target = known_as(catalogue, name)
+    if target is None:
+        reason = "whose description is not public; its place is not known."
+        if source.address is not None:
+            reason = "which is not among the data sets; give its volume with --with."
+        raise InputError(f"{source.name} is registered to {name}, {reason}")
     path = graph.path(source.name, target.name)
     return Placement(source, target, graph.between(source.name, target.name), tuple(path))
 
 
-def _index_matrix(voxel_size_um: float, level: int) -> NDArray[np.float64]:
-    factor = _factor(level)
-    matrix = np.diag([factor * voxel_size_um] * 3 + [1.0])
-    matrix[:3, 3] = 0.5 * (factor - 1) * voxel_size_um
+def _index_matrix(one: AtlasSet, level: int) -> NDArray[np.float64]:
+    matrix = np.diag([_factor(level) * one.voxel_size_um] * 3 + [1.0])
+    first = level_voxels_to_um((0, 0, 0), one.voxel_size_um, level)
+    matrix[:3, 3] = first + np.asarray(one.origin_um)
     return matrix
 
 

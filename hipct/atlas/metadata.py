@@ -7,21 +7,22 @@ window that turns 16-bit grey values back into physical ones.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from math import isclose
 from pathlib import Path
 from typing import Any
 
-from hipct.atlas.catalogue import BESIDE, PURPOSE, AtlasSet, as_set, read_set
+from hipct.atlas.dataset import PURPOSE, AtlasSet, as_set, read_set
+from hipct.atlas.found import read_place
+from hipct.atlas.own import BESIDE, cubic_voxel_um, read_beside, volume_set
 from hipct.atlas.transform import Transform
-from hipct.core.errors import FormatError, InputError, OutputError
+from hipct.core.errors import InputError, OutputError
 from hipct.core.extras import require
 from hipct.core.files import write_json
 from hipct.volume.open import Volume
+from hipct.volume.storage import is_address
 
 _VERSION = "1.1"
 _LARGEST_TILT_DEG = 0.01
@@ -35,7 +36,8 @@ class Description:
     Attributes
     ----------
     atlas : description by schema 1.1, as JSON holds it
-    beside : what that schema lacks: processing, versions, window; empty if nothing is known
+    beside : what that schema lacks: processing, versions, window, and where the volume lies; empty
+        if nothing is known
     notes : what was taken from where, as sentences
     """
 
@@ -49,7 +51,9 @@ class Description:
         return as_set(self.atlas)
 
 
-def describe_volume(volume: Volume, given: Mapping[str, Any]) -> Description:
+def describe_volume(
+    volume: Volume, given: Mapping[str, Any], *, overview: AtlasSet | None = None
+) -> Description:
     """Description of a volume: what it tells of itself, completed by what a person gives.
 
     Parameters
@@ -61,6 +65,9 @@ def describe_volume(volume: Volume, given: Mapping[str, Any]) -> Description:
         ``scan``, ``proposal``, ``citation``), and whatever else a volume cannot tell. Of the scan
         it tells energy, pixel size, distance and number of projections where hipct made it; what
         is given comes first.
+    overview : AtlasSet, optional
+        What ``hipct register --write`` placed the volume in: then the place is its registration,
+        unless it tilts the z axis, for which the schema has no place.
 
     Returns
     -------
@@ -76,14 +83,15 @@ def describe_volume(volume: Volume, given: Mapping[str, Any]) -> Description:
     schema = require("hoa_tools.metadata", "atlas", PURPOSE)
     notes: list[str] = []
     atlas = _merged(_told(volume), given, notes, volume)
+    if "registration" not in atlas and (overview or "placed_in" in volume.provenance):
+        atlas["registration"] = _registration(volume, str(atlas.get("name")), overview, notes)
     try:
-        schema.HOAMetadata.model_validate(atlas)
+        model = schema.HOAMetadata.model_validate(atlas)
     except ValueError as error:
         raise InputError(
-            f"{volume.path} cannot be described: {_faults(error)}. Give what is missing as the "
+            f"{volume.address} cannot be described: {_faults(error)}. Give what is missing as the "
             "schema of the Human Organ Atlas names it."
         ) from error
-    model = schema.HOAMetadata.model_validate(atlas)
     return Description(model.model_dump(mode="json"), _beside(volume, atlas["name"]), tuple(notes))
 
 
@@ -109,7 +117,12 @@ def write_description(
         Path(folder) / f"{name}.json": description.atlas,
         Path(folder) / f"{name}{BESIDE}": description.beside,
     }
-    files = {file: content for file, content in contents.items() if content}
+    files = {file: dict(content) for file, content in contents.items() if content}
+    beside = files.get(Path(folder) / f"{name}{BESIDE}", {})
+    if "path" in beside.get("volume", {}) and not is_address(beside["volume"]["path"]):
+        # Both may be moved together.
+        path = os.path.relpath(beside["volume"]["path"], Path(folder).resolve())
+        beside["volume"] = beside["volume"] | {"path": path}
     for file in files:
         if file.exists() and not overwrite:
             raise OutputError(
@@ -121,7 +134,7 @@ def write_description(
     except OSError as error:
         raise OutputError(f"{folder} could not be made: {error.strerror or error}.") from error
     for file, content in files.items():
-        write_json(file, dict(content))
+        write_json(file, content)
     return list(files)
 
 
@@ -135,16 +148,7 @@ def read_description(file: Path | str) -> Description:
     """
     file = Path(file)
     atlas = read_set(file).description
-    other = file.with_name(file.name.removesuffix(".json") + BESIDE)
-    if not other.exists():
-        return Description(atlas, {})
-    try:
-        beside = json.loads(other.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{other} cannot be read ({error}).") from error
-    if not isinstance(beside, dict) or beside.get("name") != atlas["name"]:
-        raise FormatError(f"{other} does not belong to {file}: it has another name in it.")
-    return Description(atlas, beside)
+    return Description(atlas, read_beside(file, str(atlas["name"])))
 
 
 def registration_entry(
@@ -180,19 +184,13 @@ def registration_entry(
 
 def _told(volume: Volume) -> dict[str, Any]:
     """What a volume tells of itself, in the words of the schema."""
-    sizes = volume.voxel_size_um
-    if volume.length_unit != "um" or not all(isclose(s, sizes[0], rel_tol=1e-6) for s in sizes):
-        known = "not known" if volume.length_unit != "um" else f"{sizes} um"
-        raise InputError(
-            f"The voxel size of {volume.path} is {known}; the schema needs cubic voxels of a known "
-            "size."
-        )
+    size = cubic_voxel_um(volume)
     by_axis = dict(zip(volume.axes, volume.shape))
     source = volume.provenance.get("source", {})
     distance_m, pixel_um = source.get("distance_m"), source.get("pixel_size_um")
     scan = {
         "energy": source.get("energy_kev"),
-        "pixel_size": pixel_um if pixel_um is not None else sizes[0],
+        "pixel_size": pixel_um if pixel_um is not None else size,
         "distance_sample_detector": None if distance_m is None else 1e3 * distance_m,
         "n_frames": source.get("projections"),
         "acquisition": "half" if source.get("acquisition") == "half" else None,
@@ -202,8 +200,8 @@ def _told(volume: Volume) -> dict[str, Any]:
         "name": volume.name,
         "data": {
             "shape": [by_axis[axis] for axis in "xyz"],
-            "voxel_size_um": sizes[0],
-            "gcs_url": f"zarr://{volume.path.absolute().as_uri()}",
+            "voxel_size_um": size,
+            "gcs_url": volume_set(volume).url,
         },
         "scan": {key: value for key, value in scan.items() if value is not None},
         "metadata_version": _VERSION,
@@ -224,7 +222,7 @@ def _merged(
             if own is not None and own != one and inner != "gcs_url":
                 if key == "data":
                     raise InputError(
-                        f"data.{inner} was given as {one}; {volume.path} has {own} (shapes are "
+                        f"data.{inner} was given as {one}; {volume.address} has {own} (shapes are "
                         "listed x, y, z)."
                     )
                 notes.append(f"{key}.{inner} is {one}, as given; the volume tells {own}.")
@@ -232,17 +230,53 @@ def _merged(
     return atlas
 
 
+def _registration(
+    volume: Volume, name: str, overview: AtlasSet | None, notes: list[str]
+) -> dict[str, Any] | None:
+    """The place that is stored in a volume, as the schema has it, or None and a note."""
+    own = volume_set(volume)
+    if own.placed_in is None:
+        raise InputError(
+            f"{volume.address} has no place in another volume; hipct register --write stores it."
+        )
+    found = read_place(own.placed_in, f"The place that is stored in {volume.address}")
+    if overview is None:
+        notes.append(
+            f"{volume.address} has a place in {found.overview!r}, which stands beside the "
+            "description; name that volume with --overview (Python: overview=) to have it as the "
+            "registration too."
+        )
+        return None
+    if found.overview not in (overview.name, *overview.aliases):
+        raise InputError(
+            f"{volume.address} has a place in {found.overview!r}, not in {overview.name}; "
+            "register it there, or name the other."
+        )
+    first = found.transform.recounted(own.origin_um, overview.origin_um)
+    if first.tilt_deg > _LARGEST_TILT_DEG:
+        notes.append(
+            f"The place in {overview.name} tilts the z axis by {first.tilt_deg:.3f} degrees, for "
+            "which the schema of the atlas has no place; it stands beside the description alone."
+        )
+        return None
+    return registration_entry(name, own.voxel_size_um, overview.name, overview.voxel_size_um, first)
+
+
 def _beside(volume: Volume, name: str) -> dict[str, Any]:
-    """Everything that hipct recorded of the making, and what grey values mean."""
-    processing = {key: value for key, value in volume.provenance.items() if key != "window"}
-    if not processing and volume.scale is None:
-        return {}
+    """Where the volume lies, what hipct recorded of the making, and what grey values mean."""
+    own = volume_set(volume)
     beside: dict[str, Any] = {
         "name": name,
+        "volume": {
+            "path": own.address,
+            "name": volume.name,
+            "folder": own.name,
+            "origin_um_zyx": list(own.origin_um),
+        },
         "format": f"OME-Zarr {volume.version}",
         "axes": list(volume.axes),
         "dtype": str(volume.dtype),
-        "processing": processing,
+        "processing": {key: value for key, value in volume.provenance.items() if key != "window"},
     }
     if volume.scale is not None:
         beside["window"] = dict(volume.provenance["window"])

@@ -11,11 +11,17 @@ from typing import Any
 import numpy as np
 
 from hipct.atlas.blocks import BlockArray, Order, n5_array, zarr_array
-from hipct.atlas.catalogue import AtlasSet
+from hipct.atlas.dataset import AtlasSet
 from hipct.atlas.graph import level_voxels_to_um
-from hipct.atlas.remote import ObjectStore, Patience, open_store, split_format
+from hipct.atlas.grid import BlockGrid
+from hipct.atlas.own import cubic_voxel_um
+from hipct.atlas.remote import open_store, split_format
+from hipct.atlas.stored import stored_levels
 from hipct.core.errors import FormatError, InputError
-from hipct.volume.open import MICROMETRES, place_of_level
+from hipct.volume.open import MICROMETRES, Volume, open_volume, place_of_level
+from hipct.volume.reduce import REDUCED_DTYPES, Reduction
+from hipct.volume.storage import ObjectStore, Patience
+from hipct.volume.window import Window
 
 Vector3 = tuple[float, float, float]
 _MOST_LEVELS = 24
@@ -29,11 +35,12 @@ class AtlasLevel:
     ----------
     array : (z, y, x), read where it is sliced
     voxel_size_um : edge of a voxel
-    origin_um : centre of voxel (0, 0, 0), from that of the finest level
+    origin_um : centre of voxel (0, 0, 0), from that of the finest level; of a volume of one's own
+        in its own coordinates
     """
 
     number: int
-    array: BlockArray
+    array: BlockGrid
     voxel_size_um: float
     origin_um: Vector3
 
@@ -45,9 +52,11 @@ class AtlasVolume:
     Attributes
     ----------
     address : where it is read from
-    format : ``"n5"`` or ``"zarr"`` (OME-Zarr 0.4)
+    format : ``"N5"``, ``"OME-Zarr 0.4"``, ``"OME-Zarr 0.5"``
     levels : finest first, each half as fine as the one before
     notes : what had to be assumed, as sentences
+    window, unit : values that the ends of the 16-bit range stand for, if the volume tells
+    reduction : how coarser voxels were made of finer ones
     """
 
     dataset: AtlasSet
@@ -55,6 +64,9 @@ class AtlasVolume:
     format: str
     levels: tuple[AtlasLevel, ...]
     notes: tuple[str, ...]
+    window: Window | None = None
+    unit: str = "1/cm"
+    reduction: Reduction = "mean"
 
     def level(self, number: int) -> AtlasLevel:
         """One level, or a sentence that says which there are."""
@@ -76,7 +88,7 @@ def open_set(
     Parameters
     ----------
     dataset : AtlasSet
-        From :func:`hipct.atlas.catalogue.find_set`.
+        From :func:`hipct.atlas.catalogue.find_set`; a volume of one's own too.
     mirror : str, optional
         Address or folder of a copy of the buckets, instead of Google's server.
     patience : Patience, optional
@@ -91,20 +103,56 @@ def open_set(
     RemoteError
         If the server does not answer.
     FormatError
-        If what lies there is no N5 or OME-Zarr 0.4 of three axes, or of another size than
-        described.
+        If what lies there is no N5 or OME-Zarr of three axes, or of another size than described.
     InputError
         If the address cannot be used, or its folder does not exist.
     """
+    if dataset.address is not None:
+        return _own(open_volume(dataset.address, patience=patience), dataset)
     kind, address = split_format(dataset.url)
     store = open_store(address, mirror=mirror, patience=patience)
     notes: list[str] = []
-    opened = _n5_levels(store, notes) if kind == "n5" else _zarr_levels(store, dataset, notes)
+    if kind == "n5":
+        opened = _n5_levels(store, notes)
+    elif store.get(".zattrs") is None and store.get("zarr.json") is not None:
+        return _own(open_volume(store.address, patience=patience), dataset)
+    else:
+        opened = _zarr_levels(store, dataset, notes)
     if not opened:
         raise FormatError(f"{store.address} holds no level of a {kind} pyramid.")
     levels = tuple(_level(number, array, dataset) for number, array in enumerate(opened))
     _compare(levels, dataset, notes)
-    return AtlasVolume(dataset, store.address, kind, levels, tuple(notes))
+    name = "N5" if kind == "n5" else "OME-Zarr 0.4"
+    return AtlasVolume(dataset, store.address, name, levels, tuple(notes))
+
+
+def _own(volume: Volume, dataset: AtlasSet) -> AtlasVolume:
+    """A volume that tells its own levels, in its own coordinates."""
+    notes = list(volume.notes)
+    size = cubic_voxel_um(volume)
+    if not np.isclose(size, dataset.voxel_size_um, rtol=1e-3):
+        notes.append(
+            f"{volume.address} has voxels of {size:g} um and is described with "
+            f"{dataset.voxel_size_um:g} um; the former are taken."
+        )
+    axes = [volume.axes.index(axis) for axis in "zyx"]
+    levels = []
+    for number, (level, array) in enumerate(zip(volume.levels, stored_levels(volume))):
+        z, y, x = (level.translation[axis] for axis in axes)
+        levels.append(AtlasLevel(number, array, level.scale[0], (z, y, x)))
+    _compare(tuple(levels), dataset, notes)
+    told = volume.provenance.get("window", {})
+    noted = "mode" if volume.labels else volume.provenance.get("reduction", "mean")
+    return AtlasVolume(
+        dataset,
+        volume.address,
+        f"OME-Zarr {volume.version}",
+        tuple(levels),
+        tuple(notes),
+        window=Window(told["low"], told["high"]) if {"low", "high"} <= told.keys() else None,
+        unit=volume.unit or "1/cm",
+        reduction=noted if noted in REDUCED_DTYPES else "mean",
+    )
 
 
 def _level(number: int, array: BlockArray, dataset: AtlasSet) -> AtlasLevel:
@@ -205,7 +253,7 @@ def _compare(levels: tuple[AtlasLevel, ...], dataset: AtlasSet, notes: list[str]
             f"{dataset.name} is described with {_shape(dataset.shape)} voxels (z, y, x) and "
             f"stored with {_shape(finest.shape)}; one of the two is of another data set."
         )
-    if finest.dtype != np.uint16:
+    if finest.dtype != np.uint16 and dataset.address is None:
         notes.append(f"The voxels are {finest.dtype}; the atlas has uint16 elsewhere.")
     for level in levels[1:]:
         factor = 2**level.number

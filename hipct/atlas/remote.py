@@ -1,8 +1,9 @@
-"""Objects of a bucket by their key: from a folder, or from a server that may be slow or dead.
+"""Objects of the atlas's bucket by their key, from servers that may be slow or dead.
 
 The atlas is public, so that ``gs://BUCKET/KEY`` is read as
-``https://storage.googleapis.com/BUCKET/KEY``: no account, no client library, and every retry in
-our hands.
+``https://storage.googleapis.com/BUCKET/KEY``: without an account, and with the checksum that Google
+tells of every object compared, which obstore (:mod:`hipct.volume.storage`) does not. Folders and
+``s3://`` are those of :mod:`hipct.volume.storage`.
 """
 
 from __future__ import annotations
@@ -14,81 +15,18 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from typing import Protocol
 
 from hipct.core.errors import InputError, RemoteError
+from hipct.volume.storage import Folder, ObjectStore, Patience, open_storage
 
 GOOGLE = "https://storage.googleapis.com"
 FORMATS = ("n5", "zarr")
 _PIECE = 1 << 18
 _SLOWEST_BYTES_PER_S = 10_000
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
-_LONGEST_PAUSE_S = 60.0
-
-
-class ObjectStore(Protocol):
-    """Objects below one address."""
-
-    @property
-    def address(self) -> str:
-        """Where they lie, as a person would write it."""
-
-    def get(self, key: str) -> bytes | None:
-        """An object whole, or None where there is none."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a server is waited for.
-
-    Attributes
-    ----------
-    timeout_s : silence after which a connection is given up
-    attempts : how often an object is asked for
-    pause_s : pause after the first failure; doubled after each further one
-    """
-
-    timeout_s: float = 30.0
-    attempts: int = 6
-    pause_s: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.timeout_s <= 0 or self.attempts < 1 or self.pause_s < 0:
-            raise InputError(
-                f"A server cannot be waited for {self.timeout_s} s, {self.attempts} times, "
-                f"{self.pause_s} s apart; give more than 0 s, at least once, at least 0 s."
-            )
-
-    def pause_after(self, failure: int, asked_for_s: float = 0.0) -> float:
-        """Seconds to wait after failure number 1, 2, ...; never less than the server asked for."""
-        doubled = self.pause_s * 2.0 ** (failure - 1)
-        return min(max(doubled, asked_for_s), _LONGEST_PAUSE_S)
-
-
-@dataclass(frozen=True)
-class Folder:
-    """Objects as files of a folder."""
-
-    path: Path
-
-    @property
-    def address(self) -> str:
-        """The folder."""
-        return str(self.path)
-
-    def get(self, key: str) -> bytes | None:
-        """A file's bytes, or None where there is none."""
-        try:
-            return (self.path / key).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise RemoteError(
-                f"{self.path / key} cannot be read: {error.strerror or error}."
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -100,7 +38,7 @@ class Server:
     """
 
     url: str
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def address(self) -> str:
@@ -188,7 +126,7 @@ def split_format(url: str) -> tuple[str, str]:
     if kind not in FORMATS or "://" not in rest:
         raise InputError(
             f"The address {url!r} does not say its format; it has to begin with "
-            "n5:// or zarr://, and go on with gs://, https://, http:// or file://."
+            "n5:// or zarr://, and go on with gs://, s3://, https://, http:// or file://."
         )
     return kind, rest
 
@@ -201,7 +139,8 @@ def open_store(
     Parameters
     ----------
     address : str
-        ``gs://BUCKET/...``, ``https://...``, ``http://...`` or ``file:///...``.
+        ``gs://BUCKET/...``, ``s3://BUCKET/...``, ``https://...``, ``http://...`` or
+        ``file:///...``.
     mirror : str, optional
         Address or folder of a copy of the buckets: ``gs://BUCKET/...`` is read from
         ``MIRROR/BUCKET/...``. Default: Google's server.
@@ -211,6 +150,8 @@ def open_store(
     ------
     InputError
         If the address is of another kind, or its folder does not exist.
+    MissingExtra
+        If it is ``s3://`` and obstore is not installed.
     """
     scheme, _, rest = address.partition("://")
     if scheme == "gs":
@@ -224,7 +165,11 @@ def open_store(
         return Folder(path)
     if scheme in ("http", "https"):
         return Server(address, patience or Patience())
-    raise InputError(f"{address!r} cannot be read; give gs://, https://, http:// or file://.")
+    if scheme == "s3":
+        return open_storage(address, patience=patience)
+    raise InputError(
+        f"{address!r} cannot be read; give gs://, s3://, https://, http:// or file://."
+    )
 
 
 def _is_whole(data: bytes, headers: Mapping[str, str]) -> bool:

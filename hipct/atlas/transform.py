@@ -119,6 +119,17 @@ class Transform:
         shift = _point(self(first.translation_um))
         return Transform(self.scale * first.scale, _rows(rotation), shift)
 
+    def recounted(self, source_um: ArrayLike, target_um: ArrayLike) -> Transform:
+        """The same transform where points are counted from other ones.
+
+        Parameters
+        ----------
+        source_um, target_um : array-like, shape (3,)
+            Points (z, y, x) that become the origins of source and target.
+        """
+        shift = self(source_um) - np.asarray(target_um, dtype=np.float64)
+        return Transform(self.scale, self.rotation, _point(shift))
+
     def inverse(self) -> Transform:
         """The way back."""
         back = np.asarray(self.rotation).T

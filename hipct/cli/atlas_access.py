@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hipct.cli.atlas_options import (
-    descriptions_option,
     json_option,
+    own_option,
     read_catalogue,
     server_options,
 )
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 @click.command(name="open", short_help="Tell levels and quirks of one where it lies")
 @click.argument("name")
 @server_options
-@descriptions_option
+@own_option
 @json_option
 def open_command(
     *,
     name: str,
     mirror: str | None,
     timeout_s: float,
-    descriptions: tuple[str, ...],
+    own: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Open a data set where it lies, and tell its levels and what was assumed.
@@ -38,9 +39,9 @@ def open_command(
     """
     from hipct.atlas.catalogue import find_set
     from hipct.atlas.opening import open_set
-    from hipct.atlas.remote import Patience
+    from hipct.volume.storage import Patience
 
-    one = find_set(read_catalogue(descriptions), name)
+    one = find_set(read_catalogue(own, name), name)
     volume = open_set(one, mirror=mirror, patience=Patience(timeout_s))
     rows = [
         {
@@ -64,9 +65,7 @@ def open_command(
         }
         click.echo(json.dumps(answer, indent=2))
         return
-    click.echo(
-        f"{one.name}: {'N5' if volume.format == 'n5' else 'OME-Zarr 0.4'} at {volume.address}"
-    )
+    click.echo(f"{one.name}: {volume.format} at {volume.address}")
     click.echo("level       voxels (z, y, x)  voxel um  first centre um  blocks")
     for level in volume.levels:
         array = level.array
@@ -104,7 +103,7 @@ def open_command(
 @click.option("--overwrite", is_flag=True, help="Replace OUT, once the new volume stands")
 @click.option("--restart", is_flag=True, help="Throw away an unfinished download to OUT")
 @server_options
-@descriptions_option
+@own_option
 def download_command(
     *,
     name: str,
@@ -118,7 +117,7 @@ def download_command(
     restart: bool,
     mirror: str | None,
     timeout_s: float,
-    descriptions: tuple[str, ...],
+    own: tuple[str, ...],
 ) -> None:
     """Fetch a region of a data set as an OME-Zarr volume with all coarser levels.
 
@@ -129,11 +128,11 @@ def download_command(
     from hipct.atlas.crop import make_crop, parse_ends
     from hipct.atlas.download import download_crop
     from hipct.atlas.opening import open_set
-    from hipct.atlas.remote import Patience
     from hipct.cli.console import progress
     from hipct.core.memory import format_bytes, parse_bytes
+    from hipct.volume.storage import Patience
 
-    one = find_set(read_catalogue(descriptions), name)
+    one = find_set(read_catalogue(own, name), name)
     ends = parse_ends(crop)
     with progress() as observer:
         volume = open_set(one, mirror=mirror, patience=Patience(timeout_s, attempts))
@@ -167,10 +166,17 @@ def download_command(
     help="YAML or JSON: donor, sample, scan, proposal, citation, ... as the schema names them",
 )
 @click.option(
+    "--overview",
+    metavar="NAME|VOLUME|FILE",
+    help="What hipct register --write placed VOLUME in: its place becomes the registration",
+)
+@click.option(
     "--out", default=".", show_default=True, metavar="FOLDER", help="Where to write the files"
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist")
-def describe_command(*, volume: str, given: str, out: str, overwrite: bool) -> None:
+def describe_command(
+    *, volume: str, given: str, overview: str | None, out: str, overwrite: bool
+) -> None:
     """Write the description of a volume of one's own, as the atlas has it (schema 1.1).
 
     The volume tells its size, its voxels and what hipct recorded of the scan; FILE gives the rest,
@@ -178,10 +184,17 @@ def describe_command(*, volume: str, given: str, out: str, overwrite: bool) -> N
     processing, versions, the window of the grey values - stands in NAME.hipct.json beside
     NAME.json.
     """
+    from hipct.atlas.catalogue import find_set
+    from hipct.atlas.dataset import read_set
     from hipct.atlas.metadata import describe_volume, write_description
     from hipct.volume.open import open_volume
 
-    made = describe_volume(open_volume(volume), _given(given))
+    target = None
+    if overview is not None:
+        described = overview.endswith(".json")
+        catalogue = read_catalogue((overview,) if described else (), overview)
+        target = find_set(catalogue, read_set(Path(overview)).name if described else overview)
+    made = describe_volume(open_volume(volume), _given(given), overview=target)
     for note in made.notes:
         click.echo(note, err=True)
     for file in write_description(made, out, overwrite=overwrite):
@@ -189,8 +202,6 @@ def describe_command(*, volume: str, given: str, out: str, overwrite: bool) -> N
 
 
 def _given(file: str) -> dict[str, Any]:
-    from pathlib import Path
-
     import yaml
 
     from hipct.core.errors import InputError

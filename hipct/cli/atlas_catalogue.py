@@ -8,23 +8,50 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hipct.cli.atlas_options import descriptions_option, json_option, read_catalogue
+from hipct.cli.atlas_options import json_option, own_option, read_catalogue
 
 if TYPE_CHECKING:
-    from hipct.atlas.catalogue import AtlasSet
+    from hipct.atlas.dataset import AtlasSet
+
+_UNITS = {
+    "energy": "keV",
+    "current_start": "mA",
+    "latency_time": "s",
+    "exposure_time": "s",
+    "subframe_time": "s",
+    "scan_time": "s",
+    "scan_range": "degrees",
+    "z_step": "mm",
+    "distance_source_sample": "mm",
+    "distance_sample_detector": "mm",
+    "psho": "mm",
+    "pixel_size": "um",
+    "scan_solvent_concentration": "%",
+    "age": "years",
+    "weight": "kg",
+    "height": "cm",
+    "translation": "voxels of the target",
+    "rotation": "degrees about z",
+    "scale": "voxels of the target for a voxel",
+}
+"""As the schema of hoa-tools documents them."""
 
 
 @click.command(name="list", short_help="List data sets, all or by conditions")
 @click.option("--organ", help="Organ, also with its context: lung_left")
 @click.option("--donor", help="Identifier of a donor: LADAF-2021-17")
 @click.option("--beamline", help="bm05 or bm18")
-@click.option("--kind", type=click.Choice(["overview", "zoom"]), help="Overviews or zooms alone")
+@click.option(
+    "--kind",
+    type=click.Choice(["overview", "zoom", "volume", "labels"]),
+    help="Overviews or zooms alone; volumes or labels of one's own that nothing describes",
+)
 @click.option(
     "--resolution",
     metavar="UM|MIN:MAX",
     help="Voxel size in um: one, within 0.5 %, or a range whose ends may be left out",
 )
-@descriptions_option
+@own_option
 @json_option
 def list_command(
     *,
@@ -33,14 +60,14 @@ def list_command(
     beamline: str | None,
     kind: str | None,
     resolution: str | None,
-    descriptions: tuple[str, ...],
+    own: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """List data sets, all or those that meet every condition."""
     from hipct.atlas.catalogue import select
 
     found = select(
-        read_catalogue(descriptions),
+        read_catalogue(own),
         organ=organ,
         donor=donor,
         beamline=beamline,
@@ -58,7 +85,7 @@ def list_command(
         shape = " x ".join(str(n) for n in one.shape)
         click.echo(
             f"{one.name:<{width}}  {one.kind:<8}  {one.voxel_size_um:>8g}  {shape:>21}  "
-            f"{one.gigabytes:>8.1f}"
+            f"{_gigabytes(one):>8}"
         )
     total = sum(one.gigabytes for one in found)
     click.echo(f"{len(found)} data sets, {total / 1e3:.2f} TB as 16 bit")
@@ -66,20 +93,20 @@ def list_command(
 
 @click.command(name="info", short_help="Tell everything that is described of one")
 @click.argument("name")
-@descriptions_option
+@own_option
 @json_option
-def info_command(*, name: str, descriptions: tuple[str, ...], as_json: bool) -> None:
+def info_command(*, name: str, own: tuple[str, ...], as_json: bool) -> None:
     """Tell everything that is described of one data set."""
     from hipct.atlas.catalogue import find_set
 
-    one = find_set(read_catalogue(descriptions), name)
+    one = find_set(read_catalogue(own, name), name)
     if as_json:
-        click.echo(json.dumps(one.description, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(dict(one.description) or _row(one), indent=2, ensure_ascii=False))
         return
     shape = " x ".join(str(n) for n in one.shape)
     size = " x ".join(f"{length / 1e3:.1f}" for length in one.size_um)
-    click.echo(f"{one.name}: {shape} voxels (z, y, x), {size} mm, {one.gigabytes:.1f} GB")
-    for line in _lines(one.description):
+    click.echo(f"{one.name}: {shape} voxels (z, y, x), {size} mm, {_gigabytes(one)} GB")
+    for line in _lines(_own_facts(one)) + _lines(one.description):
         click.echo(line)
 
 
@@ -99,7 +126,7 @@ def info_command(*, name: str, descriptions: tuple[str, ...], as_json: bool) -> 
     multiple=True,
     help="A place that hipct register found between two of the sets; may be given again",
 )
-@descriptions_option
+@own_option
 @json_option
 def place_command(
     *,
@@ -108,26 +135,33 @@ def place_command(
     level: int,
     point: tuple[str, ...],
     found: tuple[str, ...],
-    descriptions: tuple[str, ...],
+    own: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Place a zoom in its overview, or in any data set that registrations lead to.
 
-    Coordinates are micrometres (z, y, x) from the centre of the first voxel of the finest level.
-    TARGET may be another zoom: transforms are composed in the order of the path.
+    Coordinates are micrometres (z, y, x) from the centre of the first voxel of the finest level;
+    those of a volume of one's own are those of its translations, so that a crop counts as the whole
+    does. ZOOM and TARGET may be folders of volumes, and TARGET another zoom: transforms are
+    composed in the order of the path. What hipct register found is read from the volumes, and from
+    NAME.place.json beside them.
     """
     from hipct.atlas.catalogue import find_set
-    from hipct.atlas.graph import place, um_to_level_voxels
+    from hipct.atlas.found import find_places
+    from hipct.atlas.graph import place
 
-    catalogue = read_catalogue(descriptions)
+    catalogue = read_catalogue(own, zoom, target)
+    notes: list[str] = []
+    near = find_places(catalogue, [*own, zoom, *([target] if target else [])], notes)
+    for note in notes:
+        click.echo(note, err=True)
     placed = place(
         catalogue,
         find_set(catalogue, zoom),
         None if target is None else find_set(catalogue, target),
-        found=found,
+        found=[*near, *found],
     )
     transform, (low, high) = placed.transform, placed.box_um()
-    size = placed.target.voxel_size_um
     points = [(given, transform(given)) for given in map(_point, point)]
     if as_json:
         answer = {
@@ -150,7 +184,7 @@ def place_command(
     click.echo(f"box          {_um(low)} to {_um(high)} um")
     click.echo(f"voxels       {box} of level {level} (z, y, x)")
     for given, moved in points:
-        voxel = ", ".join(f"{v:.2f}" for v in um_to_level_voxels(moved, size, level))
+        voxel = ", ".join(f"{v:.2f}" for v in placed.target_voxels(moved, level))
         click.echo(f"point        {_um(given)} um -> {_um(moved)} um, voxel {voxel}")
 
 
@@ -167,6 +201,28 @@ def _row(one: AtlasSet) -> dict[str, Any]:
         "shape_zyx": list(one.shape),
         "registered_to": one.registered_to,
         "url": one.url,
+        "address": one.address,
+    }
+
+
+def _gigabytes(one: AtlasSet) -> str:
+    return f"{one.gigabytes:.1f}" if one.gigabytes >= 0.1 else f"{one.gigabytes:.1g}"
+
+
+def _own_facts(one: AtlasSet) -> dict[str, Any]:
+    """What a volume of one's own tells beside its description."""
+    if one.address is None and one.placed_in is None and one.part_of is None:
+        return {}
+    placed = None if one.placed_in is None else dict(one.placed_in)
+    return {
+        "volume": {
+            "address": one.address,
+            "kind": one.kind,
+            "voxel_size_um": one.voxel_size_um,
+            "origin (z, y, x)": f"{_um(one.origin_um)} um",
+            "part_of": one.part_of,
+            "placed_in": placed and f"{placed['overview']} (hipct register: {placed['result']})",
+        }
     }
 
 
@@ -181,7 +237,9 @@ def _lines(values: Mapping[str, Any], depth: int = 0) -> list[str]:
             lines.append(f"{indent}{key:<28}{people}")
         elif value is not None:
             told = ", ".join(str(part) for part in value) if isinstance(value, list) else value
-            lines.append(f"{indent}{key + (' (x, y, z)' if key == 'shape' else ''):<28}{told}")
+            listed = " (x, y, z)" if key in ("shape", "translation") else ""
+            unit = f" {_UNITS[key]}" if key in _UNITS else ""
+            lines.append(f"{indent}{key + listed:<28}{told}{unit}")
     return lines
 
 

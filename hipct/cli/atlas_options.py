@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-def descriptions_option(function: Function) -> Function:
-    """``--descriptions``: data sets beside those of hoa-tools."""
+def own_option(function: Function) -> Function:
+    """``--with``: data sets beside those of hoa-tools."""
     option = click.option(
-        "--descriptions",
-        metavar="FOLDER",
+        "--with",
+        "own",
+        metavar="PATH",
         multiple=True,
-        help="Folder of further descriptions (schema 1.1); may be given again",
+        help="Volume of one's own, description of one (schema 1.1), or folder of both; may be "
+        "given again",
     )
     return option(function)
 
@@ -50,8 +52,24 @@ def server_options(function: Function) -> Function:
     return function
 
 
-def read_catalogue(folders: tuple[str, ...]) -> Catalogue:
-    """Data sets of hoa-tools and of the folders given."""
-    from hipct.atlas.catalogue import load_catalogue
+def read_catalogue(own: tuple[str, ...], *names: str | None) -> Catalogue:
+    """Data sets of hoa-tools, one's own, and volumes that are named by their folder or address."""
+    from hipct.atlas.catalogue import find_set, load_catalogue
+    from hipct.atlas.own import is_own
+    from hipct.core.errors import InputError
 
-    return load_catalogue(*folders)
+    notes: list[str] = []
+    catalogue = load_catalogue(*own, notes=notes)
+    further = []
+    for name in names:
+        if name is None or not is_own(name):
+            continue
+        try:
+            find_set(catalogue, name)
+        except InputError:
+            further.append(name)
+    if further:
+        catalogue = load_catalogue(*own, *further)
+    for note in notes:
+        click.echo(note, err=True)
+    return catalogue

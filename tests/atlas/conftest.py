@@ -16,7 +16,8 @@ import numcodecs
 import numpy as np
 import pytest
 
-from hipct.atlas.catalogue import AtlasSet, load_catalogue
+from hipct.atlas.catalogue import load_catalogue
+from hipct.atlas.dataset import AtlasSet
 
 BUCKET = "ucl-hip-ct-35a68e99feaae8932b1d44da0358940b"
 SHAPE = (45, 38, 51)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hipct.atlas.catalogue import as_set, find_set, load_catalogue, select
+from hipct.atlas.catalogue import find_set, load_catalogue, select
+from hipct.atlas.dataset import as_set
 from hipct.core.errors import FormatError, InputError
 
 pytest.importorskip("hoa_tools")
@@ -67,7 +68,7 @@ def test_further_descriptions_are_read_beside(tmp_path: Path) -> None:
 def test_what_is_no_description_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no description"):
         load_catalogue(tmp_path)
-    (tmp_path / "bad.json").write_text('{"name": "bad"}', encoding="utf-8")
+    (tmp_path / "bad.json").write_text('{"name": "bad", "voi": "bad"}', encoding="utf-8")
     with pytest.raises(FormatError, match=r"bad\.json is no description .*dataset_type"):
         load_catalogue(tmp_path)
     (tmp_path / "bad.json").write_text("{", encoding="utf-8")

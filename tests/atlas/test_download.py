@@ -13,11 +13,11 @@ import hipct.atlas.download as downloading
 from hipct.atlas.crop import make_crop, parse_ends
 from hipct.atlas.download import download_crop
 from hipct.atlas.opening import AtlasVolume, open_set
-from hipct.atlas.remote import Patience
 from hipct.core.errors import FormatError, InputError, OutputError, PlanError, RemoteError
 from hipct.volume.check import check_volume
 from hipct.volume.layout import PyramidSpec
 from hipct.volume.open import open_volume
+from hipct.volume.storage import Patience
 
 QUICK = Patience(timeout_s=0.3, attempts=2, pause_s=0.01)
 REGION = ((3, 41), (5, 30), (7, 50))

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hipct.atlas.catalogue import AtlasSet, find_set, load_catalogue
+from hipct.atlas.catalogue import find_set, load_catalogue
+from hipct.atlas.dataset import AtlasSet
 from hipct.atlas.graph import (
     TransformGraph,
     atlas_graph,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,10 @@ def test_descriptions_are_read_as_they_were_written(volume: Volume, tmp_path: Pa
     ]
     again = read_description(files[0])
     assert (again.atlas, again.beside) == (made.atlas, made.beside)
-    assert load_catalogue(tmp_path)["D7_heart_overview_20um_bm18"] == made.dataset
+    listed = load_catalogue(tmp_path)["D7_heart_overview_20um_bm18"]
+    assert listed.description == made.atlas
+    assert (listed.address, listed.aliases) == (volume.address, ("heart",))
+    assert replace(listed, address=None, aliases=()) == made.dataset
     with pytest.raises(OutputError, match="exists already"):
         write_description(made, tmp_path)
     write_description(made, tmp_path, overwrite=True)

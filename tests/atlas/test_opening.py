@@ -15,8 +15,9 @@ import pytest
 from hipct.atlas.blocks import n5_array
 from hipct.atlas.catalogue import load_catalogue
 from hipct.atlas.opening import open_set
-from hipct.atlas.remote import Patience, Server, open_store, split_format
+from hipct.atlas.remote import Server, open_store, split_format
 from hipct.core.errors import FormatError, InputError, RemoteError
+from hipct.volume.storage import Patience
 
 QUICK = Patience(timeout_s=0.3, attempts=3, pause_s=0.01)
 

@@ -73,7 +73,7 @@ def copy(tmp_path: Path) -> tuple[str, ...]:
         attributes = {"dataType": "uint16", "dimensions": shape, "blockSize": [128] * 3}
         attributes["compression"] = {"type": "gzip"}
         (folder / "attributes.json").write_text(json.dumps(attributes))
-    return ("--descriptions", str(tmp_path / "told"), "--mirror", str(tmp_path / "mirror"))
+    return ("--with", str(tmp_path / "told"), "--mirror", str(tmp_path / "mirror"))
 
 
 def test_a_set_is_opened_from_a_copy_of_the_bucket(copy: tuple[str, ...], tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_volume_of_ones_own_is_described_and_listed(tmp_path: Path) -> None:
     words = ("describe", str(tmp_path / "v.ome.zarr"), "--with", str(tmp_path / "given.yaml"))
     folder = tmp_path / "told"
     assert answer(*words, "--out", str(folder)).splitlines()[0] == str(folder / "D7_heart.json")
-    (row,) = json.loads(answer("list", "--donor", "D7", "--json", "--descriptions", str(folder)))
+    (row,) = json.loads(answer("list", "--donor", "D7", "--json", "--with", str(folder)))
     assert (row["shape_zyx"], row["voxel_size_um"], row["organ"]) == ([3, 4, 5], 2.5, "heart")
     described = json.loads((folder / "D7_heart.json").read_text())
     assert described["scan"]["date"] == "2026-03-01"
