@@ -38,6 +38,12 @@ SECTIONS = {
         "serve": "Serve a volume to Neuroglancer in a browser of this machine",
         "export": "Write a volume or a part of it as OME-Zarr, TIFF, JPEG2000, NIfTI, HDF5, PNG or a link",
     },
+    "The cluster": {
+        "submit": "Run a reconstruction as jobs of a cluster, through Slurm or Dask",
+        "status": "Tell where a run stands: done, running, failed, left, and how long it will take",
+        "retry": "Do again what has failed or is left of a run that was submitted",
+        "cancel": "End the jobs of a run; what they have written is kept",
+    },
     "The atlas": {
         "atlas": "Find, open, download and place data sets of the Human Organ Atlas",
         "register": "Find where a zoom lies in its overview",
@@ -50,6 +56,7 @@ SECTIONS = {
 
 _MODULES = {name: f"hipct.cli.{name}" for names in SECTIONS.values() for name in names}
 _MODULES["import"] = "hipct.cli.import_scan"
+_HIDDEN = {"work": "hipct.cli.work"}
 
 
 class LazyGroup(click.Group):
@@ -61,9 +68,10 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command by name."""
-        if cmd_name not in _MODULES:
+        module = (_MODULES | _HIDDEN).get(cmd_name)
+        if module is None:
             return None
-        command: click.Command = importlib.import_module(_MODULES[cmd_name]).command
+        command: click.Command = importlib.import_module(module).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

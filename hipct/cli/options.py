@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -89,15 +89,21 @@ def open_sources(
     """
     from hipct.acquisition.open_any import open_any
 
-    return open_any(
-        sources[0] if len(sources) == 1 else sources,
-        angles=angles,
-        entry=_entry(entry),
-        series=series,
-        allow_gaps=allow_gaps,
-        z_um=None if z_um is None else _positions(z_um),
-        flip_z=flip_z,
-    )
+    opening = opening_options(angles=angles, entry=entry, series=series, z_um=z_um, flip_z=flip_z)
+    return open_any(sources[0] if len(sources) == 1 else sources, allow_gaps=allow_gaps, **opening)
+
+
+def opening_options(
+    *, angles: str | None, entry: str | None, series: bool, z_um: str | None, flip_z: bool
+) -> dict[str, Any]:
+    """Arguments of :func:`hipct.acquisition.open_any.open_any`, by the options of the commands."""
+    return {
+        "angles": angles,
+        "entry": _entry(entry),
+        "series": series,
+        "z_um": None if z_um is None else _positions(z_um),
+        "flip_z": flip_z,
+    }
 
 
 def _entry(entry: str | None) -> str | int | None:

@@ -11,6 +11,7 @@
     ├── OutputError           the output exists already, or cannot be written (OSError)
     ├── RemoteError           a server does not answer, or not as it should (OSError)
     ├── DeviceError           the GPU, its driver or its libraries cannot be used
+    ├── ClusterError          the batch system refuses or does not answer, or jobs have failed
     └── MissingExtra          an optional package is not installed (ImportError)
 
 In brackets the built-in exception that an error is as well.
@@ -56,6 +57,10 @@ class RemoteError(HipctError, OSError):
 
 class DeviceError(HipctError):
     """The GPU, its driver or its libraries cannot be used."""
+
+
+class ClusterError(HipctError):
+    """The batch system refuses or does not answer, or jobs have failed."""
 
 
 class MissingExtra(HipctError, ImportError):

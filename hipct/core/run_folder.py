@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ class RunFolder:
         """Where the volume grows until it is whole."""
         return self.folder / "volume.ome.zarr"
 
-    def take(self, share: str | None = None) -> None:
+    def take(self, share: str | None = None, *, wait_s: float = 0.0) -> None:
         """Make the folder and take it for this process, or one share of the work in it.
 
         Parameters
@@ -51,6 +53,9 @@ class RunFolder:
         share : str, optional
             Name of the share. Several processes may hold one each; the whole is free for one
             process when none does.
+        wait_s : float
+            How long another owner is waited for, in seconds: one that died on another machine
+            counts as living for a while.
 
         Raises
         ------
@@ -66,9 +71,22 @@ class RunFolder:
                 f"{self.folder} cannot be made: {error.strerror or error}."
             ) from error
         lock = RunLock(whole if share is None else shares / share)
+        others = [*shares.glob("[!.]*")] if share is None else [whole]
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                self._take(lock, others)
+            except OutputError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(min(1.0, wait_s))
+            else:
+                return
+
+    def _take(self, lock: RunLock, others: Sequence[Path]) -> None:
         lock.take()
         # Whoever comes first sees nobody; of two at a time at least one sees the other.
-        for other in shares.glob("[!.]*") if share is None else [whole]:
+        for other in others:
             owner = RunLock(other).living_owner()
             if owner is not None:
                 lock.release()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,14 @@ class Ledger(RunFolder):
         if earlier == parameters and not restart:
             shutil.rmtree(self.scratch, ignore_errors=True)
             return True
-        for name in ("done", "failed", "volume.ome.zarr", "scratch"):
+        for name in ("done", "failed", "times", "volume.ome.zarr", "scratch"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "done").mkdir()
         self.note({"parameters": parameters})
         return False
 
-    def join(self, parameters: dict[str, Any], share: str) -> None:
-        """Take one share of a run that has been prepared.
+    def join(self, parameters: dict[str, Any], share: str, *, wait_s: float = 0.0) -> None:
+        """Take one share of a run that has been prepared; ``wait_s`` as in :meth:`take`.
 
         Raises
         ------
@@ -78,7 +79,7 @@ class Ledger(RunFolder):
         """
         if not self.folder.is_dir():
             raise OutputError(f"{self.folder} does not exist; the run has to be prepared first.")
-        self.take(share)
+        self.take(share, wait_s=wait_s)
         earlier = self.state().get("parameters")
         if earlier != parameters:
             self.close()
@@ -115,6 +116,16 @@ class Ledger(RunFolder):
 
     def _failure(self, layer: int) -> Path:
         return self.folder / "failed" / f"0-{layer:06d}.json"
+
+    def record_times(self, name: str, times: dict[str, Any]) -> None:
+        """Record the busy seconds of a process of its own, for the report of the whole run."""
+        folder = self.folder / "times"
+        folder.mkdir(exist_ok=True)
+        write_json(folder / f"{name}-{uuid.uuid4().hex[:8]}.json", times)
+
+    def times(self) -> list[dict[str, Any]]:
+        """What all processes have recorded of their times."""
+        return [self.read(path) for path in sorted((self.folder / "times").glob("*.json"))]
 
     def record_tile(self, tile: int, pixels: dict[str, int]) -> None:
         """Record the pixels repaired in a phase tile (again, if the tile is done again)."""

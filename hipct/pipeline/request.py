@@ -14,6 +14,8 @@ from hipct.core.errors import FormatError, OutputError
 from hipct.core.files import write_json
 from hipct.core.run_folder import RunFolder
 from hipct.pipeline.config import Config
+from hipct.pipeline.job import resolve
+from hipct.pipeline.subject import Subject
 
 _FILE = "request.json"
 
@@ -59,6 +61,20 @@ class Request:
         """What is read, opened."""
         what = self.sources[0] if len(self.sources) == 1 else list(self.sources)
         return open_any(what, allow_gaps=self.allow_gaps, **self.opening)
+
+    def look(self) -> None:
+        """Open what is read and see that no value is missing, before anything waits in a queue.
+
+        Raises
+        ------
+        HipctError
+            As a run would, of what can be known without reading projections.
+        """
+        config = self.settings()
+        with self.open() as opened:
+            subject = Subject.of(opened)
+            for scan in subject.scans:
+                resolve(scan, config, of_series=subject.of_series)
 
     def keep(self) -> None:
         """Write it into the folder of the run.

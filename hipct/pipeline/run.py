@@ -107,6 +107,7 @@ def at_work(
     config: Config | None = None,
     *,
     share: str | None = None,
+    wait_s: float = 0.0,
     allow_gaps: bool = False,
     restart: bool = False,
     observer: Observer | None = None,
@@ -119,6 +120,8 @@ def at_work(
         As in :func:`reconstruct`.
     share : str, optional
         Name of the share that is taken, of a run that has been prepared; the whole run otherwise.
+    wait_s : float
+        How long another process that has this share is waited for, in seconds.
 
     Raises
     ------
@@ -140,7 +143,7 @@ def at_work(
             if share is None:
                 ledger.open(decided, restart=restart)
             else:
-                ledger.join(decided, share)
+                ledger.join(decided, share, wait_s=wait_s)
             yield Work(
                 subject,
                 jobs[0].config,

@@ -84,6 +84,7 @@ def prepare_run(
         ) as work,
     ):
         work.begin()
+        work.record_times("prepare")
         known: list[list[int]] | None = work.ledger.state().get("shares")
         if known is None:
             known = [sorted(layers) for layers in deal(work.plan, set(), shares)]
@@ -93,7 +94,12 @@ def prepare_run(
 
 
 def run_share(
-    request: Request, number: int, *, log: str | None = None, observer: Observer | None = None
+    request: Request,
+    number: int,
+    *,
+    log: str | None = None,
+    wait_s: float = 0.0,
+    observer: Observer | None = None,
 ) -> ShareDone:
     """Do what is left of one share of a run that has been prepared.
 
@@ -104,6 +110,8 @@ def run_share(
         Which share, from 0; one that was not dealt has nothing in it.
     log : str, optional
         Where the log of this process lies, for those who look for a failure.
+    wait_s : float
+        How long another process that has this share is waited for, in seconds.
     observer : Observer, optional
         Told of the progress.
 
@@ -123,6 +131,7 @@ def run_share(
             Path(request.out),
             request.settings(),
             share=name,
+            wait_s=wait_s,
             allow_gaps=request.allow_gaps,
             observer=observer,
         ) as work,
@@ -140,12 +149,23 @@ def run_share(
                     failed[layer] = str(unreadable)
                     work.ledger.fail(layer, str(unreadable), log)
                 observer.say(f"{unreadable} Its layers are left out; the rest goes on.")
+        work.record_times(name)
         after = {layer for level, layer in work.ledger.done() if level == 0}
         return ShareDone(tuple(sorted((after - before) & mine)), failed)
 
 
-def finish_run(request: Request, *, observer: Observer | None = None) -> RunResult:
+def finish_run(
+    request: Request, *, keep_folder: bool = False, observer: Observer | None = None
+) -> RunResult:
     """Make what no share could make alone, and give the volume its name.
+
+    Parameters
+    ----------
+    request : Request
+    keep_folder : bool
+        Whether the folder of the run stays, for those who still write logs into it.
+    observer : Observer, optional
+        Told of the progress.
 
     Raises
     ------
@@ -176,7 +196,7 @@ def finish_run(request: Request, *, observer: Observer | None = None) -> RunResu
             why = failed[layer]["error"] if layer in failed else "Its process never ended well."
             work.ledger.record(0, layer, {"voxels": {}, "missing": why})
         work.stream()
-        return work.deliver(memory.peak_bytes, request.overwrite)
+        return work.deliver(memory.peak_bytes, request.overwrite, keep_folder=keep_folder)
 
 
 def _missing(work: Work) -> list[int]:

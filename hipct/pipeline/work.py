@@ -23,7 +23,7 @@ from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.organ import Organ
 from hipct.pipeline.plan import Plan, plan_organ
 from hipct.pipeline.provenance import counts, provenance
-from hipct.pipeline.report import RunReport, StageClock
+from hipct.pipeline.report import Busy, RunReport, StageClock
 from hipct.pipeline.seams import score_seams
 from hipct.pipeline.stream import Stream
 from hipct.pipeline.subject import Subject
@@ -215,9 +215,28 @@ class Work:
         )
         self._voxels += stream.run()
 
-    def deliver(self, peak_bytes: int, overwrite: bool) -> RunResult:
-        """Give the whole volume its name, with a picture and the report beside it."""
+    def record_times(self, name: str) -> None:
+        """Leave the times of this process to the one that delivers the volume."""
+        busy = self._clock.busy()
+        times = {"seconds": busy.seconds, "bytes": busy.bytes, "voxels": self._voxels}
+        self._ledger.record_times(name, times)
+
+    def deliver(self, peak_bytes: int, overwrite: bool, *, keep_folder: bool = False) -> RunResult:
+        """Give the whole volume its name, with a picture and the report beside it.
+
+        Parameters
+        ----------
+        peak_bytes : int
+            Largest memory of this process.
+        overwrite : bool
+            Whether an existing volume is replaced.
+        keep_folder : bool
+            Whether the folder of the run stays, for those who still write logs into it.
+        """
         out, stem = self._out, _stem(self._out)
+        for times in self._ledger.times():
+            self._clock.merge(Busy(times["seconds"], times["bytes"], []))
+            self._voxels += times["voxels"]
         device = self._device.name
         report = self._clock.report(
             voxels=self._voxels,
@@ -232,7 +251,8 @@ class Work:
         document = {"volume": out.name, **report.as_dict(), "plan": self._plan.as_dict()}
         write_json(report_path, document | self._provenance)
         publish(self._ledger.volume, out, overwrite=overwrite)
-        self._ledger.remove()
+        if not keep_folder:
+            self._ledger.remove()
         return RunResult(
             path=out,
             preview=preview,

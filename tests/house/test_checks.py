@@ -43,6 +43,7 @@ def test_the_import_contract_would_notice_an_upward_import(tmp_path):
     package = tmp_path / "hipct"
     floors = [
         "cli",
+        "cluster",
         "pipeline",
         "viewing",
         "atlas",

@@ -1,0 +1,239 @@
+"""Where a run stands, from its folder alone; fast also for a hundred thousand records.
+
+Names and times of the records tell what is done and how fast: no record of a layer is opened. What
+jobs say of themselves is believed as long as their locks are held by living processes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hipct.cluster import slurm
+from hipct.cluster.submission import Submission
+from hipct.core.errors import ClusterError, OutputError
+from hipct.core.run_folder import RunFolder
+from hipct.core.run_lock import RunLock
+from hipct.pipeline.ledger import Ledger
+from hipct.pipeline.request import run_folder
+
+_RATE_OVER_S = 1800.0
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Where a run stands.
+
+    Attributes
+    ----------
+    out : the volume
+    state : ``"whole"``, ``"running"``, ``"queued"``, ``"incomplete"`` (nobody works on it), or
+        ``"finished with gaps"``
+    layers : counts of the layers of level 0: ``total`` (0 before the run is prepared), ``done``,
+        ``failed``, ``left``
+    shares : numbers of shares by their state
+    queue : numbers of jobs by Slurm's state, where Slurm is there
+    rate_per_h : layers an hour over the last half hour in which any was written
+    left_s : seconds left at this rate; None where it is not known
+    slowest : stage that took most of the time, and its part of all busy time
+    failed : of each failed layer its number, error, log
+    tasks : the last words of the jobs that did not end well
+    """
+
+    out: str
+    state: str
+    layers: dict[str, int]
+    shares: dict[str, int] = field(default_factory=dict)
+    queue: dict[str, int] = field(default_factory=dict)
+    rate_per_h: float | None = None
+    left_s: float | None = None
+    slowest: tuple[str, float] | None = None
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The status as JSON values."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """The status for people."""
+        n = self.layers
+        lines = [f"{self.out}: {self.state}"]
+        if n["total"]:
+            lines.append(
+                f"layers   {n['done']} of {n['total']} done, {n['failed']} failed, {n['left']} left"
+            )
+        if self.shares:
+            lines.append(f"shares   {_counted(self.shares)}")
+        if self.queue:
+            lines.append(f"queue    {_counted(self.queue)}")
+        if self.rate_per_h is not None:
+            left = "" if self.left_s is None else f", about {_duration(self.left_s)} left"
+            lines.append(f"rate     {self.rate_per_h:.0f} layers an hour{left}")
+        if self.slowest is not None:
+            stage, part = self.slowest
+            lines.append(f"slowest  {stage}, {part:.0%} of the busy time")
+        for each in self.failed[:_NAMED]:
+            lines.append(f"layer {each['layer']} failed: {each['error']} (log: {each['log']})")
+        if len(self.failed) > _NAMED:
+            lines.append(f"and {len(self.failed) - _NAMED} more layers failed")
+        for task in self.tasks[:_NAMED]:
+            lines.append(f"{task['task']} {task['state']}: {task['sentence']} (log: {task['log']})")
+        if len(self.tasks) > _NAMED:
+            lines.append(f"and {len(self.tasks) - _NAMED} more jobs")
+        return "\n".join(lines)
+
+
+def run_status(run: Path | str) -> RunStatus:
+    """Where a run stands.
+
+    Parameters
+    ----------
+    run : path
+        Folder of the run, or the volume that it makes.
+
+    Raises
+    ------
+    OutputError
+        If there is neither a run nor its volume.
+    """
+    folder = run_folder(run)
+    out = folder.with_name(folder.name.removesuffix(".run"))
+    if not folder.is_dir():
+        if out.is_dir():
+            return RunStatus(str(out), "whole", {"total": 0, "done": 0, "failed": 0, "left": 0})
+        raise OutputError(f"Neither {out} nor {folder} exists; hipct submit begins a run.")
+    ledger = Ledger(folder)
+    notes = ledger.state()
+    dealt: list[list[int]] = notes.get("shares", [])
+    written = _written(folder)
+    failed = ledger.failed()
+    total = sum(map(len, dealt))
+    left = max(0, total - len(written))
+    tasks = _tasks(folder)
+    states = {name: _state(folder, name, task) for name, task in tasks.items()}
+    queue = _queue(folder)
+    rate = _rate(sorted(written.values()))
+    busy = any(state == "running" for state in states.values())
+    busy = busy or RunLock(folder / "lock").living_owner() is not None
+    busy = busy or any(each.state == "RUNNING" for each in queue)
+    return RunStatus(
+        out=str(out),
+        state="running" if busy else "queued" if queue else "incomplete",
+        layers={"total": total, "done": len(written), "failed": len(failed), "left": left},
+        shares=dict(Counter(_share_state(k, dealt[k], written, states) for k in range(len(dealt)))),
+        queue=dict(Counter(each.state.lower() for each in queue)),
+        rate_per_h=rate,
+        left_s=left / rate * 3600 if rate and busy else None,
+        slowest=_slowest(ledger),
+        failed=[
+            {"layer": layer, "error": each["error"], "log": each["log"]}
+            for layer, each in failed.items()
+        ],
+        tasks=[
+            {
+                "task": name,
+                "state": states[name],
+                "sentence": tasks[name].get("sentence", "It ended without a word."),
+                "log": tasks[name]["log"],
+            }
+            for name in tasks
+            if states[name] in ("failed", "died", "stopped")
+        ],
+    )
+
+
+def open_shares(run: Path | str) -> list[int]:
+    """Numbers of the shares that have layers left."""
+    folder = run_folder(run)
+    written = _written(folder)
+    dealt: list[list[int]] = Ledger(folder).state().get("shares", [])
+    return [k for k, layers in enumerate(dealt) if any(layer not in written for layer in layers)]
+
+
+def _written(folder: Path) -> dict[int, float]:
+    """Layers of level 0 that are recorded, and when, by names and times of the records."""
+    found: dict[int, float] = {}
+    try:
+        with os.scandir(folder / "done") as entries:
+            for entry in entries:
+                if entry.name.startswith("0-") and entry.name.endswith(".json"):
+                    found[int(entry.name[2:-5])] = entry.stat().st_mtime
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def _tasks(folder: Path) -> dict[str, dict[str, Any]]:
+    read = RunFolder(folder).read
+    return {path.stem: read(path) for path in sorted((folder / "tasks").glob("*.json"))}
+
+
+def _state(folder: Path, name: str, task: dict[str, Any]) -> str:
+    """What a job says of itself, unless it is dead."""
+    state: str = task.get("state", "unknown")
+    if state != "running":
+        return state
+    lock = folder / "locks" / name if name.startswith("share") else folder / "lock"
+    if RunLock(lock).living_owner() is not None:
+        return "running"
+    # It may not have taken its lock yet, or have given it back.
+    began = max(folder.joinpath("tasks", f"{name}.json").stat().st_mtime, 0.0)
+    return "running" if time.time() - began < _YOUNG_S else "died"
+
+
+_YOUNG_S = 60.0
+
+
+def _share_state(
+    number: int, layers: list[int], written: dict[int, float], states: dict[str, str]
+) -> str:
+    if all(layer in written for layer in layers):
+        return "done"
+    state = states.get(f"share-{number:05d}", "waiting")
+    return "waiting" if state == "done" else state
+
+
+def _queue(folder: Path) -> list[slurm.Queued]:
+    known = Submission.of(folder)
+    if known is None:
+        return []
+    try:
+        return slurm.queued(known.jobs)
+    except ClusterError:
+        # What the folder says is true without Slurm.
+        return []
+
+
+def _rate(times: list[float]) -> float | None:
+    """Layers an hour, over the last half hour in which any was written."""
+    recent = [each for each in times if each > times[-1] - _RATE_OVER_S] if times else []
+    span = recent[-1] - recent[0] if recent else 0.0
+    return (len(recent) - 1) / span * 3600 if span > 0 else None
+
+
+def _slowest(ledger: Ledger) -> tuple[str, float] | None:
+    seconds: Counter[str] = Counter()
+    for times in ledger.times():
+        seconds.update(times["seconds"])
+    if not seconds:
+        return None
+    stage, most = seconds.most_common(1)[0]
+    return stage, most / sum(seconds.values())
+
+
+def _counted(numbers: dict[str, int]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in sorted(numbers.items()))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
