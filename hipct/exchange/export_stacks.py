@@ -68,18 +68,20 @@ def write_stack(
 def tiff_encoder(pixel_um: tuple[float, float] | None, facts: dict[str, Any]) -> Encode:
     """Encoder of uncompressed TIFF, with its resolution in the tags.
 
+    The tag ImageDescription is written as ImageJ does, so that Fiji knows the distance of slices
+    and shows physical values; its last line, ``hipct=``, holds all facts as JSON.
+
     Parameters
     ----------
     pixel_um : (float, float) or None
         Pixel size along y and x. The tags hold it as pixels a centimetre, the one metric unit
         that TIFF has.
     facts : dict
-        Stands in the tag ImageDescription as JSON, after ``hipct export``.
+        Of :mod:`hipct.exchange.export_facts`.
     """
     import tifffile
 
-    # A brace at the beginning would be taken for metadata of tifffile's own.
-    description = f"hipct export {facts_text(facts)}"
+    description = _imagej_lines(facts) + f"hipct={facts_text(facts)}\n"
     options = tiff_resolution(pixel_um)
 
     def encode(plane: NDArray[Any]) -> bytes:
@@ -96,6 +98,20 @@ def tiff_encoder(pixel_um: tuple[float, float] | None, facts: dict[str, Any]) ->
         return buffer.getvalue()
 
     return encode
+
+
+def _imagej_lines(facts: dict[str, Any]) -> str:
+    """Properties of ImageJ: unit and distance of slices, ``value = c0 + c1 * stored``."""
+    lines = ["ImageJ=1.54f"]
+    # ImageJ shows small pixels in micrometres, but wants all three lengths in the unit of the tags.
+    if "voxel_size_um" in facts or "pixel_size_um" in facts:
+        lines.append("unit=cm")
+    if "voxel_size_um" in facts:
+        lines.append(f"spacing={facts['voxel_size_um'][0] / 1e4:.9g}")
+    if "scale" in facts and facts["dtype"] != "float32":
+        # Function 0 is the straight line.
+        lines += ["cf=0", f"c0={facts['offset']}", f"c1={facts['scale']}", f"vunit={facts['unit']}"]
+    return "\n".join(lines) + "\n"
 
 
 def tiff_resolution(pixel_um: tuple[float, float] | None) -> dict[str, Any]:

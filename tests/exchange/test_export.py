@@ -63,9 +63,14 @@ def test_a_tiff_stack_has_every_voxel_its_resolution_and_its_meaning(
         x, y = (page.tags[f"{axis}Resolution"].value for axis in "XY")
         assert 1e4 * x[1] / x[0] == pytest.approx(10.0, rel=1e-9)
         assert 1e4 * y[1] / y[0] == pytest.approx(20.0, rel=1e-9)
-        told = json.loads(page.description.removeprefix("hipct export "))
+        # What Fiji reads: lengths in the unit of the tags, and value = c0 + c1 * stored.
+        imagej = file.imagej_metadata
+        assert (imagej["unit"], imagej["spacing"]) == ("cm", pytest.approx(30e-4))
+        assert (imagej["cf"], imagej["vunit"]) == (0, "1/cm")
+        told = json.loads(imagej["hipct"])
     facts = json.loads((tmp_path / "t" / "export.json").read_text())
     assert told == facts
+    assert (imagej["c0"], imagej["c1"]) == (facts["offset"], facts["scale"])
     assert facts["voxel_size_um"] == [30, 20, 10]
     assert facts["origin_um"] == [90, 0, 50]
     assert facts["crop_voxels"] == [[3, 40], [0, 60], [5, 50]]

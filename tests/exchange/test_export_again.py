@@ -29,7 +29,7 @@ def test_every_lossless_format_gives_the_same_voxels(
 ) -> None:
     pytest.importorskip(package, reason=f"{package} is not installed")
     values = np.random.default_rng(0).integers(0, 65_536, (20, 30, 41)).astype(np.uint16)
-    write_pyramid(values, tmp_path / "v.ome.zarr", voxel_size_um=25.0, chunk=16)
+    write_pyramid(values, tmp_path / "v.ome.zarr", voxel_size_um=(30.0, 25.0, 20.0), chunk=16)
     options: dict[str, Any] = {"lossless": True} if kind in ("jp2", "htj2k") else {}
     out = tmp_path / name
     export_volume(tmp_path / "v.ome.zarr", out, format=kind, crop="3:,:29,:", **options)
@@ -37,4 +37,7 @@ def test_every_lossless_format_gives_the_same_voxels(
         assert source.dtype == np.uint16
         np.testing.assert_array_equal(source.read(slice(0, 17)), values[3:, :29])
         if kind not in ("jp2", "htj2k"):
-            np.testing.assert_allclose(source.voxel_size_um, (25, 25, 25), rtol=1e-6)
+            assert source.voxel_size_um is not None
+            # Of OME's own size of slices the source knows nothing.
+            known = slice(1, None) if kind == "bigtiff" else slice(None)
+            np.testing.assert_allclose(source.voxel_size_um[known], (30, 25, 20)[known], rtol=1e-6)
