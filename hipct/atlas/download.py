@@ -34,6 +34,7 @@ from hipct.volume.pyramid import (
     PyramidTree,
     create_pyramid,
     pyramid_memory_bytes,
+    read_layer,
     read_reduced,
     set_display_window,
     write_node,
@@ -162,8 +163,8 @@ class _Download:
                 self.crop, self.spec, index, self.ledger.folder, self.observer, readers
             )
             record = done.get(node)
-            reduced = None if record is None else self._former(index)
-            if record is None or (reduced is None and len(self.spec.levels) > 1):
+            whole, reduced = (False, None) if record is None else self._former(index)
+            if record is None or not whole:
                 reduced = write_bands(
                     path, self.spec, 0, index, blocks_of.read, reduce=len(self.spec.levels) > 1
                 )
@@ -177,13 +178,20 @@ class _Download:
         self.observer.finish(_STAGE)
         return absent
 
-    def _former(self, index: int) -> NDArray[Any] | None:
-        """Reduced block of a layer that a former call wrote, None if its files are harmed."""
+    def _former(self, index: int) -> tuple[bool, NDArray[Any] | None]:
+        """Whether the files of a layer that a former call wrote are whole, and its reduced block.
+
+        They are read to the last byte: what a machine had not brought to its disk when it went
+        down is found.
+        """
         try:
-            return read_reduced(self.ledger.volume, self.spec, 0, index)
+            if len(self.spec.levels) == 1:
+                read_layer(self.ledger.volume, self.spec, 0, index)
+                return True, None
+            return True, read_reduced(self.ledger.volume, self.spec, 0, index)
         except FormatError as error:
             self.observer.say(f"{error} It is fetched again.")
-            return None
+            return False, None
 
 
 @dataclass
@@ -333,10 +341,12 @@ def _begin(
 ) -> PyramidSpec:
     """The pyramid to go on with: that of an unfinished download, or a new one."""
     if recorded and not restart:
+        # The ledger notes what it needs itself beside.
         plane = recorded.get("shard_plane", spec.shard_plane)
-        if recorded == parameters | {"shard_plane": plane}:
+        same = parameters | {"shard_plane": plane}
+        changed = sorted(key for key in same if recorded.get(key) != same[key])
+        if not changed:
             return replace(spec, shard_plane=int(plane))
-        changed = sorted(key for key in parameters if recorded.get(key) != parameters[key])
         raise OutputError(
             f"{ledger.folder} holds an unfinished download of something else (it differs in "
             f"{', '.join(changed)}); let that one end, choose another output, or throw it away "
