@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from hipct.reconstruction.simd_numba import VECTOR, load, multiply_add, pairs, store
+from hipct.reconstruction.simd_numba import EIGHT, VECTOR, every, load, multiply_add, store
 
 _ANGLES = 32
 """Angles of a chunk: 32 rows of some 20 samples of 64 bytes."""
@@ -54,7 +54,7 @@ def back_project_tiles(sums, filtered, shape, cos, sin, axis, y, x, reach, tile,
                     for lane in range(0, lanes, 2 * VECTOR):
                         two = lane + VECTOR < lanes
                         other = lane + VECTOR if two else lane
-                        a, b = load(sums, target + lane), load(sums, target + other)
+                        a, b = load(sums, target + lane, EIGHT), load(sums, target + other, EIGHT)
                         for k in range(first, last):
                             position = axis + y[i] * sin[k] + x[j] * cos[k]
                             cell = np.floor(position)
@@ -65,13 +65,13 @@ def back_project_tiles(sums, filtered, shape, cos, sin, axis, y, x, reach, tile,
                             right = left + 1 if left + 1 < length else 0
                             p = (k * length + left) * lanes
                             q = (k * length + right) * lanes
-                            near = pairs(np.float32(1.0) - rest, np.float32(1.0) - rest)
-                            far = pairs(rest, rest)
-                            a = multiply_add(near, load(filtered, p + lane), a)
-                            a = multiply_add(far, load(filtered, q + lane), a)
+                            near = every(np.float32(1.0) - rest, EIGHT)
+                            far = every(rest, EIGHT)
+                            a = multiply_add(near, load(filtered, p + lane, EIGHT), a)
+                            a = multiply_add(far, load(filtered, q + lane, EIGHT), a)
                             if two:
-                                b = multiply_add(near, load(filtered, p + other), b)
-                                b = multiply_add(far, load(filtered, q + other), b)
+                                b = multiply_add(near, load(filtered, p + other, EIGHT), b)
+                                b = multiply_add(far, load(filtered, q + other, EIGHT), b)
                         store(sums, target + lane, a)
                         if two:
                             store(sums, target + other, b)

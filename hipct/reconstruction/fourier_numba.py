@@ -1,116 +1,262 @@
-"""Inner loops of the Fourier engine that move and multiply: padding, factors, unpacking."""
+"""The passes of the Fourier engine around its transforms, each fused with what stands beside it.
+
+Slices are innermost, real parts of all slices before their imaginary parts
+(:mod:`hipct.reconstruction.fft_numba`). A row of real samples is, in that order, the row of half as
+many complex ones that the transform of real data is made of: it needs no packing.
+
+Whatever slices a call has, a vector is full: lanes beyond them hold zeros.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-from hipct.reconstruction.simd_numba import VECTOR, add, load, multiply, pairs, store, swapped
-
-_LINE = 16
-"""Floats of a cache line: what is read of one slice before the next one's turn."""
+from hipct.reconstruction.fft_numba import transform
+from hipct.reconstruction.gridding import BEFORE
+from hipct.reconstruction.simd_numba import (
+    add,
+    every,
+    load,
+    multiply,
+    multiply_add,
+    store,
+    subtract,
+    transpose,
+)
 
 
 @njit(cache=True, nogil=True)
-def pad_rows(sinograms, order, source, lateral, out):  # type: ignore[no-untyped-def]
-    """out[k, j, s] = sinograms[s, order[k], source[j]] * lateral[j]: what ``Geometry.pad`` does."""
-    slices = sinograms.shape[0]
-    for k in range(order.size):
-        j = 0
-        while j < source.size:
-            if j > 0 and source[j] == source[j - 1] and lateral[j] == lateral[j - 1]:
-                out[k, j] = out[k, j - 1]
-                j += 1
-                continue
-            stop = j + 1
-            while stop < source.size and stop - j < _LINE and source[stop] == source[stop - 1] + 1:
-                stop += 1
+def pad_row(like, sinograms, first, pitch, slices, source, lateral, out):  # type: ignore[no-untyped-def]
+    """out[j, s] = sinograms[first + s * pitch + source[j]] * lateral[j]: a row of ``Geometry.pad``.
+
+    ``sinograms`` is flat, ``first`` the first sample of the row in the first slice.
+    """
+    lanes = len(like)
+    j = 0
+    while j < source.size:
+        run = 1
+        most = min(lanes, source.size - j)
+        while run < most and source[j + run] == source[j] + run:
+            run += 1
+        place = first + source[j]
+        if run == lanes and slices == lanes:
+            transpose(like, sinograms, place, pitch, out, j * lanes, lanes)
+        else:
             for s in range(slices):
-                run = sinograms[s, order[k], source[j] : source[j] + stop - j]
-                for i in range(run.size):
-                    out[k, j + i, s] = run[i] * lateral[j + i]
-            j = stop
+                for i in range(run):
+                    out[(j + i) * lanes + s] = sinograms[place + s * pitch + i]
+        for k in range(j, j + run):
+            if lateral[k] != 1.0:
+                value = load(out, k * lanes, like)
+                store(out, k * lanes, multiply(every(lateral[k], like), value))
+        j += run
+        # Beyond its edges a row is constant.
+        while j < source.size and source[j] == source[j - 1]:
+            if lateral[j] == lateral[j - 1]:
+                store(out, j * lanes, load(out, (j - 1) * lanes, like))
+            else:
+                for s in range(slices):
+                    value = sinograms[first + s * pitch + source[j]]
+                    out[j * lanes + s] = lateral[j] * value
+            j += 1
 
 
 @njit(cache=True, nogil=True)
-def apply_factors(raw, response, weight, shift, turned, out):  # type: ignore[no-untyped-def]
-    """Multiply spectra by filter, weight and phase ramp; conjugate lines that were turned.
+def rows_to_lines(  # type: ignore[no-untyped-def]
+    like, sinograms, starts, pitch, slices, source, lateral, response, weight, shift, turned, plan,
+    factors, out,
+):  # fmt: skip
+    """Pad, transform and filter rows; whether all of them were finite.
 
-    What ``GridPlan.factors`` times the spectra is. Nothing is fused, so that vectors and the rest
-    of a row that fills no vector give the same bits.
+    What ``GridPlan.factors`` times the spectra is, conjugated for lines that were turned.
 
     Parameters
     ----------
-    raw : float32 (lines, samples * 2 * slices)
-        Real and imaginary parts as neighbours.
-    response : float64 (samples,)
+    sinograms : float32
+        Flat; row k begins at ``starts[k]``, the same row of the next slice ``pitch`` further.
+    response : float32 (samples,)
+        Half the filter.
     weight, shift, turned : (lines,)
         Angular weight, phase ramp in turns per sample, and whether the line was turned.
-    out : float32 (lines, samples * lanes)
-        ``lanes`` may exceed 2 * slices.
+    plan, factors
+        Of half the length of a padded row: see :func:`hipct.reconstruction.fft_numba.transform`.
+    out : float32 (lines * samples * 2 * lanes,)
     """
-    samples = response.size
-    width, lanes = raw.shape[1] // samples, out.shape[1] // samples
-    for k in range(weight.size):
-        angle = 2.0 * np.pi * shift[k]
-        step_re, step_im = np.cos(angle), np.sin(angle)
-        re, im = weight[k], 0.0
-        sign = np.float32(-1.0 if turned[k] else 1.0)
-        x, y = raw[k], out[k]
-        for m in range(samples):
-            a, b = np.float32(re * response[m]), np.float32(im * response[m])
-            c, d = sign * a, sign * b
-            straight, crossed = pairs(a, c), pairs(-b, d)
-            source, target = m * width, m * lanes
-            full = width - width % VECTOR
-            for i in range(0, full, VECTOR):
-                value = load(x, source + i)
-                value = add(multiply(straight, value), multiply(crossed, swapped(value)))
-                store(y, target + i, value)
-            for i in range(full, width, 2):
-                p, q = x[source + i], x[source + i + 1]
-                y[target + i] = a * p + -b * q
-                y[target + i + 1] = c * q + d * p
-            re, im = re * step_re - im * step_im, re * step_im + im * step_re
+    lanes = len(like)
+    width = 2 * lanes
+    half = source.size // 2
+    work = np.zeros(half * width, np.float32)
+    other = np.zeros(half * width, np.float32)
+    turn = np.exp(-2j * np.pi / source.size)
+    finite = True
+    for k in range(starts.size):
+        pad_row(like, sinograms, starts[k], pitch, slices, source, lateral, other)
+        row = transform(like, other, 0, width, 0, half, plan, factors, work, other)
+        target = k * (half + 1) * width
+        sign = every(np.float32(-1.0 if turned[k] else 1.0), like)
+        step = np.exp(2j * np.pi * shift[k])
+        low, high = weight[k] + 0j, weight[k] * np.exp(2j * np.pi * shift[k] * half)
+        w = 1.0 + 0j
+        for m in range(half // 2 + 1):
+            # Samples m and half - m come from the same two of the packed row.
+            n = half - m
+            a, b = m * width, (n % half) * width
+            a_re, a_im = load(row, a, like), load(row, a + lanes, like)
+            b_re, b_im = load(row, b, like), load(row, b + lanes, like)
+            e_re, e_im = add(a_re, b_re), subtract(a_im, b_im)
+            o_re, o_im = add(a_im, b_im), subtract(b_re, a_re)
+            w_re, w_im = every(np.float32(w.real), like), every(np.float32(w.imag), like)
+            t_re = subtract(multiply(w_re, o_re), multiply(w_im, o_im))
+            t_im = multiply_add(w_re, o_im, multiply(w_im, o_re))
+            _put(like, out, target + a, add(e_re, t_re), add(e_im, t_im), response[m], low, sign)
+            _put(
+                like, out, target + n * width, subtract(e_re, t_re), subtract(t_im, e_im),
+                response[n], high, sign,
+            )  # fmt: skip
+            w *= turn
+            low *= step
+            high *= np.conj(step)
+        for s in range(slices):
+            finite = finite and np.isfinite(out[target + s])
+    return finite
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _put(like, out, index, re, im, response, ramp, sign):  # type: ignore[no-untyped-def]
+    """Store a sample times response and ramp, its imaginary part times a sign."""
+    c = every(np.float32(response * ramp.real), like)
+    s = every(np.float32(response * ramp.imag), like)
+    store(out, index, subtract(multiply(re, c), multiply(im, s)))
+    store(out, index + len(like), multiply(sign, multiply_add(re, s, multiply(im, c))))
 
 
 @njit(cache=True, nogil=True)
-def keep_rows(block, level, grid, first):  # type: ignore[no-untyped-def]
-    """grid[y, first + u] = block[(y - n // 2) mod size, u] * level[y] for the n rows of a slice."""
-    size, columns, slices = block.shape
+def columns_to_rows(like, grid, columns, start, stop, size, level, plan, factors):  # type: ignore[no-untyped-def]
+    """Transform columns start .. stop - 1 along v in place, keep the rows of the slice.
+
+    The rows come into the first ones of the grid, times ``level``.
+
+    Parameters
+    ----------
+    grid : float32 (rows * columns * 2 * lanes,)
+        With its margins; ``columns`` counts them.
+    size : int
+        Cells along v without the margins, of which v = 0 is the middle one.
+    level : float32 (n,)
+    plan, factors
+        Of ``size``.
+    """
+    lanes = len(like)
+    width = 2 * lanes
+    pitch = columns * width
+    work = np.empty(size * width, np.float32)
+    other = np.empty(size * width, np.float32)
     n = level.size
-    for y in range(n):
-        row = block[(y - n // 2) % size]
-        for u in range(columns):
-            source, target = row[u], grid[y, first + u]
-            for s in range(slices):
-                target[s] = source[s] * level[y]
+    for u in range(start, stop):
+        first = BEFORE * pitch + (u + BEFORE) * width
+        column = transform(like, grid, first, pitch, lanes, size, plan, factors, work, other)
+        # All columns but u = 0 and the last stand for their mirror images as well.
+        double = np.float32(2.0 if u in (0, size // 2) else 1.0)
+        for y in range(n):
+            place = y - n // 2
+            # v began at its lowest and not at 0: every other row has the other sign.
+            factor = every(-double * level[y] if place % 2 else double * level[y], like)
+            source = (place + size if place < 0 else place) * width
+            target = y * pitch + (u + BEFORE) * width
+            store(grid, target, multiply(factor, load(column, source + lanes, like)))
+            store(grid, target + lanes, multiply(factor, load(column, source, like)))
 
 
 @njit(cache=True, nogil=True)
-def unpack(rows, level, pivot, reach_squared, first, out):  # type: ignore[no-untyped-def]
-    """Crop, de-apodise and cut the circle of some rows; slices first.
+def rows_to_slices(  # type: ignore[no-untyped-def]
+    like, grid, columns, start, stop, size, level, pivot, reach_squared, plan, factors, slices,
+    out, row_pitch, slice_pitch,
+):  # fmt: skip
+    """Transform rows start .. stop - 1 along u, crop, take the kernel out, cut the circle.
 
-    out[s, first + k, x] = rows[k, (x - n // 2) mod grid, s] * level[x] inside the circle around
-    ``pivot`` (row, column), else 0.
+    Parameters
+    ----------
+    grid, columns, size, level
+        As in :func:`columns_to_rows`.
+    pivot, reach_squared
+        Pixels further from the pixel (row, column) ``pivot`` are 0.
+    plan, factors
+        Of half of ``size``.
+    out : float32
+        Flat, with the floats from row to row and from slice to slice.
     """
-    count, grid, slices = rows.shape
+    lanes = len(like)
+    width = 2 * lanes
+    half = size // 2
     n = level.size
-    row, column = pivot
-    for k in range(count):
-        y = first + k - row
-        width = reach_squared - y * y
-        half = np.sqrt(width) if width >= 0.0 else -1.0
-        begin = min(max(int(np.ceil(column - half)), 0), n)
-        end = max(min(int(np.floor(column + half)) + 1, n), begin) if half >= 0.0 else begin
-        out[:, first + k, :begin] = 0.0
-        out[:, first + k, end:] = 0.0
-        for start in range(begin, end, _LINE):
-            stop = min(start + _LINE, end)
-            for s in range(slices):
-                target = out[s, first + k]
-                for x in range(start, stop):
-                    place = x - n // 2
-                    if place < 0:
-                        place += grid
-                    target[x] = rows[k, place, s] * level[x]
+    work = np.empty(half * width, np.float32)
+    other = np.empty(half * width, np.float32)
+    square = np.empty(lanes * lanes, np.float32)
+    turn = np.exp(2j * np.pi / size)
+    for y in range(start, stop):
+        begin, end = _chord(y - pivot[0], pivot[1], reach_squared, n)
+        target = y * row_pitch
+        for s in range(slices):
+            for x in range(begin):
+                out[target + s * slice_pitch + x] = 0.0
+            for x in range(end, n):
+                out[target + s * slice_pitch + x] = 0.0
+        if begin >= end:
+            continue
+        _packed(like, grid, (y * columns + BEFORE) * width, half, turn, other)
+        row = transform(like, other, 0, width, 0, half, plan, factors, work, other)
+        x = begin
+        while x < end:
+            count = min(lanes, end - x)
+            for i in range(lanes):
+                # The transform was the forward one of conjugates: odd samples are negative.
+                place = (min(x + i, end - 1) - n // 2) % size
+                factor = level[min(x + i, end - 1)]
+                factor = every(-factor if place % 2 else factor, like)
+                store(square, i * lanes, multiply(factor, load(row, place * lanes, like)))
+            if count == lanes and slices == lanes:
+                transpose(like, square, 0, lanes, out, target + x, slice_pitch)
+            else:
+                for s in range(slices):
+                    for i in range(count):
+                        out[target + s * slice_pitch + x + i] = square[i * lanes + s]
+            x += count
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _chord(y, column, reach_squared, n):  # type: ignore[no-untyped-def]
+    """First pixel of a row, ``y`` from the axis, inside of the circle, and the first beyond it."""
+    rest = reach_squared - y * y
+    if rest < 0.0:
+        return 0, 0
+    half = np.sqrt(rest)
+    begin = min(max(int(np.ceil(column - half)), 0), n)
+    return begin, max(min(int(np.floor(column + half)) + 1, n), begin)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _packed(like, grid, first, half, turn, out):  # type: ignore[no-untyped-def]
+    """Of half a Hermitian row the conjugate of the row whose inverse transform packs real pairs."""
+    lanes = len(like)
+    width = 2 * lanes
+    zero = every(np.float32(0.0), like)
+    w = 1.0 + 0j
+    for m in range(half // 2 + 1):
+        n = half - m
+        a, b = first + m * width, first + n * width
+        a_re, a_im = load(grid, a, like), load(grid, a + lanes, like)
+        b_re, b_im = load(grid, b, like), load(grid, b + lanes, like)
+        if m == 0:  # real, whatever stands there
+            a_im, b_im = zero, zero
+        e_re, e_im = add(a_re, b_re), subtract(a_im, b_im)
+        d_re, d_im = subtract(a_re, b_re), add(a_im, b_im)
+        w_re, w_im = every(np.float32(w.real), like), every(np.float32(w.imag), like)
+        o_re = subtract(multiply(w_re, d_re), multiply(w_im, d_im))
+        o_im = multiply_add(w_re, d_im, multiply(w_im, d_re))
+        store(out, m * width, subtract(e_re, o_im))
+        store(out, m * width + lanes, subtract(subtract(zero, e_im), o_re))
+        if m > 0:
+            store(out, n * width, add(e_re, o_im))
+            store(out, n * width + lanes, subtract(e_im, o_re))
+        w *= turn

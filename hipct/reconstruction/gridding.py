@@ -14,6 +14,7 @@ The margins let every sample write its four taps in each direction without looki
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -149,11 +150,13 @@ def spread(grid: Array, spectra: Array, plan: GridPlan, lines: slice) -> None:
     grid.view(np.float32).reshape(-1, lanes)[...] += matrix @ values
 
 
-def fold_margins(grid: Array, plan: GridPlan) -> None:
+def fold_margins(
+    grid: Array, plan: GridPlan, conjugate: Callable[[Array], Array] = np.conj
+) -> None:
     """Add the margins of the grid where they belong (in place).
 
     v is periodic in ``plan.grid``; a cell at negative u, or beyond grid/2, is the complex conjugate
-    of the cell mirrored at the origin.
+    of the cell mirrored at the origin. ``conjugate`` is for grids that are stored otherwise.
     """
     size = plan.grid
     grid[size : size + BEFORE] += grid[:BEFORE]
@@ -161,10 +164,10 @@ def fold_margins(grid: Array, plan: GridPlan) -> None:
     inner = grid[BEFORE : BEFORE + size]
     mirror = (-np.arange(size)) % size
     for k in range(1, BEFORE + 1):
-        inner[:, BEFORE + k] += np.conj(inner[mirror, BEFORE - k])
+        inner[:, BEFORE + k] += conjugate(inner[mirror, BEFORE - k])
     last = size // 2 + BEFORE
     for k in range(1, AFTER + 1):
-        inner[:, last - k] += np.conj(inner[mirror, last + k])
+        inner[:, last - k] += conjugate(inner[mirror, last + k])
 
 
 def _grid_size(size: int) -> int:

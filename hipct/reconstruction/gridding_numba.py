@@ -16,17 +16,7 @@ import numpy as np
 from numba import njit
 
 from hipct.reconstruction.kernel import TABLE_NODES, WIDTH
-from hipct.reconstruction.simd_numba import (
-    VECTOR,
-    load,
-    multiply,
-    multiply_add,
-    pairs,
-    store,
-)
-
-SLICES = VECTOR // 2
-"""The number of slices on the grid has to be a multiple of this."""
+from hipct.reconstruction.simd_numba import every, load, multiply, multiply_add, store
 
 _HAIR = 1e-6
 """Samples this close (in samples) to the edge of a run are looked at one by one."""
@@ -66,23 +56,23 @@ def count_samples(  # type: ignore[no-untyped-def]
                     counts[r * tile_columns + c] += high - low
 
 
-@njit(cache=True, nogil=True)
-def _weight(table, node, rest, tap):  # type: ignore[no-untyped-def]
-    w = table[node + tap] + rest * table[node + tap + WIDTH]
-    return pairs(w, w)
+@njit(cache=True, nogil=True, inline="always")
+def _tap(like, table, node, rest, tap):  # type: ignore[no-untyped-def]
+    return every(table[node + tap] + rest * table[node + tap + WIDTH], like)
 
 
 @njit(cache=True, nogil=True)
 def spread_tiles(  # type: ignore[no-untyped-def]
-    grid, shape, spectra, samples, step_u, step_v, table, tiles, tile, half
+    like, grid, shape, spectra, samples, step_u, step_v, table, tiles, tile, half
 ):
     """Add the samples of a block of lines to some tiles of the grid.
 
     Parameters
     ----------
     grid : float32 (rows * columns * lanes,)
-        The grid with its margins; ``lanes`` are the slices' real and imaginary parts.
-    shape : (rows, columns, lanes)
+        The grid with its margins; ``lanes`` are the slices' real and imaginary parts, twice the
+        length of ``like``.
+    shape : (rows, columns)
     spectra : float32 (lines * samples * lanes,)
     samples : int
         Samples of a line.
@@ -95,7 +85,9 @@ def spread_tiles(  # type: ignore[no-untyped-def]
     half : int
         Row of v = 0, without the margin.
     """
-    rows, columns, lanes = shape
+    rows, columns = shape
+    vector = len(like)
+    lanes = 2 * vector
     pitch = columns * lanes
     across = (columns + tile - 1) // tile
     for t in tiles:
@@ -113,8 +105,8 @@ def spread_tiles(  # type: ignore[no-untyped-def]
                 node = int(place)
                 rest = np.float32(place - node)
                 node *= 2 * WIDTH
-                u0, u1 = _weight(table, node, rest, 0), _weight(table, node, rest, 1)
-                u2, u3 = _weight(table, node, rest, 2), _weight(table, node, rest, 3)
+                u0, u1 = _tap(like, table, node, rest, 0), _tap(like, table, node, rest, 1)
+                u2, u3 = _tap(like, table, node, rest, 2), _tap(like, table, node, rest, 3)
                 place = (v - cell_v) * TABLE_NODES
                 node = int(place)
                 rest = np.float32(place - node)
@@ -128,41 +120,47 @@ def spread_tiles(  # type: ignore[no-untyped-def]
                     and column + WIDTH <= column1
                 )
                 if whole:
-                    v0, v1 = _weight(table, node, rest, 0), _weight(table, node, rest, 1)
-                    v2, v3 = _weight(table, node, rest, 2), _weight(table, node, rest, 3)
-                    for i in range(0, lanes, VECTOR):
-                        value = load(spectra, source + i)
+                    v0, v1 = (
+                        _tap(like, table, node, rest, 0),
+                        _tap(like, table, node, rest, 1),
+                    )
+                    v2, v3 = (
+                        _tap(like, table, node, rest, 2),
+                        _tap(like, table, node, rest, 3),
+                    )
+                    for i in range(0, lanes, vector):
+                        value = load(spectra, source + i, like)
                         p0, p1 = multiply(u0, value), multiply(u1, value)
                         p2, p3 = multiply(u2, value), multiply(u3, value)
-                        _add_row(grid, target + i, lanes, v0, p0, p1, p2, p3)
-                        _add_row(grid, target + i + pitch, lanes, v1, p0, p1, p2, p3)
-                        _add_row(grid, target + i + 2 * pitch, lanes, v2, p0, p1, p2, p3)
-                        _add_row(grid, target + i + 3 * pitch, lanes, v3, p0, p1, p2, p3)
+                        _add_row(like, grid, target + i, lanes, v0, p0, p1, p2, p3)
+                        _add_row(like, grid, target + i + pitch, lanes, v1, p0, p1, p2, p3)
+                        _add_row(like, grid, target + i + 2 * pitch, lanes, v2, p0, p1, p2, p3)
+                        _add_row(like, grid, target + i + 3 * pitch, lanes, v3, p0, p1, p2, p3)
                     continue
                 # At the edge of the tile: only the taps inside, by the same operations.
                 for k in range(max(row0 - row, 0), min(row1 - row, WIDTH)):
-                    vk = _weight(table, node, rest, k)
+                    vk = _tap(like, table, node, rest, k)
                     place_k = target + k * pitch
-                    for i in range(0, lanes, VECTOR):
-                        value = load(spectra, source + i)
+                    for i in range(0, lanes, vector):
+                        value = load(spectra, source + i, like)
                         if column0 <= column < column1:
-                            _add(grid, place_k + i, vk, multiply(u0, value))
+                            _add(like, grid, place_k + i, vk, multiply(u0, value))
                         if column0 <= column + 1 < column1:
-                            _add(grid, place_k + i + lanes, vk, multiply(u1, value))
+                            _add(like, grid, place_k + i + lanes, vk, multiply(u1, value))
                         if column0 <= column + 2 < column1:
-                            _add(grid, place_k + i + 2 * lanes, vk, multiply(u2, value))
+                            _add(like, grid, place_k + i + 2 * lanes, vk, multiply(u2, value))
                         if column0 <= column + 3 < column1:
-                            _add(grid, place_k + i + 3 * lanes, vk, multiply(u3, value))
+                            _add(like, grid, place_k + i + 3 * lanes, vk, multiply(u3, value))
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _add(grid, index, weight, value):  # type: ignore[no-untyped-def]
-    store(grid, index, multiply_add(weight, value, load(grid, index)))
+def _add(like, grid, index, weight, value):  # type: ignore[no-untyped-def]
+    store(grid, index, multiply_add(weight, value, load(grid, index, like)))
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _add_row(grid, index, lanes, weight, p0, p1, p2, p3):  # type: ignore[no-untyped-def]
-    _add(grid, index, weight, p0)
-    _add(grid, index + lanes, weight, p1)
-    _add(grid, index + 2 * lanes, weight, p2)
-    _add(grid, index + 3 * lanes, weight, p3)
+def _add_row(like, grid, index, lanes, weight, p0, p1, p2, p3):  # type: ignore[no-untyped-def]
+    _add(like, grid, index, weight, p0)
+    _add(like, grid, index + lanes, weight, p1)
+    _add(like, grid, index + 2 * lanes, weight, p2)
+    _add(like, grid, index + 3 * lanes, weight, p3)

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001 - an intrinsic takes its types by the names of its parameters
-"""Eight floats at a time: the few vector operations that numba's own loops do not reach.
+"""Several floats at a time: the few vector operations that numba's own loops do not reach.
 
 LLVM vectorises a loop of a compiled function only after checks, at every entry, that its arrays
 do not overlap; for runs of some dozen floats the checks cost more than the run. The functions here
@@ -7,6 +7,8 @@ write LLVM's vector instructions down directly. LLVM maps them to what the machi
 NEON), so nothing depends on the processor but the speed.
 
 Arrays are one-dimensional, contiguous and float32, indices count floats, and nothing is checked.
+How long a vector is, is the length of a tuple, ``like``: a type, so that every length is compiled
+by itself, in the same operations.
 """
 
 from __future__ import annotations
@@ -18,79 +20,92 @@ from numba import types
 from numba.extending import intrinsic, models, register_model
 
 VECTOR = 8
-"""Floats in a vector: four complex numbers."""
+"""Floats in a vector where the data do not say how many."""
 
-_LLVM = ir.VectorType(ir.FloatType(), VECTOR)
-_INDICES = ir.VectorType(ir.IntType(32), VECTOR)
+EIGHT = (0,) * VECTOR
+"""The ``like`` of such a vector."""
 
-
-class _Vector(types.Type):  # type: ignore[misc]
-    def __init__(self) -> None:
-        super().__init__(name=f"float32x{VECTOR}")
+CONTRACT = ("contract",)
+"""Products and sums may be fused where the machine can."""
 
 
-_vector = _Vector()
+class Vector(types.Type):  # type: ignore[misc]
+    """``count`` floats in a register, or in several."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        super().__init__(name=f"float32x{count}")
 
 
-@register_model(_Vector)
+def llvm_vector(count: int) -> ir.VectorType:
+    """The vector's type in LLVM."""
+    return ir.VectorType(ir.FloatType(), count)
+
+
+@register_model(Vector)
 class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, _LLVM)
+        super().__init__(manager, fe_type, llvm_vector(fe_type.count))
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _LLVM.as_pointer())
+def address(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    """Pointer to the first float of an array."""
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def load_at(builder: Any, data: Any, index: Any, count: int) -> Any:
+    """The vector at ``data[index]``."""
+    place = builder.gep(data, [index])
+    value = builder.load(builder.bitcast(place, llvm_vector(count).as_pointer()))
+    value.align = 4
+    return value
+
+
+def store_at(builder: Any, data: Any, index: Any, value: Any) -> None:
+    """Put a vector at ``data[index]``."""
+    place = builder.bitcast(builder.gep(data, [index]), value.type.as_pointer())
+    builder.store(value, place).align = 4
+
+
+def splat(builder: Any, value: Any, count: int) -> Any:
+    """A vector of one number."""
+    empty = ir.Constant(llvm_vector(count), ir.Undefined)
+    first = builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
+    return builder.shuffle_vector(first, empty, zeros)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def load(typing: Any, array: Any, index: Any) -> Any:
-    """Return the vector array[index : index + VECTOR]."""
+def load(typing: Any, array: Any, index: Any, like: Any) -> Any:
+    """Return the vector of the floats from ``array[index]`` on."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_pointer(context, builder, signature.args[0], *arguments))
-        value.align = 4
-        return value
+        data = address(context, builder, signature.args[0], arguments[0])
+        return load_at(builder, data, arguments[1], like.count)
 
-    return _vector(array, types.intp), build
+    return Vector(like.count)(array, types.intp, like), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Set array[index : index + VECTOR] to a vector."""
+    """Put a vector into an array, from ``array[index]`` on."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
-        builder.store(arguments[2], pointer).align = 4
+        data = address(context, builder, signature.args[0], arguments[0])
+        store_at(builder, data, arguments[1], arguments[2])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, _vector), build
+    return types.void(array, types.intp, vector), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def pairs(typing: Any, even: Any, odd: Any) -> Any:
-    """Return the vector even, odd, even, odd, ..."""
+def every(typing: Any, value: Any, like: Any) -> Any:
+    """Return the vector of one number."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        empty = ir.Constant(_LLVM, ir.Undefined)
-        first, second = (ir.Constant(ir.IntType(32), k) for k in (0, 1))
-        vector = builder.insert_element(empty, arguments[0], first)
-        vector = builder.insert_element(vector, arguments[1], second)
-        alternate = ir.Constant(_INDICES, [0, 1] * (VECTOR // 2))
-        return builder.shuffle_vector(vector, empty, alternate)
+        return splat(builder, arguments[0], like.count)
 
-    return _vector(types.float32, types.float32), build
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def swapped(typing: Any, vector: Any) -> Any:
-    """Return the vector with the two elements of every pair exchanged."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        order = ir.Constant(_INDICES, [k ^ 1 for k in range(VECTOR)])
-        return builder.shuffle_vector(arguments[0], arguments[0], order)
-
-    return _vector(_vector), build
+    return Vector(like.count)(types.float32, like), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -100,7 +115,17 @@ def add(typing: Any, a: Any, b: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fadd(*arguments)
 
-    return _vector(_vector, _vector), build
+    return a(a, b), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def subtract(typing: Any, a: Any, b: Any) -> Any:
+    """Return a - b."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fsub(*arguments)
+
+    return a(a, b), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -110,7 +135,7 @@ def multiply(typing: Any, a: Any, b: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fmul(*arguments)
 
-    return _vector(_vector, _vector), build
+    return a(a, b), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -118,7 +143,56 @@ def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a * b + c, fused where the machine can."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        product = builder.fmul(*arguments[:2], flags=("contract",))
-        return builder.fadd(product, arguments[2], flags=("contract",))
+        product = builder.fmul(*arguments[:2], flags=CONTRACT)
+        return builder.fadd(product, arguments[2], flags=CONTRACT)
 
-    return _vector(_vector, _vector, _vector), build
+    return a(a, b, c), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def transpose(
+    typing: Any,
+    like: Any,
+    source: Any,
+    first: Any,
+    pitch: Any,
+    target: Any,
+    place: Any,
+    stride: Any,
+) -> Any:
+    """Put a square of floats, its rows ``pitch`` floats apart, elsewhere as its columns."""
+    count = like.count
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = address(context, builder, signature.args[1], arguments[1])
+        out = address(context, builder, signature.args[4], arguments[4])
+        _, _, index, pitch, _, place, stride = arguments
+        rows = []
+        for _ in range(count):
+            rows.append(load_at(builder, data, index, count))
+            index = builder.add(index, pitch)
+        for row in _transposed(builder, rows):
+            store_at(builder, out, place, row)
+            place = builder.add(place, stride)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(like, source, n, n, target, n, n), build
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Blocks off the diagonal are exchanged, of one element, of 2 x 2, 4 x 4 and so on."""
+    count = len(rows)
+    indices = ir.VectorType(ir.IntType(32), count)
+    half = 1
+    while half < count:
+        # Elements of the second vector count on from those of the first.
+        left = [k if not k & half else count + k - half for k in range(count)]
+        right = [k + half if not k & half else count + k for k in range(count)]
+        for i in range(count):
+            if not i & half:
+                a, b = rows[i], rows[i + half]
+                rows[i] = builder.shuffle_vector(a, b, ir.Constant(indices, left))
+                rows[i + half] = builder.shuffle_vector(a, b, ir.Constant(indices, right))
+        half *= 2
+    return rows

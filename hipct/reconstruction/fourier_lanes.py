@@ -1,0 +1,234 @@
+"""The Fourier engine with many slices at a time, the slices innermost.
+
+Slices share the geometry, so taps, twiddles and phases are computed once for all of them, and every
+inner loop is a few vectors long: real parts of 16 slices, then imaginary parts. Passes are fused
+(:mod:`hipct.reconstruction.fourier_numba`): a row is transposed, padded, transformed and filtered
+while it lies in the second cache, and so are a column and a row of the grid; the memory sees
+sinograms, grid and slices, and once the spectra of a block of lines.
+
+Equals the array code of :mod:`hipct.reconstruction.fourier` but for the rounding of float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from hipct.core.threads import parallel_for, thread_count
+from hipct.reconstruction import fft_numba, fourier_numba, gridding_numba
+from hipct.reconstruction.chunks import ranges
+from hipct.reconstruction.geometry import refuse_not_finite
+from hipct.reconstruction.gridding import GridPlan, fold_margins
+from hipct.reconstruction.kernel import kernel_table
+
+Floats = NDArray[np.float32]
+
+LANES = (4, 8, 16)
+"""Slices that a vector may hold: the least that fits is taken."""
+
+BLOCK_BYTES = 24 << 20
+"""Spectra of a block of lines: what a shared cache holds."""
+
+TILE_BYTES = 256 << 10
+"""A tile of the grid, with the samples that pass through it, fits the cache of a core."""
+
+SHARES = 32
+"""Parts of about equal work that the tiles of a block are dealt into."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """Radices and factors of one length."""
+
+    length: int
+
+    @cached_property
+    def steps(self) -> tuple[NDArray[np.int64], Floats]:
+        """As :func:`hipct.reconstruction.fft_numba.transform` takes them."""
+        return np.array(fft_numba.radices(self.length), np.int64), fft_numba.twiddles(self.length)
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A block of lines, the tiles that it touches, and where to part them into equal work."""
+
+    lines: slice
+    tiles: NDArray[np.int64]
+    bounds: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class InLanes:
+    """Reconstructs up to 16 slices at a time; may be called from several threads."""
+
+    plan: GridPlan
+    _known: dict[tuple[int, int], list[_Work]] = field(default_factory=dict, repr=False)
+
+    def reconstruct(self, sinograms: Floats, out: Floats) -> None:
+        """Fill ``out`` (slices, size, size) from sinograms (slices, angles, columns)."""
+        slices = len(sinograms)
+        like = (0,) * _lanes(slices)
+        grid = _aligned(np.zeros, (*self.plan.shape, 2, len(like)))
+        self._spread(like, grid, _dense(sinograms), slices)
+        fold_margins(grid, self.plan, _conjugate)
+        flat = grid.reshape(-1)
+        self._columns_to_rows(like, flat)
+        dense = _dense(out, copy=False)
+        self._rows_to_slices(like, flat, dense, slices)
+        if dense is not out:
+            out[...] = dense
+
+    def memory_bytes(self, slices: int) -> int:
+        """Peak bytes that a call takes beside sinograms and slices."""
+        plan, lanes = self.plan, _lanes(slices)
+        rows, columns = plan.shape
+        spectra = self._block_lines(lanes) * plan.samples
+        work = thread_count() * 2
+        return (
+            8 * lanes * (
+                rows * columns
+                + max(spectra + work * plan.geometry.length // 2, work * plan.grid)
+            )
+        )  # fmt: skip
+
+    def _block_lines(self, lanes: int) -> int:
+        line = self.plan.samples * lanes * 8
+        return max(1, min(len(self.plan.order), max(BLOCK_BYTES // line, 2 * thread_count())))
+
+    def _spread(self, like: tuple[int, ...], grid: Floats, sinograms: Floats, slices: int) -> None:
+        plan, geometry = self.plan, self.plan.geometry
+        response = 0.5 * plan.sample_response()
+        table = kernel_table().ravel()
+        tile = _tile_side(len(like))
+        spectra = _aligned(np.empty, (self._block_lines(len(like)), plan.samples, 2, len(like)))
+        flat, pitch, starts = _flat(sinograms)
+        steps = self._row.steps
+        finite = [True]
+
+        def transform(first: int, start: int, stop: int) -> None:
+            lines = slice(first + start, first + stop)
+            order = plan.order[lines]
+            whole = fourier_numba.rows_to_lines(
+                like, flat, starts[order], pitch, slices, geometry.source, geometry.lateral,
+                response, geometry.weight[order], plan.shift[lines] / geometry.length,
+                plan.turned[lines], *steps, spectra[start:stop].reshape(-1),
+            )  # fmt: skip
+            if not whole:
+                finite[0] = False
+
+        def spread_share(work: _Work, start: int, stop: int) -> None:
+            gridding_numba.spread_tiles(
+                like, grid.reshape(-1), plan.shape, spectra.reshape(-1), plan.samples,
+                plan.step_u[work.lines], plan.step_v[work.lines], table,
+                work.tiles[work.bounds[start] : work.bounds[stop]], tile, plan.grid // 2,
+            )  # fmt: skip
+
+        for work in self._works(len(like), tile):
+            count = work.lines.stop - work.lines.start
+            parallel_for(partial(transform, work.lines.start), count)
+            if not finite[0]:
+                refuse_not_finite()
+            parallel_for(partial(spread_share, work), len(work.bounds) - 1)
+
+    @cached_property
+    def _row(self) -> Transform:
+        return Transform(self.plan.geometry.length // 2)
+
+    @cached_property
+    def _along_v(self) -> Transform:
+        return Transform(self.plan.grid)
+
+    @cached_property
+    def _along_u(self) -> Transform:
+        return Transform(self.plan.grid // 2)
+
+    def _columns_to_rows(self, like: tuple[int, ...], grid: Floats) -> None:
+        plan = self.plan
+        steps = self._along_v.steps
+
+        def task(start: int, stop: int) -> None:
+            fourier_numba.columns_to_rows(
+                like, grid, plan.shape[1], start, stop, plan.grid, plan.deapodisation, *steps
+            )
+
+        parallel_for(task, plan.grid // 2 + 1)
+
+    def _rows_to_slices(
+        self, like: tuple[int, ...], grid: Floats, out: Floats, slices: int
+    ) -> None:
+        plan, geometry = self.plan, self.plan.geometry
+        flat, pitch, starts = _flat(out)
+        row_pitch = int(starts[1]) if len(starts) > 1 else 0
+        steps = self._along_u.steps
+
+        def task(start: int, stop: int) -> None:
+            fourier_numba.rows_to_slices(
+                like, grid, plan.shape[1], start, stop, plan.grid, plan.deapodisation,
+                geometry.pivot, geometry.reach**2, *steps, slices, flat, row_pitch, pitch,
+            )  # fmt: skip
+
+        parallel_for(task, geometry.size)
+
+    def _works(self, lanes: int, tile: int) -> list[_Work]:
+        """Blocks of lines with the tiles that each touches, worked out once."""
+        plan = self.plan
+        block = self._block_lines(lanes)
+        if (block, tile) not in self._known:
+            tile_rows, tile_columns = (-(-side // tile) for side in plan.shape)
+            works = []
+            for lines in ranges(len(plan.order), block):
+                counts = np.zeros(tile_rows * tile_columns, np.int64)
+                steps = plan.step_u[lines], plan.step_v[lines]
+                gridding_numba.count_samples(
+                    *steps, plan.samples, plan.grid // 2, tile_rows, tile_columns, tile, counts
+                )
+                tiles = np.flatnonzero(counts)
+                done = np.cumsum(counts[tiles])
+                bounds = np.searchsorted(done, done[-1] * np.arange(SHARES + 1) / SHARES)
+                bounds[-1] = tiles.size
+                works.append(_Work(lines, tiles, np.unique(bounds)))
+            self._known[block, tile] = works
+        return self._known[block, tile]
+
+
+def _lanes(slices: int) -> int:
+    return next(lanes for lanes in LANES if slices <= lanes)
+
+
+def _tile_side(lanes: int) -> int:
+    return int(max(16, 8 * round((TILE_BYTES / (8 * lanes)) ** 0.5 / 8)))
+
+
+def _conjugate(cells: Floats) -> Floats:
+    """Of an array whose last but one axis holds real and imaginary parts."""
+    return cells * np.array([1, -1], np.float32)[:, None]
+
+
+def _dense(array: Floats, copy: bool = True) -> Floats:
+    """The array itself if its strides lead forward by whole floats, and columns are neighbours."""
+    strides = array.strides
+    if strides[2] == 4 and all(s >= 0 and s % 4 == 0 for s in strides):
+        return array
+    return np.ascontiguousarray(array) if copy else np.empty(array.shape, np.float32)
+
+
+def _flat(array: Floats) -> tuple[Floats, int, NDArray[np.int64]]:
+    """All memory that a dense array spans, floats from slice to slice, and where rows begin."""
+    slices, rows, columns = array.shape
+    pitch, step, _ = (stride // 4 for stride in array.strides)
+    span = (slices - 1) * pitch + (rows - 1) * step + columns
+    return as_strided(array, (span,), (4,)), pitch, np.arange(rows) * step
+
+
+def _aligned(make: Any, shape: tuple[int, ...]) -> Floats:
+    """An array that begins at a cache line, so that no vector straddles two."""
+    count = int(np.prod(shape))
+    buffer = make(count + 16, np.float32)
+    first = -buffer.ctypes.data % 64 // 4
+    aligned: Floats = buffer[first : first + count].reshape(shape)
+    return aligned
