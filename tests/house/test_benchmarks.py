@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.common import Timing, measure, relative_rms, write_table
+from benchmarks.cpu_case import Case, Contender, as_exact_as, at_most_ms, run, times_as_fast, within
 from benchmarks.peers import PEERS, PeerMissing
 
 COLUMNS, ANGLES = 64, 120
@@ -110,3 +111,43 @@ def test_a_table_is_printed_and_kept_with_its_command_and_machine(tmp_path, caps
     assert record["rows"] == rows
     assert record["facts"]["angles"] == "900"
     assert record["facts"]["cores"] != "0"
+
+
+def rows_of(contenders):
+    """Rows by name; a call says how many milliseconds it takes."""
+    found = run(Case("stage", "size", contenders), repeats=3)
+    return {row["code"]: row for row in found}
+
+
+def test_contenders_are_judged_by_their_bars(monkeypatch):
+    """Ours takes 10 ms a slice at an error of 1e-3, one peer 45 and one 60."""
+    takes = {"hipct": 0.04, "one": 0.045, "two": 0.06}
+    clock = {"now": 0.0}
+    monkeypatch.setattr("benchmarks.common.time.perf_counter", lambda: clock["now"])
+
+    def call(name):
+        def work():
+            clock["now"] += takes[name]
+
+        return work
+
+    def absent():
+        raise PeerMissing("not here")
+
+    rows = rows_of({
+        "hipct": Contender(
+            call("hipct"), 4, lambda result: 1e-3,
+            floor=(times_as_fast(4, "one", "two"), as_exact_as(1e-3)),
+            aim=(times_as_fast(5, "one", "two"), at_most_ms(10.1), within(0.2, "two")),
+        ),
+        "one": Contender(call("one"), slow=True),
+        "two": Contender(call("two"), floor=(times_as_fast(2, "three"),)),
+        "three": Contender(absent),
+    })  # fmt: skip
+    assert list(rows) == ["hipct", "one", "two"]
+    assert [row["time"] for row in rows.values()] == pytest.approx([10, 45, 60])
+    assert (rows["hipct"]["floor met"], rows["hipct"]["aim met"]) == ("yes", "no")
+    assert rows["hipct"]["floor"] == "4 x one and two: 4.5; error <= 0.001: 0.001"
+    assert rows["hipct"]["aim"] == "5 x one and two: 4.5; 10.1 ms: 10; <= 0.2 x two: 0.167"
+    # A bar whose peer is absent judges nothing.
+    assert (rows["two"]["floor"], rows["two"]["floor met"]) == ("2 x three", None)
