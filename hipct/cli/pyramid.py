@@ -8,11 +8,17 @@ from typing import Literal
 import click
 
 from hipct.cli.console import progress
+from hipct.core.errors import InputError
 
 
 @click.command(name="pyramid")
 @click.argument("source")
-@click.argument("out", metavar="OUT.ome.zarr")
+@click.argument("out", metavar="OUT.ome.zarr", required=False)
+@click.option(
+    "--levels",
+    is_flag=True,
+    help="Build the coarser levels of SOURCE, an OME-Zarr volume, in it: OUT is left out",
+)
 @click.option(
     "--labels", is_flag=True, help="SOURCE holds labels: reduced by the commonest, never a mean"
 )
@@ -53,11 +59,12 @@ from hipct.cli.console import progress
 @click.option(
     "--restart", is_flag=True, help="Begin anew instead of going on with a broken-off run"
 )
-@click.option("--overwrite", is_flag=True, help="Replace OUT once the new volume is whole")
+@click.option("--overwrite", is_flag=True, help="Replace OUT, or levels, once what is new is whole")
 def command(
     *,
     source: str,
-    out: str,
+    out: str | None,
+    levels: bool,
     labels: bool,
     projection: Literal["min", "max"] | None,
     voxel_um: str | None,
@@ -82,11 +89,29 @@ def command(
       hipct pyramid vessels.h5 vessels.ome.zarr --labels
       hipct pyramid floats.nii.gz organ.ome.zarr --window -0.2:1.4
       hipct pyramid organ.ome.zarr old.ome.zarr --ome-zarr 0.4
+      hipct pyramid organ.ome.zarr --levels
     """  # noqa: D301 - click wants the character
     from hipct.core.memory import parse_bytes
     from hipct.exchange.source import open_volume_source
     from hipct.volume.pyramid_build import build_pyramid
 
+    memory_bytes = None if memory is None else parse_bytes(memory)
+    if levels:
+        _levels_alone(out=out, voxel_um=voxel_um, window=window, dataset=dataset, axes=axes)
+        _build_levels(
+            source,
+            labels,
+            projection=projection,
+            memory_bytes=memory_bytes,
+            restart=restart,
+            overwrite=overwrite,
+        )
+        return
+    if out is None:
+        raise InputError(
+            "The output is missing; name it: hipct pyramid SOURCE OUT.ome.zarr, or give --levels "
+            "to build the coarser levels of an OME-Zarr volume in it."
+        )
     opened = open_volume_source(
         source, dataset=dataset, axes=axes, voxel_um=None if voxel_um is None else _size(voxel_um)
     )
@@ -100,7 +125,7 @@ def command(
             unit=unit,
             version=ome_zarr,
             consolidated=consolidated,
-            memory_bytes=None if memory is None else parse_bytes(memory),
+            memory_bytes=memory_bytes,
             observer=observer,
             restart=restart,
             overwrite=overwrite,
@@ -115,9 +140,44 @@ def command(
     )
 
 
-def _size(words: str) -> float | tuple[float, float, float]:
-    from hipct.core.errors import InputError
+def _levels_alone(**given: str | None) -> None:
+    """Refuse what would make another volume."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"--levels builds the coarser levels of SOURCE in it, by what it says of itself; "
+                f"leave {'OUT' if name == 'out' else '--' + name.replace('_', '-')} {value} out."
+            )
 
+
+def _build_levels(
+    source: str,
+    labels: bool,
+    *,
+    projection: Literal["min", "max"] | None,
+    memory_bytes: int | None,
+    restart: bool,
+    overwrite: bool,
+) -> None:
+    from hipct.volume.pyramid_levels import build_levels
+
+    with progress() as observer:
+        plan = build_levels(
+            source,
+            kind="labels" if labels else None,
+            projection=projection,
+            memory_bytes=memory_bytes,
+            observer=observer,
+            restart=restart,
+            overwrite=overwrite,
+        )
+    click.echo(
+        f"{Path(source)}: {len(plan.spec.levels) - 1} coarser levels of "
+        f"{' x '.join(str(n) for n in plan.spec.shape)} {plan.spec.dtype}, by {plan.spec.reduction}"
+    )
+
+
+def _size(words: str) -> float | tuple[float, float, float]:
     try:
         values = [float(word) for word in words.split(",")]
     except ValueError:
@@ -128,8 +188,6 @@ def _size(words: str) -> float | tuple[float, float, float]:
 
 
 def _window(words: str) -> tuple[float, float]:
-    from hipct.core.errors import InputError
-
     low, _, high = words.partition(":")
     try:
         return (float(low), float(high))

@@ -62,7 +62,7 @@ class ChunkReader:
     Attributes
     ----------
     folder : Path
-    shape, chunk, shard : tuple of int
+    shape, chunks, shards : tuple of int
         Of the array, of its chunks, of its files.
     dtype : dtype
         In the machine's byte order.
@@ -70,7 +70,7 @@ class ChunkReader:
 
     def __init__(self, folder: Path, layout: _Layout, *, whole: bool = False) -> None:
         self.folder, self._layout, self._whole = folder, layout, whole
-        self.shape, self.chunk, self.shard = layout.shape, layout.chunk, layout.shard
+        self.shape, self.chunks, self.shards = layout.shape, layout.chunk, layout.shard
         self.dtype = layout.dtype
         self._lock = threading.Lock()
         self._indexes: dict[Shape, NDArray[np.uint64] | None] = {}
@@ -106,16 +106,16 @@ class ChunkReader:
             If a file is damaged or cannot be read.
         """
         bounds = [part.indices(n)[:2] for part, n in zip(region, self.shape)]
-        ranges = [range(low // c, -(-high // c)) for (low, high), c in zip(bounds, self.chunk)]
+        ranges = [range(low // c, -(-high // c)) for (low, high), c in zip(bounds, self.chunks)]
         places = list(product(*ranges))
 
         def task(start: int, stop: int) -> None:
             for place in places[start:stop]:
                 voxels = self._chunk(place)
-                first = tuple(p * c for p, c in zip(place, self.chunk))
+                first = tuple(p * c for p, c in zip(place, self.chunks))
                 inside = tuple(
                     slice(max(low - f, 0), min(high - f, c))
-                    for f, c, (low, high) in zip(first, self.chunk, bounds)
+                    for f, c, (low, high) in zip(first, self.chunks, bounds)
                 )
                 starts = tuple(f + part.start for f, part in zip(first, inside))
                 use(starts, voxels[inside])
@@ -126,12 +126,12 @@ class ChunkReader:
         """Voxels of a chunk, in the memory of this thread."""
         kept: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None
         kept = getattr(self._memory, "kept", None)
-        size = prod(self.chunk) * self.dtype.itemsize
+        size = prod(self.chunks) * self.dtype.itemsize
         if kept is None:
             kept = self._memory.kept = (np.empty(size, np.uint8), np.empty(size, np.uint8))
         voxels, room = kept
         stored = self._stored(place, room)
-        shaped = voxels.view(self.dtype).reshape(self.chunk)
+        shaped = voxels.view(self.dtype).reshape(self.chunks)
         if stored is None:
             shaped[...] = self._layout.fill
             return shaped
@@ -150,7 +150,7 @@ class ChunkReader:
 
     def _stored(self, place: Shape, room: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """Bytes of a chunk, none where it holds nothing but the fill value."""
-        each = tuple(s // c for s, c in zip(self.shard, self.chunk))
+        each = tuple(s // c for s, c in zip(self.shards, self.chunks))
         outer = tuple(p // n for p, n in zip(place, each))
         file = self.folder / self._layout.key(outer)
         try:

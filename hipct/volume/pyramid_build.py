@@ -1,22 +1,12 @@
-"""The pyramid of a source in one pass: every voxel read once, every shard written once.
-
-A Dask graph orders the layers (:class:`PyramidTree`), whose reduced halves go upwards. Its tasks
-are chained: layer ``j`` of the finest level begins only after everything that comes before layer
-``j - workers + 1`` in the order of the tree has ended. So the memory of the plan holds under any
-scheduler, and whatever the order of the workers, the voxels are the same.
-"""
+"""The pyramid of a source in one pass: every voxel read once, every shard written once."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dask
-import dask.threaded
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +19,7 @@ from hipct.volume.layout import OmeZarr, Vector3
 from hipct.volume.omezarr import update_attributes
 from hipct.volume.publish import publish, refuse_other_than_volume
 from hipct.volume.pyramid import create_pyramid, set_display_window
-from hipct.volume.pyramid_ledger import Node, PyramidLedger
+from hipct.volume.pyramid_ledger import PyramidLedger, refuse_other
 from hipct.volume.pyramid_plan import (
     Kind,
     Projection,
@@ -38,11 +28,10 @@ from hipct.volume.pyramid_plan import (
     rows_of_chunks,
 )
 from hipct.volume.pyramid_source import VolumeSource
+from hipct.volume.pyramid_tasks import PyramidTasks
 from hipct.volume.quantise import ClipCounts, quantise
 from hipct.volume.window import Window
-from hipct.volume.writer import PyramidTree, read_reduced
-
-_STAGE = "pyramid"
+from hipct.volume.writer import read_reduced
 
 
 def build_pyramid(
@@ -124,13 +113,15 @@ def build_pyramid(
     try:
         goes_on = bool(earlier) and bool(ledger.done()) and not restart
         if goes_on:
-            _refuse_other(earlier, _parameters(plan, before), ledger)
+            refuse_other(earlier, _parameters(plan, before), ledger)
             # Another memory than before would cut layers otherwise: those on the disk decide.
             depth = int(earlier["layer"])
             if before and depth != plan.spec.layer:
                 plan = plan_pyramid(source, **options, depth=depth)
             # Without a fingerprint nothing tells whether the voxels are still the same.
             goes_on = bool(before)
+        if goes_on:
+            ledger.look_again(plan.spec)
         for note in source.notes:
             observer.say(note)
         observer.say(f"{plan}.")
@@ -138,7 +129,7 @@ def build_pyramid(
             ledger.begin(_parameters(plan, before))
             noted = {**_provenance(source), **(attributes or {})}
             create_pyramid(ledger.volume, plan.spec, noted, overwrite=True)
-        build = _Build(source, plan, ledger, observer)
+        build = _Build(plan, ledger, observer, source)
         build.run()
         if source.fingerprint() != before:
             raise FormatError(
@@ -165,24 +156,6 @@ def _finish(ledger: PyramidLedger, plan: PyramidPlan) -> None:
         counts = [values["clipping"] for values in ledger.done().values() if "clipping" in values]
         total = {key: sum(count[key] for count in counts) for key in ClipCounts().as_dict()}
         update_attributes(ledger.volume, {"hipct": {"clipping": total}})
-
-
-def _refuse_other(earlier: dict[str, Any], wanted: dict[str, Any], ledger: PyramidLedger) -> None:
-    """An unfinished build goes on only as it began."""
-    changed = [
-        key
-        for key in sorted(wanted.keys() | earlier.keys())
-        if key not in ("layer", "boot") and wanted.get(key) != earlier.get(key)
-    ]
-    if changed:
-        differences = "; ".join(
-            f"{key}: {earlier.get(key)} then, {wanted.get(key)} now" for key in changed
-        )
-        raise OutputError(
-            f"{ledger.folder} holds an unfinished run with other parameters ({differences}); "
-            "repeat it with the same ones to go on, or give --restart (Python: restart=True) to "
-            "begin anew."
-        )
 
 
 def _parameters(plan: PyramidPlan, fingerprint: str) -> dict[str, Any]:
@@ -227,71 +200,12 @@ def _refuse_itself(source: VolumeSource, out: Path) -> None:
 
 
 @dataclass
-class _Build:
-    """The tasks of what is left of a pyramid."""
+class _Build(PyramidTasks):
+    """Level 0 from a source."""
 
     source: VolumeSource
-    plan: PyramidPlan
-    ledger: PyramidLedger
-    observer: Observer
-    _stopped: threading.Event = field(default_factory=threading.Event)
-    # Reduced layers on their way up: gone as soon as their parent has taken them.
-    _halves: dict[Node, NDArray[Any]] = field(default_factory=dict)
 
-    def run(self) -> None:
-        """Make every layer that has no record."""
-        done = self.ledger.done()
-        graph, left = self._graph(set(done))
-        self.observer.start(_STAGE, self.plan.spec.layers(0))
-        self.observer.advance(_STAGE, sum(level == 0 for level, _ in done))
-        if left:
-            pool = ThreadPoolExecutor(self.plan.workers, thread_name_prefix="hipct-pyramid")
-            try:
-                # The order of the tasks is given by the graph; fusing them would undo it.
-                with dask.config.set({"optimization.fuse.active": False}):
-                    dask.threaded.get(graph, [("node", *left[-1])], pool=pool)
-            except BaseException:
-                self._stopped.set()
-                raise
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-        self.observer.finish(_STAGE)
-
-    def _graph(self, done: set[Node]) -> tuple[dict[Any, Any], list[Node]]:
-        """Tasks of the layers that are left, in the order of the tree; the root is the last."""
-        tree = PyramidTree(self.plan.spec)
-        left = [node for node in tree.nodes() if node not in done]
-        graph: dict[Any, Any] = {}
-        bases = [place for place, (level, _) in enumerate(left) if level == 0]
-        numbers = {place: number for number, place in enumerate(bases)}
-        for place, node in enumerate(left):
-            level, index = node
-            # Everything before this place; the node right before it would not do, since layers
-            # could overtake each other for good.
-            if place:
-                earlier = [("before", place - 1)] if place > 1 else []
-                graph["before", place] = (_nothing, [("node", *left[place - 1]), *earlier])
-            if level == 0:
-                first = numbers[place] - self.plan.workers + 1
-                waits = first >= 0 and bases[first] > 0
-                before = [("before", bases[first])] if waits else []
-                graph["node", 0, index] = (self._base, index, before)
-                continue
-            parts = []
-            for child in tree.children(*node):
-                if child in done:
-                    # Late, or the halves of a former run would wait in memory from the start.
-                    before = [("before", place)] if place else []
-                    graph["half", *child] = (self._half, *child, before)
-                    parts.append(("half", *child))
-                else:
-                    parts.append(("node", *child))
-            graph["node", level, index] = (self._upper, level, index, parts)
-        return graph, left
-
-    def _base(self, index: int, _wait: list[Any]) -> None:
-        if self._stopped.is_set():
-            return
+    def make(self, index: int) -> tuple[NDArray[Any] | None, dict[str, Any]]:
         spec = self.plan.spec
         rows = spec.levels[0].rows(index)
         counts = ClipCounts()
@@ -310,11 +224,10 @@ class _Build:
             reduce=len(spec.levels) > 1,
             together=rows_of_chunks(self.source, spec),
         )
-        if reduced is not None:
-            self._halves[0, index] = reduced
-        clipping = {"clipping": counts.as_dict()} if self.plan.quantised else {}
-        self.ledger.record(0, index, clipping)
-        self.observer.advance(_STAGE)
+        return reduced, {"clipping": counts.as_dict()} if self.plan.quantised else {}
+
+    def again(self, index: int) -> NDArray[Any] | None:
+        return read_reduced(self.ledger.volume, self.plan.spec, 0, index)
 
     def _whole(self, rows: slice, counts: ClipCounts) -> NDArray[Any]:
         """A layer of whole slices, a few at a time."""
@@ -358,31 +271,3 @@ class _Build:
                     f"0 .. {top}: give them other numbers."
                 )
         return voxels.astype(spec.dtype)
-
-    def _upper(self, level: int, index: int, _wait: list[Any]) -> None:
-        if self._stopped.is_set():
-            return
-        spec = self.plan.spec
-        blocks = [self._halves.pop(child) for child in PyramidTree(spec).children(level, index)]
-        reduced = stream_layer(
-            self.ledger.volume,
-            spec,
-            level,
-            index,
-            lambda rows: [block[:, rows] for block in blocks],
-            reduce=level + 1 < len(spec.levels),
-        )
-        if reduced is not None:
-            self._halves[level, index] = reduced
-        self.ledger.record(level, index, {})
-
-    def _half(self, level: int, index: int, _wait: list[Any]) -> None:
-        if self._stopped.is_set():
-            return
-        reduced = read_reduced(self.ledger.volume, self.plan.spec, level, index)
-        if reduced is not None:
-            self._halves[level, index] = reduced
-
-
-def _nothing(_wait: list[Any]) -> None:
-    """A task that only waits for others."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from pathlib import Path
 from typing import Any
 
+from hipct.core.errors import FormatError, OutputError
 from hipct.core.run_folder import RunFolder
+from hipct.volume.chunk_reader import open_chunks
+from hipct.volume.layout import PyramidSpec
 
 Node = tuple[int, int]
 """(level, index of the write layer)."""
@@ -19,10 +23,12 @@ class PyramidLedger(RunFolder):
     ----------
     out : Path
         The output.
+    suffix : str
+        What the name of the folder has after that of the output.
     """
 
-    def __init__(self, out: Path) -> None:
-        super().__init__(out.with_name(out.name + ".run"))
+    def __init__(self, out: Path, suffix: str = ".run") -> None:
+        super().__init__(out.with_name(out.name + suffix))
 
     def open(self) -> dict[str, Any]:
         """Take the folder for this process; gives the parameters of an unfinished build, or none.
@@ -42,4 +48,59 @@ class PyramidLedger(RunFolder):
         shutil.rmtree(self.volume, ignore_errors=True)
         for record in (self.folder / "done").iterdir():
             record.unlink()
-        self.note(parameters)
+        self.note({**parameters, "boot": _boot()})
+
+    def look_again(self, spec: PyramidSpec) -> None:
+        """Forget layers that a machine lost when it went down: what it had not brought to its disk.
+
+        A record is on the disk before the voxels are. As long as the machine is up that makes no
+        difference; after that all chunks are decoded once more.
+        """
+        state = self.state()
+        if state.get("boot") == _boot():
+            return
+        for level, index in self.done():
+            reader = open_chunks(self.volume / str(level), whole=True)
+            rows = spec.levels[level].rows(index)
+            try:
+                if reader is None:
+                    raise FormatError(f"{self.volume} lacks the metadata of level {level}.")
+                reader.each_chunk((rows, slice(None), slice(None)), lambda *_: None)
+            except FormatError:
+                (self.folder / "done" / f"{level}-{index:06d}.json").unlink()
+        self.note({**state, "boot": _boot()})
+
+
+def _boot() -> str:
+    """Which time this machine is up for."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        import psutil
+
+        # The clock may be set while the machine is up.
+        return f"{platform.node()} {psutil.boot_time() // 60:.0f}"
+
+
+def refuse_other(earlier: dict[str, Any], wanted: dict[str, Any], ledger: PyramidLedger) -> None:
+    """Raise unless an unfinished build goes on as it began.
+
+    Raises
+    ------
+    OutputError
+        If its parameters were others.
+    """
+    changed = [
+        key
+        for key in sorted(wanted.keys() | earlier.keys())
+        if key not in ("layer", "boot", "published") and wanted.get(key) != earlier.get(key)
+    ]
+    if changed:
+        differences = "; ".join(
+            f"{key}: {earlier.get(key)} then, {wanted.get(key)} now" for key in changed
+        )
+        raise OutputError(
+            f"{ledger.folder} holds an unfinished run with other parameters ({differences}); "
+            "repeat it with the same ones to go on, or give --restart (Python: restart=True) to "
+            "begin anew."
+        )

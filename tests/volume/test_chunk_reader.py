@@ -48,7 +48,7 @@ def test_regions_are_what_zarr_reads(tmp_path: Path, kind: str, dtype: str) -> N
     store(tmp_path / "a", data, **KINDS[kind])
     reader = open_chunks(tmp_path / "a")
     assert reader is not None
-    assert (reader.shape, reader.chunk, reader.dtype) == (SHAPE, (16, 16, 16), np.dtype(dtype))
+    assert (reader.shape, reader.chunks, reader.dtype) == (SHAPE, (16, 16, 16), np.dtype(dtype))
     for region in (
         (slice(None), slice(None), slice(None)),
         (slice(3, 33), slice(16, 32), slice(40, 41)),
