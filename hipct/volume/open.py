@@ -17,10 +17,11 @@ import zarr
 from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError, InputError
+from hipct.volume.group_storage import GroupStorage
 from hipct.volume.layout import Vector3
 from hipct.volume.lazy import as_dask
 from hipct.volume.nodes import array_of, arrays_of, attributes_of, storage_of
-from hipct.volume.storage import Patience, Storage, is_address
+from hipct.volume.storage import Folder, Patience, Storage, is_address
 from hipct.volume.storage_zarr import chunkwise
 
 MICROMETRES: Mapping[str, float] = {
@@ -222,6 +223,8 @@ def open_volume(path: Path | str, *, patience: Patience | None = None) -> Volume
         If the server does not answer, or refuses.
     """
     storage = storage_of(path, patience)
+    if not isinstance(storage, Folder):
+        storage = GroupStorage(storage)
     attributes = attributes_of(storage)
     ome = attributes.get("ome", attributes)
     try:
