@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 import zlib
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def write_hdf5(source: Source, path: Path, facts: dict[str, Any], observer: Obse
     depth = _depth(source)
     chunk = tuple(min(c, n) for c, n in zip((depth, *_CHUNK[1:]), source.shape))
     working = 2 * depth * source.slice_bytes
-    with h5py.File(path, "w") as file:
+    with open(path, "w+b") as plain, h5py.File(disk := _Disk(plain), "w") as file:
         data = file.create_dataset(
             DATASET,
             shape=source.shape,
@@ -68,6 +69,48 @@ def write_hdf5(source: Source, path: Path, facts: dict[str, Any], observer: Obse
                 layer[place] = band.slice(number)
                 if place == chunk[0] - 1 or number == source.shape[0] - 1:
                     _write_layer(data, layer[: place + 1], number - place, chunk)
+                    disk.check()
+    disk.check()
+
+
+class _Disk:
+    """A file that tells of its refusals when it is asked.
+
+    HDF5 brings the process down, at the latest when it ends, if it cannot close a file: what is
+    left of the cache cannot be written. So it never hears that a disk is full.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._error: OSError | None = None
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    def check(self) -> None:
+        """Raise what the disk has refused since the beginning."""
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: Any) -> int:
+        self._try(lambda: self._file.write(data))
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        self._try(lambda: self._file.truncate(size))
+        return size
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        return int(read)
+
+    def _try(self, task: Callable[[], Any]) -> None:
+        if self._error is None:
+            try:
+                task()
+            except OSError as error:
+                self._error = error
 
 
 def _attributes(source: Source) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ def staged(out: Path, source: Path | str, *, folder: bool, overwrite: bool) -> I
     source : path
         The volume, which is never written to.
     folder : bool
-        Whether ``out`` is a folder; it exists then inside the block.
+        Whether ``out`` is a folder; an empty one, or an empty file, is there inside the block.
     overwrite : bool
         Whether what an earlier export wrote may be replaced.
 
@@ -44,8 +46,11 @@ def staged(out: Path, source: Path | str, *, folder: bool, overwrite: bool) -> I
     try:
         _remove(partial)
         out.parent.mkdir(parents=True, exist_ok=True)
+        # What the disk refuses it refuses here, before any library wraps it up.
         if folder:
             partial.mkdir()
+        else:
+            partial.touch()
         yield partial
         if not folder:
             _flush(partial)
@@ -53,9 +58,11 @@ def staged(out: Path, source: Path | str, *, folder: bool, overwrite: bool) -> I
     except OSError as error:
         if isinstance(error, HipctError):
             raise
-        raise OutputError(f"{out} could not be written: {error.strerror or error}.") from error
+        raise OutputError(f"{out} could not be written: {_why(error)}.") from error
     finally:
-        _remove(partial)
+        # A disk that has gone, or become read-only, would hide the sentence above.
+        with suppress(OSError):
+            _remove(partial)
 
 
 def write_slice(path: Path, data: bytes) -> None:
@@ -89,8 +96,9 @@ def _refuse(out: Path, source: Path | str, *, folder: bool, overwrite: bool) -> 
             f"{out} exists and holds no {FACTS_FILE} of an earlier export, so that it is not "
             "overwritten; choose another name, or remove it yourself."
         )
-    elif not folder and out.is_dir():
-        raise OutputError(f"{out} is a folder, which no file replaces; choose another name.")
+    elif not folder and out.exists() and not out.is_file():
+        what = "a folder" if out.is_dir() else "a device or a pipe"
+        raise OutputError(f"{out} is {what}, which no file replaces; choose another name.")
 
 
 def _publish(partial: Path, out: Path) -> None:
@@ -108,6 +116,15 @@ def _publish(partial: Path, out: Path) -> None:
     _remove(old)
 
 
+def _why(error: OSError) -> str:
+    """Why the disk refuses: libraries wrap it up in paragraphs of their own."""
+    text = error.strerror or str(error)
+    by_hdf5 = re.search(r"error message = '([^']+)'", text)
+    # NumPy tells no reason; there is one only why fewer bytes than wanted are taken.
+    by_numpy = re.search(r"\d+ requested and \d+ written", text)
+    return by_hdf5[1] if by_hdf5 else os.strerror(errno.ENOSPC) if by_numpy else text
+
+
 def _flush(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
@@ -116,5 +133,5 @@ def _flush(path: Path) -> None:
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    elif os.path.lexists(path):
+        path.unlink()

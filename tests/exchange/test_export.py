@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,11 @@ def test_nothing_but_an_export_is_overwritten(organ: Path, tmp_path: Path) -> No
     with pytest.raises(OutputError, match="is a folder"):
         export_volume(organ, tmp_path / "photos", format="hdf5", overwrite=True)
     assert (tmp_path / "photos" / "cat").exists()
+    # As root a device of the system would be replaced by a file.
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="is a device or a pipe"):
+        export_volume(organ, tmp_path / "pipe", format="hdf5", overwrite=True)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize(

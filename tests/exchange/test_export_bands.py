@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -142,6 +143,29 @@ def test_a_full_disk_leaves_nothing(
     monkeypatch.setattr(export_bands.os, "pwrite", full)
     with pytest.raises(OutputError, match="No space left on device; free space there"):
         export_volume(organ, tmp_path / "out", format="tiff", memory_bytes=4_000_000)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["tiff", "hdf5", "bigtiff", "nifti"])
+def test_a_file_that_may_not_grow_is_one_sentence_and_leaves_nothing(
+    organ: Path, tmp_path: Path, kind: str
+) -> None:
+    """The libraries of the formats meet the real refusal; a limit of sizes stands for a disk."""
+    resource = pytest.importorskip("resource")
+    out = tmp_path / ("out.nii" if kind == "nifti" else "out")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        with pytest.raises(OutputError) as caught:
+            export_volume(organ, out, format=kind)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert re.search(
+        r"could not be written: (File too large|No space left on device)", str(caught.value)
+    )
+    assert "file descriptor" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
