@@ -16,12 +16,15 @@ from hipct.atlas.dataset import PURPOSE, AtlasSet, read_set
 from hipct.atlas.own import read_own
 from hipct.core.errors import InputError, MissingExtra
 from hipct.core.extras import require
+from hipct.volume.storage import Patience
 
 Catalogue = Mapping[str, AtlasSet]
 _DESCRIPTIONS = ("data", "metadata", "metadata")
 
 
-def load_catalogue(*own: Path | str, notes: list[str] | None = None) -> Catalogue:
+def load_catalogue(
+    *own: Path | str, notes: list[str] | None = None, patience: Patience | None = None
+) -> Catalogue:
     """All known data sets by name: the public ones, and one's own.
 
     Parameters
@@ -31,6 +34,8 @@ def load_catalogue(*own: Path | str, notes: list[str] | None = None) -> Catalogu
         folders of both. A set that has the name of a public one stands for it.
     notes : list of str, optional
         Sentences on what lies in a folder and cannot be used are added to it.
+    patience : Patience, optional
+        How long the server of a volume is waited for.
 
     Raises
     ------
@@ -44,7 +49,7 @@ def load_catalogue(*own: Path | str, notes: list[str] | None = None) -> Catalogu
     sets = {one.name: one for one in _packaged()}
     added: dict[str, Path | str] = {}
     for source in own:
-        for one in read_own(source, notes if notes is not None else []):
+        for one in read_own(source, notes if notes is not None else [], patience):
             if one.name in added and sets[one.name] != one:
                 raise InputError(
                     f"{source} and {added[one.name]} hold different data sets with the name "

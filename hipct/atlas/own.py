@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from hipct.atlas.dataset import AtlasSet, read_set
 from hipct.core.errors import FormatError, InputError
 from hipct.volume.open import Volume, open_volume
-from hipct.volume.storage import is_address
+from hipct.volume.storage import Patience, is_address
 
 BESIDE = ".hipct.json"
 """End of the names of files that hold what the schema lacks (:mod:`hipct.atlas.metadata`)."""
@@ -29,7 +29,9 @@ _KEYS = {"dataset_type", "voi", "donor", "sample", "metadata_version"}
 _SAME = 1e-6
 
 
-def read_own(source: Path | str, notes: list[str]) -> list[AtlasSet]:
+def read_own(
+    source: Path | str, notes: list[str], patience: Patience | None = None
+) -> list[AtlasSet]:
     """Data sets of a volume, of a description, or of a folder of both.
 
     Parameters
@@ -38,6 +40,8 @@ def read_own(source: Path | str, notes: list[str]) -> list[AtlasSet]:
         Of a volume the address on a server too.
     notes : list of str
         What lies in a folder and cannot be used is told here, as a sentence.
+    patience : Patience, optional
+        How long a server is waited for.
 
     Raises
     ------
@@ -47,7 +51,7 @@ def read_own(source: Path | str, notes: list[str]) -> list[AtlasSet]:
         If a description does not follow the schema, or a volume cannot be read.
     """
     if is_address(source):
-        return [volume_set(open_volume(source))]
+        return [volume_set(open_volume(source, patience=patience))]
     source = Path(source)
     if is_volume(source):
         return [volume_set(open_volume(source))]

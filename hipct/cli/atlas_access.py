@@ -41,8 +41,9 @@ def open_command(
     from hipct.atlas.opening import open_set
     from hipct.volume.storage import Patience
 
-    one = find_set(read_catalogue(own, name), name)
-    volume = open_set(one, mirror=mirror, patience=Patience(timeout_s))
+    patience = Patience(timeout_s)
+    one = find_set(read_catalogue(own, name, patience=patience), name)
+    volume = open_set(one, mirror=mirror, patience=patience)
     rows = [
         {
             "level": level.number,
@@ -132,10 +133,11 @@ def download_command(
     from hipct.core.memory import format_bytes, parse_bytes
     from hipct.volume.storage import Patience
 
-    one = find_set(read_catalogue(own, name), name)
     ends = parse_ends(crop)
+    patience = Patience(timeout_s, attempts)
+    one = find_set(read_catalogue(own, name, patience=patience), name)
     with progress() as observer:
-        volume = open_set(one, mirror=mirror, patience=Patience(timeout_s, attempts))
+        volume = open_set(one, mirror=mirror, patience=patience)
         region = make_crop(volume, level, ends, unit)
         for note in volume.notes:
             observer.say(note)

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from hipct.atlas.catalogue import Catalogue
+    from hipct.volume.storage import Patience
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -52,14 +53,16 @@ def server_options(function: Function) -> Function:
     return function
 
 
-def read_catalogue(own: tuple[str, ...], *names: str | None) -> Catalogue:
+def read_catalogue(
+    own: tuple[str, ...], *names: str | None, patience: Patience | None = None
+) -> Catalogue:
     """Data sets of hoa-tools, one's own, and volumes that are named by their folder or address."""
     from hipct.atlas.catalogue import find_set, load_catalogue
     from hipct.atlas.own import is_own
     from hipct.core.errors import InputError
 
     notes: list[str] = []
-    catalogue = load_catalogue(*own, notes=notes)
+    catalogue = load_catalogue(*own, notes=notes, patience=patience)
     further = []
     for name in names:
         if name is None or not is_own(name):
@@ -69,7 +72,7 @@ def read_catalogue(own: tuple[str, ...], *names: str | None) -> Catalogue:
         except InputError:
             further.append(name)
     if further:
-        catalogue = load_catalogue(*own, *further)
+        catalogue = load_catalogue(*own, *further, patience=patience)
     for note in notes:
         click.echo(note, err=True)
     return catalogue

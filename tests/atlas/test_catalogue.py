@@ -47,6 +47,15 @@ def test_conditions_are_met_together() -> None:
     assert all((one.organ, one.organ_context) == ("lung", "left") for one in lung)
 
 
+def test_what_no_set_has_is_named() -> None:
+    catalogue = load_catalogue()
+    with pytest.raises(InputError, match="No data set has the organ 'brian'; did you mean brain"):
+        select(catalogue, organ="brian")
+    with pytest.raises(InputError, match="No data set has the beamline 'id19'; there are BM05, BM"):
+        select(catalogue, beamline="id19")
+    assert select(catalogue, organ="brain", resolution_um=(900, 1000)) == []
+
+
 def test_a_part_of_a_name_is_enough_where_it_is_the_only_one() -> None:
     catalogue = load_catalogue()
     assert find_set(catalogue, "s-20-29_brain_voi-04_6.5um").name == NAME

@@ -170,6 +170,33 @@ def test_another_region_does_not_go_on_with_what_has_come(
     np.testing.assert_array_equal(open_volume(out).levels[0].array[:], bucket.levels[2])
 
 
+def test_a_slab_that_is_not_stored_is_named(bucket: Any, small: None, tmp_path: Path) -> None:
+    """Of the N5 copy the blocks 1 along z are lost; the crop begins inside of block 0."""
+    shutil.copytree(bucket.folder, tmp_path / "mirror")
+    level = tmp_path / "mirror" / bucket.path("n5").relative_to(bucket.folder) / "s0"
+    for file in level.glob("*/*/1"):
+        file.unlink()
+    volume = opened(bucket, "n5", str(tmp_path / "mirror"))
+    observer = Counting()
+    download_crop(
+        volume, make_crop(volume, 0, REGION), tmp_path / "crop.ome.zarr", observer=observer
+    )
+    # 8 of the slab, and the one that is empty in the original.
+    assert observer.said[0] == "9 of 24 blocks are not stored; their voxels are 0."
+    (slab,) = observer.said[1:]
+    assert slab.startswith("Nothing is stored of z 16:32 of the region (voxels of level 0)")
+    made = np.asarray(open_volume(tmp_path / "crop.ome.zarr").levels[0].array[:])
+    truth = bucket.levels[0].copy()
+    truth[16:32] = 0
+    np.testing.assert_array_equal(made, truth[HERE])
+
+    for file in level.glob("*/*/*"):
+        file.unlink()
+    told = Counting()
+    download_crop(volume, make_crop(volume, 0, REGION), tmp_path / "none.zarr", observer=told)
+    assert told.said[1].startswith("Nothing is stored of the region: it is empty, or the copy")
+
+
 def test_memory_decides_shards_and_refuses(bucket: Any, tmp_path: Path) -> None:
     volume = opened(bucket, "n5")
     crop = make_crop(volume, 0)

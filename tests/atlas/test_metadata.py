@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from hipct.atlas.catalogue import load_catalogue
 from hipct.atlas.graph import place, registration_of
 from hipct.atlas.metadata import (
+    Description,
     describe_volume,
     read_description,
     registration_entry,
@@ -173,9 +173,16 @@ def test_a_tilt_is_not_lost_in_silence() -> None:
         registration_entry("zoom", 5.0, "overview", 20.0, tilted)
 
 
-def test_a_description_of_the_atlas_comes_back_unchanged(tmp_path: Path) -> None:
-    one = load_catalogue()["S-20-29_brain_VOI-04_6.5um_bm05"]
-    (tmp_path / "one.json").write_text(json.dumps(dict(one.description)), encoding="utf-8")
-    read = read_description(tmp_path / "one.json")
-    assert read.atlas == one.description
-    assert read.beside == {}
+def test_all_descriptions_of_the_atlas_come_back_unchanged(tmp_path: Path) -> None:
+    """Written, and read: by hipct as they were, by the models of hoa-tools as the library's own."""
+    from hoa_tools.dataset import _META_DIR
+    from hoa_tools.metadata import HOAMetadata
+
+    catalogue = load_catalogue()
+    assert len(catalogue) == 378
+    for one in catalogue.values():
+        (file,) = write_description(Description(one.description, {}), tmp_path)
+        read = read_description(file)
+        assert (read.atlas, read.beside) == (one.description, {})
+        original = HOAMetadata.model_validate_json((_META_DIR / file.name).read_text())
+        assert HOAMetadata.model_validate_json(file.read_text()) == original

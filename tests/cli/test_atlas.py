@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.register_data import OVERVIEW_UM, hierarchy
 from hipct.cli.atlas import command
 from hipct.cli.main import cli
 from hipct.volume.open import open_volume
@@ -133,6 +134,44 @@ def test_a_volume_of_ones_own_is_described_and_listed(tmp_path: Path) -> None:
     assert "given.yaml cannot be read" in str(run(*words).exception)
 
 
+def test_what_register_found_places_points_from_the_command_line(tmp_path: Path) -> None:
+    """Zoom to overview and back, by folders and by names, against the simulated truth."""
+    made = hierarchy(3, factor=4.0, shape=(40, 52, 52), extent=(26, 34), noise=0.1)
+    zoom, overview = (str(tmp_path / f"{name}.ome.zarr") for name in ("zoom", "overview"))
+    for path, volume in ((zoom, made.zoom), (overview, made.overview)):
+        level = volume.levels[0]
+        write_pyramid(level.array, path, voxel_size_um=level.scale[0], chunk=32)
+    words = ["register", zoom, overview, "--rotation", f"{made.angle_deg:.0f}", "--write"]
+    ended = CliRunner().invoke(cli, words, prog_name="hipct")
+    assert ended.exit_code == 0, ended.output
+
+    point = np.array((150.0, 250.0, 300.0))
+    there = made.truth.apply(point)
+    (tmp_path / "zoom.place.json").rename(tmp_path / "kept.json")
+    found = json.loads(answer("place", zoom, overview, "--point", "150,250,300", "--json"))
+    assert found["path"] == ["zoom", "overview"]
+    # In the sign of the atlas: y to x. About z alone, as far as the tilt of 2 degrees lets it be.
+    assert found["rotation_deg"] == pytest.approx(made.angle_deg, abs=0.2)
+    record = json.loads((tmp_path / "kept.json").read_text())
+    assert record["rotation_about_z_deg"] == pytest.approx(found["rotation_deg"])
+    ((_, moved),) = found["points_um_zyx"]
+    np.testing.assert_allclose(moved, there, atol=0.05 * OVERVIEW_UM)
+    turned = json.loads(
+        answer(
+            *("place", "overview", "zoom", "--with", str(tmp_path), "--json", "--level", "1"),
+            *("--point", ",".join(f"{v:.9f}" for v in moved), "--found", f"{tmp_path}/kept.json"),
+        )
+    )
+    np.testing.assert_allclose(turned["points_um_zyx"][0][1], point, atol=1e-5)
+    rows = json.loads(answer("list", "--with", str(tmp_path), "--kind", "volume", "--json"))
+    assert [(row["name"], row["registered_to"]) for row in rows] == [
+        ("overview", None),
+        ("zoom", "overview"),
+    ]
+    assert "placed_in                   overview (hipct register: found)" in answer("info", zoom)
+    assert answer("open", zoom).startswith(f"zoom: OME-Zarr 0.5 at {zoom}\n")
+
+
 def test_every_command_of_the_group_explains_itself() -> None:
     for name, one in command.commands.items():
         told = answer(name, "--help")
@@ -148,6 +187,8 @@ def test_every_command_of_the_group_explains_itself() -> None:
     [
         (("info", "nothing at all"), "no data set 'nothing at all'"),
         (("list", "--resolution", "fine"), "--resolution is 'fine'"),
+        (("list", "--donor", "LADAF"), "No data set has the donor 'LADAF'"),
+        (("list", "--with", "nowhere"), "nowhere does not exist; give a volume"),
         (("place", FOUR, "--point", "1,2"), "--point is '1,2'"),
         (("place", FOUR, "--level", "-1"), "The level is -1"),
         (("place", FOUR, "--level", "99999"), "The level is 99999"),
