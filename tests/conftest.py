@@ -161,6 +161,7 @@ class Web(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # Headers and body are two writes: the second would wait.
     server: Web
 
     def do_GET(self) -> None:

@@ -117,6 +117,7 @@ def serve_volume(
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # Headers and body are two writes: the second would wait.
     server: VolumeServer
 
     def do_OPTIONS(self) -> None:

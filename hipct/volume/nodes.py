@@ -11,7 +11,7 @@ import zarr
 
 from hipct.core.errors import FormatError, InputError, RemoteError
 from hipct.volume.storage import Folder, Patience, Storage, open_storage
-from hipct.volume.storage_zarr import ReadStore
+from hipct.volume.storage_zarr import ReadStore, open_array
 
 
 def storage_of(path: Path | str, patience: Patience | None = None) -> Storage:
@@ -82,7 +82,7 @@ def array_of(storage: Storage, name: str) -> zarr.Array[Any]:
     try:
         if isinstance(storage, Folder):
             return zarr.open_array(storage.path / name, mode="r")
-        return zarr.open_array(ReadStore(storage), path=name, mode="r")
+        return open_array(ReadStore(storage), name)
     except RemoteError:
         raise
     except Exception as error:  # Zarr has no common class for what broken metadata raises.

@@ -13,8 +13,9 @@ import asyncio
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from math import prod
 from typing import Any, TypeVar
@@ -36,7 +37,9 @@ from hipct.volume.shards import index_bytes, read_index
 from hipct.volume.storage import Folder, Storage
 
 _REQUESTS = 32
-"""At once: waiting for a server costs no core. Zarr itself asks for 10 at a time."""
+"""At once: waiting for a server costs no core."""
+_CHUNKS_TOGETHER = 4
+"""Zarr reads 10 lots of chunks at a time, and of each lot all chunks."""
 _INDEXES = 4096
 """Kept of one array; an index of 64 chunks has a kilobyte."""
 _METADATA = "zarr.json"
@@ -263,7 +266,46 @@ def chunkwise(array: zarr.Array[Any]) -> zarr.Array[Any]:
         view = ChunkStore(storage, array.path, _plain(array))
     except FormatError:
         return array
-    return zarr.open_array(view, mode="r", zarr_format=3)
+    return open_array(view)
+
+
+def open_array(store: ReadStore, path: str = "") -> zarr.Array[Any]:
+    """An array that asks for as many chunks at a time as a server may be asked for.
+
+    Raises
+    ------
+    Exception
+        Whatever Zarr raises where there is no array.
+    """
+    with _large_lots():
+        return zarr.open_array(store, path=path, mode="r")
+
+
+class _Lots:
+    """Who opens arrays at present, and how Zarr's setting goes back to what the user has chosen."""
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.undo = threading.Lock(), 0, ExitStack()
+
+
+_lots = _Lots()
+
+
+@contextmanager
+def _large_lots() -> Iterator[None]:
+    """Arrays opened inside, by several threads at a time, keep this size of their lots."""
+    with _lots.lock:
+        if not _lots.users:
+            chosen = zarr.config.set({"codec_pipeline.batch_size": _CHUNKS_TOGETHER})
+            _lots.undo.enter_context(chosen)
+        _lots.users += 1
+    try:
+        yield
+    finally:
+        with _lots.lock:
+            _lots.users -= 1
+            if not _lots.users:
+                _lots.undo.close()
 
 
 def _plain(array: zarr.Array[Any]) -> dict[str, Any]:

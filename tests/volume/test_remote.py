@@ -143,6 +143,7 @@ def test_opening_takes_two_round_trips(addresses: Any, web: Any) -> None:
     open_volume(addresses["0.5"]["http"])
     assert web.most_at_once >= 4  # All levels together.
     assert all(one.path.endswith(("zarr.json", ".zarray", ".zattrs")) for one in web.requests)
+    assert zarr.config.get("codec_pipeline.batch_size") == 1  # As the user has it.
     web.begin()
     levels, _ = layer_data(addresses["0.5"]["http"])
     assert [level.shape for level in levels][:2] == [SHAPE, (20, 35, 47)]
