@@ -71,8 +71,11 @@ class TransformGraph:
                     return _walk_back(came_from, source, target)
                 queue.append(there)
         known = sorted(set(came_from) - {source})
-        hint = f"it has a place in {', '.join(known)}" if known else "it has a place in none"
-        raise InputError(f"No transform leads from {source} to {target}; {hint}.")
+        hint = f"some lead to {', '.join(known)}" if known else "none leads anywhere"
+        raise InputError(
+            f"No transform leads from {source} to {target}; {hint}. hipct register finds places: "
+            "give one with --found (Python: found=)."
+        )
 
     def between(self, source: str, target: str) -> Transform:
         """Transform of points of the source to points of the target, micrometres (z, y, x).
@@ -294,9 +297,10 @@ def place(
         near = graph.neighbours(source.name)
         name = source.registered_to or (near[0] if len(near) == 1 else None)
         if name is None:
-            several = f"; it has a place in {', '.join(near)}" if near else ""
+            several = f", but related to {', '.join(near)}" if near else ""
             raise InputError(
-                f"{source.name} is registered to no other data set{several}; name a target."
+                f"{source.name} is registered to no other data set{several}; name a target, or a "
+                "place that hipct register found with --found (Python: found=)."
             )
         target = known_as(catalogue, name)
     if target is None:

@@ -29,6 +29,7 @@ def open_command(
     name: str,
     mirror: str | None,
     timeout_s: float,
+    attempts: int,
     own: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -41,7 +42,7 @@ def open_command(
     from hipct.atlas.opening import open_set
     from hipct.volume.storage import Patience
 
-    patience = Patience(timeout_s)
+    patience = Patience(timeout_s, attempts)
     one = find_set(read_catalogue(own, name, patience=patience), name)
     volume = open_set(one, mirror=mirror, patience=patience)
     rows = [
@@ -96,9 +97,6 @@ def open_command(
     show_default=True,
     help="Unit of the region: voxels of the level, or lengths from the centre of the first voxel "
     "of the finest level",
-)
-@click.option(
-    "--attempts", default=6, show_default=True, help="How often a block is asked for, with pauses"
 )
 @click.option("--memory", metavar="8GB", help="Memory that may be taken [50 % of what is free]")
 @click.option("--overwrite", is_flag=True, help="Replace OUT, once the new volume stands")

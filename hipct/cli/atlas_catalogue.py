@@ -235,6 +235,8 @@ def _lines(values: Mapping[str, Any], depth: int = 0) -> list[str]:
         elif key == "contributors":
             people = ", ".join(f"{one['first_name']} {one['last_name']}" for one in value)
             lines.append(f"{indent}{key:<28}{people}")
+        elif key == "doi" and value is not None:
+            lines.append(f"{indent}{key:<28}https://doi.org/{value}")
         elif value is not None:
             told = ", ".join(str(part) for part in value) if isinstance(value, list) else value
             listed = " (x, y, z)" if key in ("shape", "translation") else ""

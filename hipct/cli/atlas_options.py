@@ -33,8 +33,14 @@ def json_option(function: Function) -> Function:
 
 
 def server_options(function: Function) -> Function:
-    """``--mirror`` and ``--timeout``: where a data set is read from, and how long to wait."""
+    """``--mirror``, ``--timeout``, ``--attempts``: where a data set is read from, how patiently."""
     for option in (
+        click.option(
+            "--attempts",
+            default=6,
+            show_default=True,
+            help="How often a server is asked for a block, with pauses that double",
+        ),
         click.option(
             "--timeout",
             "timeout_s",
