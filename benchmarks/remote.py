@@ -20,9 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
-import obstore
 import zarr
 from zarr.codecs import BloscCodec
 from zarr.storage import FsspecStore, ObjectStore
@@ -128,6 +126,9 @@ def served(folder: Path) -> Iterator[tuple[str, Callable[[float], tuple[int, int
 
 def parts_readers(address: str, starts: list[int]) -> dict[str, Callable[[], object]]:
     """Calls that read all parts."""
+    import fsspec
+    import obstore
+
     storage = open_storage(f"{address}/parts")
     pool = ThreadPoolExecutor(AT_ONCE)
     files = fsspec.filesystem("http", asynchronous=False)
@@ -177,6 +178,8 @@ def view_readers(address: str, region: Any) -> dict[str, Callable[[], object]]:
         return opened(FsspecStore.from_url(url, read_only=True))[region]
 
     def by_obstore() -> object:
+        import obstore
+
         rust = obstore.store.HTTPStore.from_url(url, client_options={"allow_http": True})
         return opened(ObjectStore(rust, read_only=True))[region]
 

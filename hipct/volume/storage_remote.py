@@ -15,8 +15,8 @@ What is taken from the environment:
 ``GOOGLE_BASE_URL``                        another server that speaks Google's protocol
 =========================================  ========================================================
 
-Why obstore and not fsspec: for 512 parts of 32 KiB of a bucket it takes a seventh of the time of s3fs
-and a quarter of its processor time, and over plain HTTP the same as fsspec; and it is one package
+Why obstore and not fsspec: for 512 parts of 32 KiB of a bucket it takes a seventh of the time of
+s3fs and a quarter of its processor time, and over plain HTTP the same as fsspec; it is one package
 for all servers, with retries, where s3fs holds botocore to one release
 (``python -m benchmarks.remote``).
 """
