@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.atlas.grid import BlockGrid, Place, Shape3
-from hipct.core.errors import FormatError
-from hipct.volume.open import Volume
+from hipct.core.errors import FormatError, HipctError
+from hipct.volume.open import Volume, VolumeLevel
 from hipct.volume.storage import is_address
 
 
@@ -21,13 +21,15 @@ class StoredLevel(BlockGrid):
 
     Attributes
     ----------
-    array : zarr.Array
+    array : zarr.Array, which names its files
+    chunks_of : the same array without shards, whose indexes are read once
     name : where it lies, for people
     axes : numbers of the array's axes that are z, y, x
     folder : of the array where it is on this machine; files that are missing there are told
     """
 
     array: Any
+    chunks_of: Any
     name: str
     axes: Shape3
     folder: Path | None
@@ -40,7 +42,9 @@ class StoredLevel(BlockGrid):
         for axis, p, c, n in zip(self.axes, place, self.chunks, self.inside(place)):
             region[axis] = slice(p * c, p * c + n)
         try:
-            values = np.asarray(self.array[tuple(region)])
+            values = np.asarray(self.chunks_of[tuple(region)])
+        except HipctError:
+            raise
         except Exception as error:  # Codecs and Zarr have no common class for what they raise.
             raise FormatError(
                 f"The block {place} (z, y, x) of {self.name} cannot be read ({error})."
@@ -72,10 +76,11 @@ class StoredLevel(BlockGrid):
 def stored_levels(volume: Volume) -> list[StoredLevel]:
     """All levels of a volume, the finest first."""
     axes = tuple(volume.axes.index(axis) for axis in "zyx")
-    return [_level(volume, level.array, level.path, axes) for level in volume.levels]
+    return [_level(volume, level, axes) for level in volume.levels]
 
 
-def _level(volume: Volume, array: Any, path: str, axes: Any) -> StoredLevel:
+def _level(volume: Volume, level: VolumeLevel, axes: Any) -> StoredLevel:
+    array = level.array
     dtype = np.dtype(array.dtype)
     return StoredLevel(
         shape=_turned(array.shape, axes),
@@ -84,9 +89,10 @@ def _level(volume: Volume, array: Any, path: str, axes: Any) -> StoredLevel:
         fill=int(array.fill_value or 0),
         compression=", ".join(_codec(one) for one in array.compressors) or "raw",
         array=array,
-        name=f"{volume.address}/{path}",
+        chunks_of=level.chunkwise,
+        name=f"{volume.address}/{level.path}",
         axes=axes,
-        folder=None if is_address(volume.address) else volume.path / path,
+        folder=None if is_address(volume.address) else volume.path / level.path,
     )
 
 
