@@ -35,6 +35,10 @@ class Hierarchy:
     tilt_deg: float
     extent: tuple[int, int, int]
     """Of the zoom in voxels of the overview."""
+    clean: NDArray[np.float32]
+    """The overview without noise, in units of the tissue's contrast."""
+    noise: tuple[float, float]
+    """Of the voxels of overview and zoom, in the same units."""
 
 
 def hierarchy(
@@ -45,6 +49,7 @@ def hierarchy(
     other: bool = False,
     noise: float = 0.2,
     factor: float | None = None,
+    cupping: float = 0.5,
 ) -> Hierarchy:
     """A hierarchy; all that is not given follows from the seed.
 
@@ -70,6 +75,7 @@ def hierarchy(
     position = (np.array(shape) - 1) / 2 + rng.uniform(-1, 1, 3) * room
     overview = tissue.reshape(shape[0], 2, shape[1], 2, shape[2], 2).mean(axis=(1, 3, 5))
     contrast = float(overview.std())
+    clean = (overview / contrast).astype(np.float32)
     overview = overview + noise * contrast * rng.standard_normal(shape)
     voxel = OVERVIEW_UM / factor
     while voxel < OVERVIEW_UM / 4:
@@ -82,7 +88,7 @@ def hierarchy(
     lattice = (truth.apply(grid) / OVERVIEW_UM * 2 + 0.5).reshape(-1, 3).T
     values = ndimage.map_coordinates(source, lattice, order=3, mode="nearest").reshape(size)
     away = (grid - centre)[..., 1:] / (width * OVERVIEW_UM / 2)
-    values = values + 0.5 * contrast * (away**2).sum(axis=-1)
+    values = values + cupping * contrast * (away**2).sum(axis=-1)
     values += 2 * noise * contrast * rng.standard_normal(tuple(size))
     return Hierarchy(
         volume("zoom", 7000 + 2600 * values / contrast, voxel),
@@ -92,6 +98,8 @@ def hierarchy(
         angle,
         tilt,
         (height, width, width),
+        clean,
+        (noise, 2 * noise),
     )
 
 
@@ -137,6 +145,7 @@ def volume(name: str, values: NDArray[Any], voxel_um: float) -> Volume:
         axes=("z", "y", "x"),
         length_unit="um",
         levels=tuple(levels),
+        labels=False,
         display=None,
         scale=None,
         offset=None,
