@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,9 @@ def test_addresses_are_mapped() -> None:
         open_store("gs://bucket/a", mirror="http://here:80/").address == "http://here:80/bucket/a"
     )
     assert split_format("n5://gs://bucket/a") == ("n5", "gs://bucket/a")
+    if find_spec("obstore"):
+        there = open_store("gs://bucket/a", mirror="s3://copy")
+        assert there.address == "s3://copy/bucket/a"
     for url in ("gs://bucket/a", "tiff://gs://a", "n5:/a"):
         with pytest.raises(InputError, match="does not say its format"):
             split_format(url)

@@ -20,11 +20,13 @@ from hipct.atlas.graph import place
 from hipct.atlas.metadata import describe_volume, write_description
 from hipct.atlas.opening import open_set
 from hipct.atlas.transform import Transform
-from hipct.core.errors import FormatError, InputError
+from hipct.core.errors import FormatError, InputError, RemoteError
+from hipct.core.progress import Silent
 from hipct.volume.check import check_volume
 from hipct.volume.layout import PyramidSpec
 from hipct.volume.open import open_volume
 from hipct.volume.pyramid import create_pyramid, write_node, write_pyramid
+from hipct.volume.storage import Patience
 
 pytest.importorskip("hoa_tools")
 
@@ -101,6 +103,54 @@ def test_levels_hold_what_was_stored(lab: Lab) -> None:
         np.testing.assert_array_equal(level.array[:], np.asarray(theirs.array[:]))
         assert level.origin_um == theirs.translation
     np.testing.assert_array_equal(opened.levels[0].array[3:9, ..., 40], lab.zoom[3:9, :, 40])
+
+
+def test_ome_zarr_0_4_of_ones_own_is_read(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "old.ome.zarr"
+    write_pyramid(lab.zoom, path, voxel_size_um=5.0, chunk=16, version="0.4")
+    opened = open_set(load_catalogue(tmp_path)["old"])
+    assert opened.format == "OME-Zarr 0.4"
+    np.testing.assert_array_equal(opened.levels[0].array[:], lab.zoom)
+    assert opened.levels[1].origin_um == (2.5, 2.5, 2.5)
+    (path / "0" / "1" / "0" / "2").unlink()
+    whole = ((0, 20), (0, 30), (0, 41))
+    observer = Hearing()
+    download_crop(opened, make_crop(opened, 0, whole), tmp_path / "c.zarr", observer=observer)
+    assert observer.said == ["1 of 12 blocks are not stored; their voxels are 0."]
+
+
+class Hearing(Silent):
+    """An observer that keeps the sentences."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+def test_a_volume_on_a_server_is_a_set_too(lab: Lab, web: Any, tmp_path: Path) -> None:
+    """A download that the server breaks off goes on, and leaves nothing before."""
+    pytest.importorskip("obstore")
+    shutil.copytree(lab.folder / "zoom.ome.zarr", web.folder / "zoom.ome.zarr")
+    quick = Patience(timeout_s=0.5, attempts=2, pause_s=0.01)
+    address = f"{web.url}/zoom.ome.zarr"
+    catalogue = load_catalogue(address, patience=quick)
+    one = find_set(catalogue, address)
+    assert (one.name, one.address, one.registered_to) == ("zoom", address, "overview")
+    opened = open_set(one, patience=quick)
+    crop = make_crop(opened, 0, ((0, 20), (0, 30), (0, 41)))
+    out = tmp_path / "crop.ome.zarr"
+    web.begin(lambda path, before: 500 if path.endswith("/0/c/1/0/0") else None)
+    with pytest.raises(RemoteError, match=r"c/1/0/0 could not be read.*goes on from it"):
+        download_crop(opened, crop, out)
+    assert not out.exists()
+    web.begin()
+    download_crop(opened, crop, out)
+    np.testing.assert_array_equal(open_volume(out).levels[0].array[:], lab.zoom)
+    web.begin(lambda path, before: "hang")
+    with pytest.raises(RemoteError, match=r"nothing came for 0.5 s, 2 times"):
+        load_catalogue(address, patience=quick)
 
 
 def test_axes_in_another_order_are_turned(tmp_path: Path) -> None:
