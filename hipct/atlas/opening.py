@@ -179,7 +179,9 @@ def _zarr_levels(store: ObjectStore, dataset: AtlasSet, notes: list[str]) -> lis
     if attributes is None:
         raise FormatError(f"{where} does not exist; no OME-Zarr 0.4 lies there.")
     try:
-        multiscale = attributes["multiscales"][0]
+        multiscale, *others = attributes["multiscales"]
+        if others:
+            notes.append(f"{where} lists {len(others) + 1} images; the first is taken.")
         axes = multiscale.get("axes")
         order = _order(axes, where, notes)
         datasets = [(str(one["path"]), one) for one in multiscale["datasets"]]

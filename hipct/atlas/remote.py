@@ -78,7 +78,11 @@ class Server:
                 while part := response.read1(_PIECE):
                     parts.append(part)
                     if time.monotonic() - started > longest:
-                        raise TimeoutError
+                        came = sum(map(len, parts))
+                        raise _Failure(
+                            f"its bytes come too slowly ({came} of {size or 'unknown'} in "
+                            f"{longest:.0f} s)"
+                        )
                 data = b"".join(parts)
                 headers = dict(response.headers.items())
         except urllib.error.HTTPError as error:

@@ -201,6 +201,12 @@ class _Handler(SimpleHTTPRequestHandler):
         elif self.days.kind == "stall":
             self.days.stall.wait(20)
             self.close_connection = True
+        elif self.days.kind == "drip":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            while not self.days.stall.wait(0.05):
+                self.wfile.write(b"x")
         elif self.days.kind == "cut":
             self.send_response(200)
             self.send_header("Content-Length", "1000")

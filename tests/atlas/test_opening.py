@@ -107,6 +107,14 @@ def change(file: Path, edit: Any) -> None:
     file.write_text(json.dumps(content))
 
 
+def test_further_images_of_a_set_are_said(bucket: Any, own: Path) -> None:
+    folder = own / bucket.path("zarr").relative_to(bucket.folder)
+    change(folder / ".zattrs", lambda c: c["multiscales"].append(c["multiscales"][0]))
+    volume = open_set(bucket.set_named("zarr"), mirror=str(own))
+    assert any("lists 2 images; the first is taken" in note for note in volume.notes)
+    np.testing.assert_array_equal(volume.levels[2].array[:], bucket.levels[2])
+
+
 def test_a_translation_after_the_scale_that_misplaces_a_level_is_said(
     bucket: Any, own: Path
 ) -> None:
@@ -192,6 +200,7 @@ def test_a_server_with_a_bad_moment_is_asked_again(bucket: Any, server: Any, kin
         ("500", "the server answers 500 .*, 3 times; try again later"),
         ("stall", "nothing came for 0.3 s, 3 times"),
         ("cut", "3 times"),
+        ("drip", r"its bytes come too slowly \(\d+ of 1000 in 0 s\), 3 times"),
         ("checksum", "another checksum than the server tells, 3 times"),
         ("403", "the server answers 403 Forbidden\\.$"),
     ],
