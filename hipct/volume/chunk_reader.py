@@ -289,6 +289,9 @@ def _layout_v2(metadata: Mapping[str, Any]) -> _Layout | None:
 def _blosc(stored: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     if len(stored) < 16 or int(stored[4:8].view("<u4")[0]) != len(out):
         raise ValueError("it has another size than its chunk")
+    # Blosc believes the head, and would read on behind the end of a truncated chunk.
+    if int(stored[12:16].view("<u4")[0]) != len(stored):
+        raise ValueError("it is truncated")
     blosc.decompress(stored, out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -11,12 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
-from hipct.core.errors import OutputError
+from hipct.core.errors import FormatError, OutputError
+from hipct.exchange.source import open_volume_source
 from hipct.volume.check import check_volume
+from hipct.volume.omezarr import update_attributes
 from hipct.volume.open import open_volume
 from hipct.volume.pyramid_build import build_pyramid
 from hipct.volume.pyramid_ledger import PyramidLedger
+from hipct.volume.pyramid_levels import build_levels
 from hipct.volume.pyramid_source import WHOLE, ArraySource
 
 
@@ -117,3 +122,37 @@ def test_builds_take_attributes_and_the_place_of_a_crop(tmp_path: Path) -> None:
     assert found.provenance["source"]["format"] == "array"
     assert found.levels[0].translation == (10.0, 20.0, 30.0)
     assert found.levels[1].translation == (11.0, 21.0, 31.0)
+
+
+@pytest.mark.parametrize("keep", [-1, 200, 10, 0])
+def test_a_torn_chunk_of_a_source_is_named(tmp_path: Path, keep: int) -> None:
+    """Blosc makes voxels of what lies behind the end of a truncated chunk, and says nothing."""
+    build_pyramid(ArraySource(noise((32, 32, 32)), 2.0), tmp_path / "v", chunk=16, version="0.4")
+    chunk = tmp_path / "v" / "0" / "1" / "0" / "1"
+    chunk.write_bytes(chunk.read_bytes()[:keep])
+    with (
+        open_volume_source(tmp_path / "v") as source,
+        pytest.raises(FormatError, match=r"chunk \(1, 0, 1\).* is damaged"),
+    ):
+        build_pyramid(source, tmp_path / "again", chunk=16)
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_levels_that_come_later_are_in_the_consolidated_metadata(
+    tmp_path: Path, version: str
+) -> None:
+    path = tmp_path / "v.ome.zarr"
+    options: dict[str, Any] = {"version": version, "consolidated": True, "chunk": 16}
+    build_pyramid(ArraySource(noise((40, 40, 40)), 2.0), path, **options)
+    before = files_of(path)
+    for level in ("1", "2"):
+        shutil.rmtree(path / level)
+    datasets = zarr.open_group(path, mode="r").attrs.asdict()
+    (multiscale,) = datasets.get("ome", datasets)["multiscales"]
+    finest = {**multiscale, "datasets": multiscale["datasets"][:1]}
+    update_attributes(path, {"ome": {"multiscales": [finest]}})
+    assert sorted(zarr.open_group(path, mode="r").keys()) == ["0"]
+    build_levels(path)
+    assert sorted(zarr.open_group(path, mode="r").keys()) == ["0", "1", "2"]
+    assert check_volume(path, deep=True) == []
+    assert files_of(path).keys() == before.keys()
