@@ -14,9 +14,9 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from math import prod
 from typing import Any, TypeVar
 
@@ -36,10 +36,8 @@ from hipct.core.errors import FormatError
 from hipct.volume.shards import index_bytes, read_index
 from hipct.volume.storage import Folder, Storage
 
-_REQUESTS = 32
-"""At once: waiting for a server costs no core."""
 _CHUNKS_TOGETHER = 4
-"""Zarr reads 10 lots of chunks at a time, and of each lot all chunks."""
+"""Zarr reads 10 lots of chunks at a time, and of each lot all chunks: waiting costs no core."""
 _INDEXES = 4096
 """Kept of one array; an index of 64 chunks has a kilobyte."""
 _METADATA = "zarr.json"
@@ -233,18 +231,23 @@ class ChunkStore(ReadStore):
 
 
 class _Index:
-    """The index of a shard, read by whoever comes first; the others wait for it."""
+    """The index of a shard, read by whoever comes first; the others wait, for its error too."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loaded = False
-        self._table: NDArray[np.uint64] | None = None
+        self._table: Future[NDArray[np.uint64] | None] | None = None
 
     def load(self, read: Callable[[], NDArray[np.uint64] | None]) -> NDArray[np.uint64] | None:
         with self._lock:
-            if not self._loaded:
-                self._table, self._loaded = read(), True
-            return self._table
+            table, first = self._table or Future(), self._table is None
+            self._table = table
+        if first:
+            try:
+                table.set_result(read())
+            except BaseException as error:
+                self._table = None  # Who comes later may be luckier.
+                table.set_exception(error)
+        return table.result()
 
 
 def chunkwise(array: zarr.Array[Any]) -> zarr.Array[Any]:
@@ -317,10 +320,26 @@ def _plain(array: zarr.Array[Any]) -> dict[str, Any]:
     return plain
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_REQUESTS, thread_name_prefix="hipct-storage")
-
-
 async def _threaded(task: Callable[[], Result]) -> Result:
-    return await asyncio.get_running_loop().run_in_executor(_pool(), task)
+    """Wait for a thread of its own, which does not keep the interpreter from ending.
+
+    The threads of an executor would: a server that hangs is waited for patiently.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+
+    def settle(answer: Callable[[], None]) -> None:
+        if not done.done():
+            answer()
+
+    def run() -> None:
+        try:
+            result = task()
+            answer = partial(done.set_result, result)
+        except BaseException as error:
+            answer = partial(done.set_exception, error)
+        with suppress(RuntimeError):  # Nobody waits any more: the loop is closed.
+            loop.call_soon_threadsafe(settle, answer)
+
+    threading.Thread(target=run, name="hipct-storage", daemon=True).start()
+    return await done

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
+import time
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -285,6 +288,34 @@ def test_a_server_that_dies_is_named_where_voxels_are_read(
     ):
         with pytest.raises(RemoteError, match=rf"^{address}.* answers 503 .*, 3 times; try"):
             read()
+    web.begin()
+
+
+def test_a_hanging_server_is_waited_for_once(addresses: Any, web: Any) -> None:
+    """Not by one chunk after the other, and not at the end of the process."""
+    address = addresses["0.5"]["http"]
+    view = open_volume(address, patience=QUICK).levels[0].chunkwise
+    web.begin(lambda path, before: "hang" if "/c/" in path else None)
+    started = time.monotonic()
+    with pytest.raises(RemoteError, match=r"nothing came for 0.25 s, 3 times"):
+        view[3]
+    assert time.monotonic() - started < 5
+    time.sleep(0.5)
+    # All chunks of a shard share the fate of its index.
+    assert all(times == 3 for times in web.seen.values())
+    web.begin()
+    np.testing.assert_array_equal(view[3], open_volume(address).levels[0].array[3])
+    web.begin(lambda path, before: "hang" if "/c/" in path else None)
+    code = (
+        "import threading, time\n"
+        "from hipct.volume.open import open_volume\n"
+        f"view = open_volume({address!r}).levels[0].chunkwise\n"
+        "threading.Thread(target=lambda: view[3], daemon=True).start()\n"
+        "time.sleep(0.5)\n"
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
+    assert [path for path in web.seen if "/c/" in path]
     web.begin()
 
 
