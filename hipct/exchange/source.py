@@ -3,6 +3,7 @@
 ==================  ==============================================================================
 TIFF                a folder of slices, one file of many pages, several of these
 JPEG2000            a folder of slices (extra ``formats``)
+PNG                 a folder of slices
 HDF5                a dataset of three axes
 NIfTI               ``.nii``, ``.nii.gz`` (extra ``formats``)
 Zarr                an array, version 2 or 3; OME-Zarr 0.4 and 0.5: its finest level
@@ -144,7 +145,7 @@ def _open_file(path: Path, options: SourceOptions) -> VolumeSource:
             head = file.read(512)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
-    from hipct.exchange.source_slices import is_jpeg2000, is_tiff, open_stack
+    from hipct.exchange.source_slices import is_jpeg2000, is_png, is_tiff, open_stack
 
     if is_tiff(head):
         return open_stack(path, options)
@@ -157,9 +158,9 @@ def _open_file(path: Path, options: SourceOptions) -> VolumeSource:
         from hipct.exchange.source_nifti import NiftiSource
 
         return NiftiSource(path, options)
-    if is_jpeg2000(head):
+    if is_jpeg2000(head) or is_png(head):
         raise FormatError(f"{path} is one slice; give the folder that holds all of them.")
     raise FormatError(
-        f"{path} is no volume that hipct knows; it reads TIFF, JPEG2000 slices, HDF5, NIfTI, Zarr, "
-        "N5 and OME-Zarr."
+        f"{path} is no volume that hipct knows; it reads TIFF, slices in JPEG2000 and "
+        "PNG, HDF5, NIfTI, Zarr, N5 and OME-Zarr."
     )

@@ -1,4 +1,4 @@
-"""Slices in files: folders of TIFF or JPEG2000, and TIFF files of many pages.
+"""Slices in files: folders of TIFF, JPEG2000 or PNG, and TIFF files of many pages.
 
 Every header is looked at before anything is read, so that a slice that is missing, truncated or
 of another size is named at once and not after hours.
@@ -7,8 +7,9 @@ of another size is named at once and not after hours.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,23 @@ from hipct.core.errors import FormatError, InputError
 from hipct.core.extras import require
 from hipct.core.threads import parallel_for
 from hipct.exchange.source import SourceOptions
+from hipct.exchange.source_facts import apply_facts
 from hipct.exchange.source_files import FileSource, fingerprint_of
 from hipct.exchange.source_jpeg2000 import is_jpeg2000, jpeg2000_header
+from hipct.exchange.source_png import is_png, png_header, read_png
 from hipct.exchange.source_tiff import tiff_header, voxel_of_tiff
 from hipct.volume.pyramid_source import WHOLE
 
-__all__ = ["Jpeg2000Source", "TiffSource", "is_jpeg2000", "is_tiff", "open_slices", "open_stack"]
+__all__ = [
+    "Jpeg2000Source",
+    "PngSource",
+    "TiffSource",
+    "is_jpeg2000",
+    "is_png",
+    "is_tiff",
+    "open_slices",
+    "open_stack",
+]
 
 _NAMED = 5
 Header = tuple[int, int, np.dtype[Any]]
@@ -51,14 +63,16 @@ def open_slices(folder: Path, options: SourceOptions) -> FileSource:
             kinds["TIFF"].append(file)
         elif is_jpeg2000(head):
             kinds["JPEG2000"].append(file)
-        elif file.suffix.lower() in (".tif", ".tiff", ".jp2", ".j2k", ".jph", ".jpx"):
+        elif is_png(head):
+            kinds["PNG"].append(file)
+        elif file.suffix.lower() in (".tif", ".tiff", ".jp2", ".j2k", ".jph", ".jpx", ".png"):
             raise FormatError(
                 f"{file} is empty or no image; copy it again from its source, or remove it."
             )
     if not kinds:
         raise FormatError(
-            f"{folder} holds no volume that hipct knows: neither slices (TIFF, JPEG2000) nor the "
-            "metadata of Zarr or N5."
+            f"{folder} holds no volume that hipct knows: neither slices (TIFF, JPEG2000, PNG) nor "
+            "the metadata of Zarr or N5."
         )
     if len(kinds) > 1:
         counts = " and ".join(f"{len(files)} slices of {kind}" for kind, files in kinds.items())
@@ -67,7 +81,7 @@ def open_slices(folder: Path, options: SourceOptions) -> FileSource:
     files = in_order(folder, files)
     if kind == "TIFF":
         return TiffSource(folder, files, options)
-    return Jpeg2000Source(folder, files, options)
+    return (Jpeg2000Source if kind == "JPEG2000" else PngSource)(folder, files, options)
 
 
 def open_stack(file: Path, options: SourceOptions) -> FileSource:
@@ -123,7 +137,7 @@ def in_order(folder: Path, files: Sequence[Path]) -> list[Path]:
 
 
 class _Slices(FileSource):
-    """What both formats share: a list of files, and slices that are alike."""
+    """What all formats share: a list of files, and slices that are alike."""
 
     whole_planes = True
 
@@ -142,6 +156,17 @@ class _Slices(FileSource):
     def fingerprint(self) -> str:
         """Names, sizes and times of the slices."""
         return fingerprint_of(self._files)
+
+    def headers(self, header: Callable[[Path], Any]) -> list[Any]:
+        """What a function says of each file."""
+        found: list[Any] = [None] * len(self._files)
+
+        def look(start: int, stop: int) -> None:
+            for number in range(start, stop):
+                found[number] = header(self._files[number])
+
+        parallel_for(look, len(found))
+        return found
 
     def check_alike(self, headers: Sequence[Header]) -> None:
         """Refuse slices that differ from most of the others."""
@@ -173,24 +198,42 @@ class TiffSource(_Slices):
 
     def __init__(self, path: Path, files: Sequence[Path], options: SourceOptions) -> None:
         super().__init__(path, files, options)
-        headers: list[Any] = [None] * len(self._files)
-
-        def look(start: int, stop: int) -> None:
-            for number in range(start, stop):
-                headers[number] = tiff_header(self._files[number])
-
-        parallel_for(look, len(self._files))
-        self.check_alike(headers)
+        found = self.headers(tiff_header)
+        self.check_alike([header for header, _ in found])
         self._frames = TiffFrames(self._files)
         self.shape = (self._frames.count, *self._frames.shape)
         self.dtype = self._frames.dtype
-        self.voxel_size_um = voxel_of_tiff(self._files[0])
+        # Where each slice lies, if all of them are stored as they are.
+        plain = [slices for _, slices in found if slices is not None]
+        places = [(slices, number) for slices in plain for number in range(slices.count)]
+        self._plain = places if len(places) == self.shape[0] and len(plain) == len(found) else []
+        self.whole_planes = not self._plain
+        self.voxel_size_um, states_z = voxel_of_tiff(self._files[0])
+        if not apply_facts(self, path) and self.voxel_size_um is not None and not states_z:
+            self.notes += (
+                f"{self.name} does not say how far its slices are apart: as wide as a pixel, "
+                f"{self.voxel_size_um[2]:g} um, is assumed; --voxel-um Z,Y,X says it.",
+            )
 
     def read(self, z: slice, y: slice = WHOLE) -> NDArray[Any]:
         """Decode the slices, on all threads where each has its file."""
         rows = range(*y.indices(self.shape[1]))
+        if not self._plain:
+            out = np.empty((z.stop - z.start, len(rows), self.shape[2]), self.dtype)
+            self._frames.read_into(z.start, z.stop, y, out)
+            return out
+        stored = self._plain[0][0].dtype
         out = np.empty((z.stop - z.start, len(rows), self.shape[2]), self.dtype)
-        self._frames.read_into(z.start, z.stop, y, out)
+
+        def fetch(start: int, stop: int) -> None:
+            for place in range(start, stop):
+                slices, number = self._plain[z.start + place]
+                with reading(slices.path, "TIFF"):
+                    slices.read_into(number, rows.start, out[place])
+                if slices.dtype != stored.newbyteorder("="):
+                    out[place].byteswap(inplace=True)
+
+        parallel_for(fetch, len(out))
         return out
 
     def close(self) -> None:
@@ -198,7 +241,39 @@ class TiffSource(_Slices):
         self._frames.close()
 
 
-class Jpeg2000Source(_Slices):
+class _Images(_Slices):
+    """Slices in files that are decoded whole, one on each thread."""
+
+    _header: Callable[[Path], Header]
+
+    def __init__(self, path: Path, files: Sequence[Path], options: SourceOptions) -> None:
+        super().__init__(path, files, options)
+        headers = self.headers(type(self)._header)
+        self.check_alike(headers)
+        rows, columns, self.dtype = headers[0]
+        self.shape = (len(self._files), rows, columns)
+        apply_facts(self, path)
+
+    def read(self, z: slice, y: slice = WHOLE) -> NDArray[Any]:
+        """Decode the slices, one on each thread."""
+        rows = range(*y.indices(self.shape[1]))
+        out = np.empty((z.stop - z.start, len(rows), self.shape[2]), self.dtype)
+
+        def decode(start: int, stop: int) -> None:
+            for number in range(start, stop):
+                file = self._files[z.start + number]
+                with reading(file, self.format):
+                    out[number] = self._decode(file)[y]
+
+        parallel_for(decode, len(out))
+        return out
+
+    @abstractmethod
+    def _decode(self, file: Path) -> NDArray[Any]:
+        """Pixels of a file."""
+
+
+class Jpeg2000Source(_Images):
     """Slices in JPEG2000 or HTJ2K files, one a file.
 
     Parameters
@@ -211,32 +286,30 @@ class Jpeg2000Source(_Slices):
     """
 
     format = "JPEG2000"
+    _header = staticmethod(jpeg2000_header)
 
     def __init__(self, path: Path, files: Sequence[Path], options: SourceOptions) -> None:
+        self._codec = require("imagecodecs", "formats", "Reading JPEG2000")
         super().__init__(path, files, options)
-        require("imagecodecs", "formats", "Reading JPEG2000")
-        headers: list[Any] = [None] * len(self._files)
 
-        def look(start: int, stop: int) -> None:
-            for number in range(start, stop):
-                headers[number] = jpeg2000_header(self._files[number])
+    def _decode(self, file: Path) -> NDArray[Any]:
+        return np.asarray(self._codec.jpeg2k_decode(file.read_bytes(), numthreads=1))
 
-        parallel_for(look, len(self._files))
-        self.check_alike(headers)
-        rows, columns, self.dtype = headers[0]
-        self.shape = (len(self._files), rows, columns)
 
-    def read(self, z: slice, y: slice = WHOLE) -> NDArray[Any]:
-        """Decode the slices, one on each thread."""
-        imagecodecs = require("imagecodecs", "formats", "Reading JPEG2000")
-        rows = range(*y.indices(self.shape[1]))
-        out = np.empty((z.stop - z.start, len(rows), self.shape[2]), self.dtype)
+class PngSource(_Images):
+    """Slices in PNG files of 8 or 16 bits, one a file.
 
-        def decode(start: int, stop: int) -> None:
-            for number in range(start, stop):
-                file = self._files[z.start + number]
-                with reading(file, "JPEG2000"):
-                    out[number] = imagecodecs.jpeg2k_decode(file.read_bytes(), numthreads=1)[y]
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    files : sequence of Path
+        In the order of z.
+    options : SourceOptions
+    """
 
-        parallel_for(decode, len(out))
-        return out
+    format = "PNG"
+    _header = staticmethod(png_header)
+
+    def _decode(self, file: Path) -> NDArray[Any]:
+        return read_png(file)

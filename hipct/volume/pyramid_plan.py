@@ -159,7 +159,10 @@ def plan_pyramid(
             continue
         workers = 1
         layers = -(-source.shape[0] // thinner)
-        while not source.in_order and workers < min(_MOST_WORKERS, thread_count(), layers):
+        # A layer of whole slices is decoded, and written, by all threads: a second one would take
+        # memory and no less time.
+        alone = source.in_order or source.whole_planes
+        while not alone and workers < min(_MOST_WORKERS, thread_count(), layers):
             if made(thinner, workers + 1).memory_bytes > budget:
                 break
             workers += 1

@@ -22,6 +22,7 @@ import pytest
 import tifffile
 import zarr
 from numcodecs import blosc, zstd
+from PIL import Image
 
 from hipct.core.errors import FormatError, InputError
 from hipct.exchange.source import open_volume_source
@@ -134,9 +135,31 @@ def atlas(path: Path, volume: np.ndarray) -> None:
     (path / ".zgroup").write_text('{"zarr_format": 2}')
 
 
+def strips(path: Path, volume: np.ndarray) -> None:
+    """Uncompressed slices, big-endian, in strips of a few rows."""
+    path.mkdir()
+    for number, image in enumerate(volume):
+        tifffile.imwrite(path / f"s{number}.tif", image, byteorder=">", rowsperstrip=3)
+
+
+def png_slices(path: Path, volume: np.ndarray) -> None:
+    path.mkdir()
+    for number, image in enumerate(volume):
+        Image.fromarray(image).save(path / f"{number:03}.png")
+
+
+def ome_tiff(path: Path, volume: np.ndarray) -> None:
+    sizes = {"PhysicalSizeX": 2.0, "PhysicalSizeY": 2.0, "PhysicalSizeZ": 0.005}
+    units = {"PhysicalSizeZUnit": "mm"}
+    tifffile.imwrite(path, volume, ome=True, metadata={"axes": "ZYX", **sizes, **units})
+
+
 FORMATS: dict[str, tuple[Callable[[Path, np.ndarray], None], str, object]] = {
     "tiff": (tiff_slices, "TIFF", (5.0, 5.0, 5.0)),
     "pages.tif": (lambda p, v: tifffile.imwrite(p, v, compression="zlib"), "TIFF", None),
+    "strips": (strips, "TIFF", None),
+    "v.ome.tif": (ome_tiff, "TIFF", (5.0, 2.0, 2.0)),
+    "png": (png_slices, "PNG", None),
     "big.tif": (lambda p, v: tifffile.imwrite(p, v, bigtiff=True, byteorder=">"), "TIFF", None),
     "imagej.tif": (
         lambda p, v: tifffile.imwrite(
@@ -313,3 +336,24 @@ def test_what_is_no_volume_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("slices follow")
     with pytest.raises(FormatError, match="is no volume that hipct knows"):
         open_volume_source(tmp_path / "a.txt")
+
+
+def test_slices_whose_distance_nobody_states_say_so(made: dict[str, Path]) -> None:
+    for name, said in (("tiff", True), ("imagej.tif", False), ("v.ome.tif", False)):
+        with open_volume_source(made[name]) as source:
+            assert any("how far its slices are apart" in note for note in source.notes) == said
+
+
+def test_slices_stored_as_they_are_are_read_in_rows(made: dict[str, Path]) -> None:
+    for name, rows in (("strips", True), ("big.tif", True), ("imagej.tif", True), ("tiff", False)):
+        with open_volume_source(made[name]) as source:
+            assert source.whole_planes != rows, name
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_png_of_both_depths(tmp_path: Path, volume: np.ndarray, bits: int) -> None:
+    wanted = (volume >> (16 - bits)).astype(f"u{bits // 8}")
+    png_slices(tmp_path / "png", wanted)
+    with open_volume_source(tmp_path / "png") as source:
+        assert source.dtype == wanted.dtype
+        np.testing.assert_array_equal(source.read(slice(2, 5), slice(1, 4)), wanted[2:5, 1:4])

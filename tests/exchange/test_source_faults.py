@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 from hipct.core.errors import FormatError, InputError
 from hipct.exchange.source import open_volume_source
@@ -32,13 +33,17 @@ def slices(folder: Path, volume: np.ndarray, form: str) -> list[Path]:
         file = folder / f"s_{number:04}.{form}"
         if form == "tif":
             tifffile.imwrite(file, image, compression="zlib")
+        elif form == "tiff":
+            tifffile.imwrite(file, image)
+        elif form == "png":
+            Image.fromarray(image).save(file)
         else:
             file.write_bytes(imagecodecs.jpeg2k_encode(image, level=0))
         files.append(file)
     return files
 
 
-@pytest.mark.parametrize("form", ["tif", "jp2"])
+@pytest.mark.parametrize("form", ["tif", "tiff", "jp2", "png"])
 def test_faults_of_single_slices_are_named_before_anything_is_read(
     tmp_path: Path, volume: np.ndarray, form: str
 ) -> None:
@@ -64,14 +69,14 @@ def test_faults_of_single_slices_are_named_before_anything_is_read(
         open_volume_source(tmp_path / "s")
 
 
-@pytest.mark.parametrize("form", ["tif", "jp2"])
+@pytest.mark.parametrize("form", ["tif", "jp2", "png"])
 def test_bytes_that_do_not_decode_are_named(tmp_path: Path, volume: np.ndarray, form: str) -> None:
     files = slices(tmp_path / "s", volume, form)
     data = bytearray(files[3].read_bytes())
     data[len(data) // 3 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 3)
     with open_volume_source(tmp_path / "s") as source:
         files[3].write_bytes(data)
-        if form == "tif":
+        if form in ("tif", "png"):
             with pytest.raises(FormatError, match="s_0003"):
                 source.read(slice(0, 12))
         assert source.read(slice(4, 6)).shape == (2, 40, 50)
@@ -126,6 +131,23 @@ def test_colours_are_refused(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / f"{number}.tif", np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(FormatError, match="plain grey"):
         open_volume_source(tmp_path)
+
+
+def test_a_slice_that_shrinks_while_it_is_read_is_named(tmp_path: Path, volume: np.ndarray) -> None:
+    files = slices(tmp_path / "s", volume, "tiff")
+    with open_volume_source(tmp_path / "s") as source:
+        files[6].write_bytes(files[6].read_bytes()[:1000])
+        with pytest.raises(FormatError, match=r"s_0006\.tiff is truncated: it ends at byte 1000"):
+            source.read(slice(0, 12), slice(0, 40))
+
+
+def test_png_in_colour_or_of_few_bits_is_refused(tmp_path: Path) -> None:
+    for mode, what in (("RGB", "in colour"), ("LA", "in colour or transparent"), ("1", "1 bits")):
+        Image.new(mode, (8, 8)).save(tmp_path / "0.png")
+        with pytest.raises(FormatError, match=what):
+            open_volume_source(tmp_path)
+    with pytest.raises(FormatError, match="give the folder"):
+        open_volume_source(tmp_path / "0.png")
 
 
 def test_a_truncated_nifti_is_named(tmp_path: Path, volume: np.ndarray) -> None:
