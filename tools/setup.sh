@@ -5,7 +5,7 @@
 #   tools/setup.sh test    the same, and what the tests need
 #
 # A second call with nothing changed ends at once and touches no network. PYTHON=... chooses the
-# interpreter. Peers, napari, its system packages and g++ serve some tests only: where one of them
+# interpreter. Peers, napari, its system packages, g++ and Slurm serve some tests only: where one of them
 # cannot be had, that is said, set-up goes on, and those tests are skipped.
 set -eu
 cd "$(dirname "$0")/.."
@@ -98,6 +98,20 @@ install_compiler() {
     say 'No g++: tests that run the CUDA kernels on the CPU are skipped. They need the system package g++.'
 }
 
+# The tests of the cluster start a Slurm of one machine.
+install_slurm() {
+    command -v slurmctld >/dev/null 2>&1 && command -v munged >/dev/null 2>&1 && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        say 'Installing Slurm for the tests of cluster jobs.'
+        if { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+            --no-install-recommends slurmctld slurmd slurm-client munge; } >/dev/null 2>&1; then
+            return
+        fi
+    fi
+    say 'No Slurm: tests that submit jobs are skipped. They need the system packages slurmctld, slurmd,'
+    say 'slurm-client and munge, and root.'
+}
+
 install_if_possible() {
     install "$@" ||
         say "Not installed: $*; the tests that need it are skipped. Try again: make setup-test"
@@ -119,6 +133,7 @@ test)
     install_if_possible 'hipct[viewer]'
     install_screen
     install_compiler
+    install_slurm
     ;;
 *)
     say "tools/setup.sh: the purpose is '$purpose'; give run or test."

@@ -17,12 +17,14 @@ from hipct.cluster import slurm
 from hipct.cluster.submission import Submission
 from hipct.core.errors import ClusterError, OutputError
 from hipct.core.run_folder import RunFolder
-from hipct.core.run_lock import RunLock
+from hipct.core.run_lock import RunLock, lives_here
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.request import run_folder
 
 _RATE_OVER_S = 1800.0
 _NAMED = 10
+_YOUNG_S = 60.0
+"""Age of the record of a job elsewhere that may not have come to its lock."""
 
 
 @dataclass(frozen=True)
@@ -183,11 +185,10 @@ def _state(folder: Path, name: str, task: dict[str, Any]) -> str:
     if RunLock(lock).living_owner() is not None:
         return "running"
     # It may not have taken its lock yet, or have given it back.
-    began = max(folder.joinpath("tasks", f"{name}.json").stat().st_mtime, 0.0)
-    return "running" if time.time() - began < _YOUNG_S else "died"
-
-
-_YOUNG_S = 60.0
+    lives = lives_here(task.get("owner", {}))
+    if lives is None:
+        lives = time.time() - (folder / "tasks" / f"{name}.json").stat().st_mtime < _YOUNG_S
+    return "running" if lives else "died"
 
 
 def _share_state(

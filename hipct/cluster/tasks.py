@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -25,6 +24,7 @@ from typing import Any
 from hipct.core.errors import OutputError
 from hipct.core.files import write_json
 from hipct.core.run_folder import RunFolder
+from hipct.core.run_lock import myself
 
 SECONDS_BETWEEN_RECORDS = 5.0
 
@@ -62,8 +62,7 @@ class TaskLog:
         self._state: dict[str, Any] = {
             "task": name,
             "state": "running",
-            "machine": socket.gethostname(),
-            "process": os.getpid(),
+            "owner": myself(),
             "job": slurm_job(),
             "began": _now(),
             "log": str(self.path),

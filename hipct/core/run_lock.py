@@ -59,7 +59,7 @@ class RunLock:
         OutputError
             If a living process holds it, or the folder cannot be written.
         """
-        owner = _myself()
+        owner = myself()
         while not self._made(owner):
             other = self.owner()
             if other is None:
@@ -132,12 +132,8 @@ class RunLock:
             claim.unlink(missing_ok=True)
 
     def _lives(self, owner: dict[str, Any]) -> bool:
-        me = _myself()
-        if owner.get("machine") == me["machine"] and owner.get("space") == me["space"]:
-            if owner.get("boot") != me["boot"]:
-                return False
-            return _started(owner.get("process")) == owner.get("started")
-        return self._age_s() < STALE_S
+        known = lives_here(owner)
+        return self._age_s() < STALE_S if known is None else known
 
     def _age_s(self) -> float:
         """Seconds since the lock was touched, by the clock that stamps files there."""
@@ -157,7 +153,7 @@ class RunLock:
         more before it removes the lock.
         """
         spade = RunLock(self.path.with_name(f"{self.path.name}.stale"))
-        mine = _myself()
+        mine = myself()
         if not spade._claim(mine):
             if spade._age_s() > STALE_S:
                 spade.path.unlink(missing_ok=True)
@@ -187,7 +183,18 @@ def told(owner: dict[str, Any]) -> str:
     return f"process {owner.get('process', '?')} on {owner.get('machine', '?')}"
 
 
-def _myself() -> dict[str, Any]:
+def lives_here(owner: dict[str, Any]) -> bool | None:
+    """Whether a process of this machine still lives; None for one of another machine."""
+    me = myself()
+    if owner.get("machine") != me["machine"] or owner.get("space") != me["space"]:
+        return None
+    if owner.get("boot") != me["boot"]:
+        return False
+    return _started(owner.get("process")) == owner.get("started")
+
+
+def myself() -> dict[str, Any]:
+    """Name this process, so that others can tell whether it lives."""
     process = os.getpid()
     return {
         "machine": socket.gethostname(),

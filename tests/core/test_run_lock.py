@@ -41,7 +41,7 @@ def holder(tmp_path):
 
 def of_elsewhere(lock, **changes):
     """A lock whose owner is on another machine."""
-    owner = run_lock._myself() | {"machine": "elsewhere", "process": 1, "token": "other"}
+    owner = run_lock.myself() | {"machine": "elsewhere", "process": 1, "token": "other"}
     lock.path.write_text(json.dumps(owner | changes))
 
 
@@ -82,7 +82,7 @@ def test_an_owner_elsewhere_lives_as_long_as_it_touches_the_lock(tmp_path):
 
 def test_a_machine_that_started_anew_has_lost_its_processes(tmp_path):
     lock = RunLock(tmp_path / "lock")
-    of_elsewhere(lock, machine=run_lock._myself()["machine"], boot="before", process=os.getpid())
+    of_elsewhere(lock, machine=run_lock.myself()["machine"], boot="before", process=os.getpid())
     lock.take()
     lock.release()
 

@@ -1,0 +1,101 @@
+"""The same run on Dask workers: started here, by Slurm, at an address; and what a kill costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hipct.cli.main import cli
+from hipct.cluster.dask_run import run_on_dask
+from hipct.cluster.profile import Profile
+from hipct.core.errors import ClusterError
+from hipct.core.run_lock import RunLock
+from tests.cluster.conftest import CONFIG, volume_bytes
+
+pytest.importorskip("distributed", reason="distributed is not installed")
+
+
+def test_workers_of_this_machine_make_the_bytes_of_one_process(request_of, undisturbed):
+    request = request_of()
+    said = run_on_dask(request, "local", Profile(cpus=1, shares=3))
+    assert said == f"{request.out} is whole."
+    assert volume_bytes(Path(request.out)) == undisturbed
+    assert not request.folder.exists()
+
+
+def test_a_worker_that_is_killed_costs_a_share_its_unfinished_layers(request_of, undisturbed):
+    request = request_of()
+    killed = []
+
+    def kill_one():
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            for lock in (request.folder / "locks").glob("share-*"):
+                owner = RunLock(lock).living_owner()
+                if owner and owner["process"] != os.getpid():
+                    os.kill(owner["process"], signal.SIGKILL)
+                    killed.append(lock.name)
+                    return
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    said = run_on_dask(request, "local", Profile(cpus=1, shares=3))
+    killer.join()
+    assert killed
+    assert said.endswith("is whole.")
+    assert volume_bytes(Path(request.out)) == undisturbed
+
+
+def test_the_controlling_process_may_die(request_of, undisturbed):
+    request = request_of()
+    request.keep()
+    command = [sys.executable, "-m", "hipct", "retry", request.out, "--dask", "local"]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list((request.folder / "locks").glob("share-*")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    again = CliRunner().invoke(cli, ["retry", request.out, "--dask", "local"])
+    assert again.exit_code == 0, again.exception
+    assert volume_bytes(Path(request.out)) == undisturbed
+
+
+def test_a_scheduler_at_an_address_is_used_or_named(request_of, undisturbed):
+    from distributed import LocalCluster
+
+    request = request_of()
+    with pytest.raises(ClusterError, match="No Dask scheduler answers at tcp://127"):
+        run_on_dask(request, "tcp://127.0.0.1:9", Profile(shares=2))
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        run_on_dask(request, cluster.scheduler_address, Profile(shares=2))
+    assert volume_bytes(Path(request.out)) == undisturbed
+
+
+def test_a_wrong_setting_ends_the_run_with_its_sentence(request_of):
+    wrong = request_of(config=CONFIG | {"axis": {"value": 1000.0}})
+    with pytest.raises(ClusterError, match=r"axis at column 1000\.00 lies off the detector"):
+        run_on_dask(wrong, "local", Profile(cpus=2, shares=2))
+
+
+def test_workers_started_by_slurm(slurm, request_of, undisturbed):
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    request = request_of()
+    profile = Profile(time="00:05:00", cpus=1, memory="900MB", shares=2, interface="lo")
+    run_on_dask(request, "slurm", profile)
+    assert volume_bytes(Path(request.out)) == undisturbed
+    tasks = Path(request.out + ".logs") / "tasks"
+    assert all(json.loads(path.read_text())["job"] for path in tasks.iterdir())
