@@ -119,12 +119,12 @@ def read_bands(
     with tempfile.TemporaryFile(dir=folder) as file:
         # One place for all bands: the writer is done with one when it asks for the next.
         place = np.empty(largest if in_memory else 0, grey.dtype)
-        for planes in _cells(region[0], depth):
+        for planes in cells(region[0], depth):
             shape = (planes.stop - planes.start, *source.shape[1:])
             values: NDArray[Any] | _Spilled
             values = place[: shape[0]] if in_memory else _Spilled(file, shape, grey.dtype)
-            for rows in _cells(region[1], source.view.chunk[1]):
-                for columns in _cells(region[2], width):
+            for rows in cells(region[1], source.view.chunk[1]):
+                for columns in cells(region[2], width):
                     strip = source.view.read((planes, rows, columns))
                     corner = rows.start - region[1].start, columns.start - region[2].start
                     _fill(values, corner, strip, grey)
@@ -257,8 +257,8 @@ def _at_a_time(source: Source, slice_bytes: int) -> int:
     return max(1, min(thread_count(), source.memory_bytes // (2 * max(1, slice_bytes))))
 
 
-def _cells(extent: slice, size: int) -> Iterator[slice]:
-    """Parts of a range that end where chunks end."""
+def cells(extent: slice, size: int) -> Iterator[slice]:
+    """Parts of a range that end where chunks of a size end."""
     start = extent.start
     while start < extent.stop:
         stop = min((start // size + 1) * size, extent.stop)

@@ -10,12 +10,14 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError, InputError, RemoteError
+from hipct.volume.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.layout import Vector3
 from hipct.volume.open import Volume, VolumeLevel, read_attributes
-from hipct.volume.storage import Storage, open_storage
+from hipct.volume.storage import Storage, is_address, open_storage
 
 Slices3 = tuple[slice, slice, slice]
 LENGTHS_UM = {"um": 1.0, "mm": 1e3}
@@ -79,7 +81,7 @@ class LevelView:
         # One place for each axis of the file: where it stands in z, y, x.
         stored = tuple(region["zyx".index(axis)] for axis in self.volume.axes)
         try:
-            block = np.asarray(self.level.array[stored])
+            block = np.asarray(self._array[stored])
         except (MemoryError, RemoteError):
             raise
         except Exception as error:  # Codecs and stores have no common class of errors.
@@ -90,6 +92,13 @@ class LevelView:
             ) from error
         block = block.astype(self.dtype, copy=False)
         return block.transpose([self.volume.axes.index(axis) for axis in "zyx"])
+
+    @cached_property
+    def _array(self) -> ChunkReader | zarr.Array[Any]:
+        """The level, decoded without Zarr where that can be: in half of the memory."""
+        if is_address(self.volume.address):
+            return self.level.array
+        return open_chunks(self.volume.path / self.level.path) or self.level.array
 
     @cached_property
     def _storage(self) -> Storage:

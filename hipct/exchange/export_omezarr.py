@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hipct.core.errors import InputError
 from hipct.core.progress import Observer
-from hipct.exchange.export_bands import Source
+from hipct.exchange.export_bands import Source, cells
 from hipct.exchange.source_files import fingerprint_of
 from hipct.volume.layout import OmeZarr
 from hipct.volume.omezarr import omero, update_attributes
@@ -51,15 +51,16 @@ class RegionSource(VolumeSource):
 
     def read(self, z: slice, y: slice = WHOLE) -> NDArray[Any]:
         """Exported values of slices and rows of the region."""
-        planes, rows, columns = self._source.region
-        part = (_within(planes, z), _within(rows, y), columns)
-        stored = self._source.view.read(part)
-        if stored.dtype == self.dtype and self._source.grey.window is None:
-            return stored
-        # Plane by plane: what is between the two types stays small.
-        values = np.empty(stored.shape, self.dtype)
-        for number, plane in enumerate(stored):
-            values[number] = self._source.grey.convert(plane)
+        source, (planes, rows, columns) = self._source, self._source.region
+        shape = (len(range(*z.indices(self.shape[0]))), len(range(*y.indices(self.shape[1]))))
+        values = np.empty((*shape, self.shape[2]), self.dtype)
+        # A row of chunks along x one by one, and converted plane by plane: what the decoder holds,
+        # and what is between the two types, stays small.
+        for cell in cells(columns, source.view.chunk[2]):
+            stored = source.view.read((_within(planes, z), _within(rows, y), cell))
+            into = slice(cell.start - columns.start, cell.stop - columns.start)
+            for number, plane in enumerate(stored):
+                values[number, :, into] = source.grey.convert(plane)
         return values
 
     def fingerprint(self) -> str:
