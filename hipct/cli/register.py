@@ -73,7 +73,7 @@ def command(
     volumes = open_volume(zoom), open_volume(overview)
     if write:
         refuse_old(volumes[0])
-    target = Path(out) if out else _beside(Path(zoom))
+    target = Path(out) if out else _beside(zoom)
     picture = target.with_suffix(".png")
     for file in (target, picture):
         refuse_existing(file, overwrite)
@@ -114,11 +114,21 @@ def _tell(result: ZoomPlace) -> None:
         click.echo(f"{name:<12}{text}")
 
 
-def _beside(zoom: Path) -> Path:
-    name = zoom.name
+def _beside(zoom: str) -> Path:
+    """Beside a folder; of a zoom on a server, in the current folder.
+
+    Examples
+    --------
+    >>> str(_beside("data/zoom.ome.zarr")), str(_beside("s3://bucket/zoom.ome.zarr/"))
+    ('data/zoom.place.json', 'zoom.place.json')
+    """
+    from hipct.volume.storage import is_address
+
+    path = Path(zoom.rstrip("/").rpartition("/")[2] if is_address(zoom) else zoom)
+    name = path.name
     for ending in (".zarr", ".ome"):
         name = name.removesuffix(ending)
-    return zoom.with_name(f"{name}.place.json")
+    return path.with_name(f"{name}.place.json")
 
 
 def _position(words: str) -> list[float]:

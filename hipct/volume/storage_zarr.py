@@ -256,9 +256,9 @@ def chunkwise(array: zarr.Array[Any]) -> zarr.Array[Any]:
     For planes and small boxes. Whole shards are better read from the array itself, in one piece.
     The indexes of shards are kept: a volume that is written anew has to be opened again.
     """
-    store = array.store_path.store
-    if array.shards is None:
+    if getattr(array, "shards", None) is None:  # What is in memory has none either.
         return array
+    store = array.store_path.store
     if isinstance(store, ReadStore):
         storage = store.storage
     elif isinstance(store, LocalStore):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,25 @@ def test_the_layer_in_napari_without_a_window(organ: Path) -> None:
     # Three dimensions begin with the coarsest level: nothing freezes.
     viewer.dims.ndisplay = 3
     assert layer.data_level == 3
+
+
+def test_a_volume_on_a_server_is_read_where_napari_looks(web: Any) -> None:
+    components = pytest.importorskip("napari.components", reason="napari is not installed")
+    values = np.random.default_rng(0).integers(1, 60000, (32, 128, 128), np.uint16)
+    write_pyramid(values, web.folder / "far.ome.zarr", voxel_size_um=20, chunk=16)
+    web.begin()
+    levels, options = layer_data(f"{web.url}/far.ome.zarr")
+    assert [one.path for one in web.requests if "/c/" in one.path] == []
+    layer = components.ViewerModel().add_image(levels, **options)
+    # The first picture is of the coarsest level; of the others nothing has come.
+    assert {one.path.split("/")[2] for one in web.requests if "/c/" in one.path} == {
+        str(len(levels) - 1)
+    }
+    web.begin()
+    np.testing.assert_array_equal(
+        np.asarray(layer.data[0][5, 20:40, 60:90]), values[5, 20:40, 60:90]
+    )
+    assert len([one for one in web.requests if "/c/" in one.path]) == 1 + 2 * 3
 
 
 def test_napari_ome_zarr_reads_the_same_levels_and_places(organ: Path) -> None:
