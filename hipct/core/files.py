@@ -49,8 +49,8 @@ def _write_open(files: Mapping[Path, bytes]) -> None:
                 opened[path] = stack.enter_context(open(temporaries[path], "wb"))
                 opened[path].write(data)
                 opened[path].flush()
-            for path in opened:
-                os.fsync(opened[path].fileno())
+            for path, file in opened.items():  # noqa: B007 - the message names it
+                os.fsync(file.fileno())
         for path, temporary in temporaries.items():
             os.replace(temporary, path)
     except OSError as error:
