@@ -63,6 +63,8 @@ def load_catalogue(
 def known_as(catalogue: Catalogue, name: str) -> AtlasSet | None:
     """The data set of exactly this name, else the only one with this further name, or None.
 
+    Crops of one volume have its name and its coordinates: the first stands for all.
+
     Raises
     ------
     InputError
@@ -71,7 +73,7 @@ def known_as(catalogue: Catalogue, name: str) -> AtlasSet | None:
     if name in catalogue:
         return catalogue[name]
     found = [one for one in catalogue.values() if name in one.aliases]
-    if len(found) > 1:
+    if len(found) > 1 and any(one.part_of != name for one in found):
         raise InputError(
             f"{len(found)} volumes call themselves {name!r} ({_some([o.name for o in found])}); "
             "leave all but one out."

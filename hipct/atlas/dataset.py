@@ -74,7 +74,7 @@ class AtlasSet:
         if self.placed_in is not None:
             return str(self.placed_in["overview"])
         registration = self.description.get("registration")
-        return self.part_of if registration is None else str(registration["target_dataset"])
+        return None if registration is None else str(registration["target_dataset"])
 
 
 def read_set(file: Path) -> AtlasSet:

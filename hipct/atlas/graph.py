@@ -127,15 +127,26 @@ def atlas_graph(catalogue: Catalogue) -> TransformGraph:
         recorded = one.description.get("registration")
         if recorded is not None:
             _join(graph, catalogue, one, str(recorded["target_dataset"]))
+    _join_crops(graph, catalogue)
     for one in catalogue.values():
-        if one.part_of is not None:
-            _join(graph, catalogue, one, one.part_of, IDENTITY)
         if one.placed_in is not None:
             found = read_place(
                 one.placed_in, f"The place that is stored in {one.address or one.name}"
             )
             _join(graph, catalogue, one, found.overview, found.transform)
     return graph
+
+
+def _join_crops(graph: TransformGraph, catalogue: Catalogue) -> None:
+    """Crops have the coordinates of the whole, and so of one another, be it known or not."""
+    first: dict[str, str] = {}
+    for one in catalogue.values():
+        if one.part_of is None:
+            continue
+        whole = known_as(catalogue, one.part_of)
+        name = first.setdefault(one.part_of, one.name if whole is None else whole.name)
+        if name != one.name:
+            graph.add(one.name, name, IDENTITY)
 
 
 def _join(

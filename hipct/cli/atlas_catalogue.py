@@ -200,6 +200,7 @@ def _row(one: AtlasSet) -> dict[str, Any]:
         "voxel_size_um": one.voxel_size_um,
         "shape_zyx": list(one.shape),
         "registered_to": one.registered_to,
+        "part_of": one.part_of,
         "url": one.url,
         "address": one.address,
     }

@@ -190,6 +190,25 @@ def test_a_crop_keeps_place_meaning_and_origin(lab: Lab, tmp_path: Path) -> None
     np.testing.assert_allclose(first[:3], wanted)
 
 
+def test_crops_count_alike_without_the_whole(lab: Lab, tmp_path: Path) -> None:
+    opened = open_set(load_catalogue(lab.folder)["zoom"])
+    for name, level, box in (("a", 0, (4, 20)), ("b", 1, (1, 9))):
+        crop = make_crop(opened, level, (box, (0, 15), (2, 20)))
+        download_crop(opened, crop, tmp_path / f"{name}.ome.zarr")
+    shutil.copytree(lab.folder / "overview.ome.zarr", tmp_path / "overview.ome.zarr")
+    (tmp_path / "a.place.json").write_text(json.dumps(record("zoom", "overview", TURN)))
+    catalogue = load_catalogue(tmp_path)
+    found = find_places(catalogue, [tmp_path], [])
+    there = place(catalogue, catalogue["b"], catalogue["overview"], found=found)
+    assert there.path == ("b", "a", "overview")
+    assert place(catalogue, catalogue["b"], found=found).target.name == "a"
+    with pytest.raises(InputError, match=r"no other data set, but related to b, overview; name"):
+        place(catalogue, catalogue["a"], found=found)
+    np.testing.assert_allclose(there.transform.matrix, TURN.matrix)
+    # Level 1 of the zoom, voxel 1 of 10 um along z: 2.5 + 10 um.
+    assert catalogue["b"].origin_um == (12.5, 2.5, 22.5)
+
+
 def test_a_zoom_lies_in_another_one_through_their_overview(lab: Lab) -> None:
     """One place stored in the volume, the other in a file beside it; both ways, by matrices."""
     catalogue = load_catalogue(lab.folder)
