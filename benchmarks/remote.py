@@ -59,10 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
         if part:
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{whole}")
         self.end_headers()
-        self.wfile.write(data[start:stop])
         with server.lock:
             server.state["requests"] += 1
             server.state["bytes"] += stop - start
+        self.wfile.write(data[start:stop])
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

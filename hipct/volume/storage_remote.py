@@ -15,10 +15,9 @@ What is taken from the environment:
 ``GOOGLE_BASE_URL``                        another server that speaks Google's protocol
 =========================================  ========================================================
 
-Why obstore and not fsspec: for 512 parts of 32 KiB of a bucket it takes a seventh of the time of
-s3fs and a quarter of its processor time, and over plain HTTP the same as fsspec; it is one package
-for all servers, with retries, where s3fs holds botocore to one release
-(``python -m benchmarks.remote``).
+Why obstore and not fsspec: for many small parts of a bucket it takes a quarter of the time of s3fs
+and of its processor time, and over plain HTTP the same as fsspec; it is one package for all
+servers, with retries, where s3fs holds botocore to one release (``python -m benchmarks.remote``).
 """
 
 from __future__ import annotations
