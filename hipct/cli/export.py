@@ -84,7 +84,7 @@ def command(
     memory: str | None,
     overwrite: bool,
 ) -> None:
-    """Write a volume or a part of it as OME-Zarr, TIFF, JPEG2000, NIfTI, HDF5, PNG or a link.
+    """Write a volume or part of it as OME-Zarr, TIFF, JPEG2000, NIfTI, HDF5 or a link.
 
     Slices are named NAME_000123, by their number in the level; export.json beside them says what
     they are. A crop in um or mm takes the voxels whose centres lie inside. JPEG2000 is 10:1, as

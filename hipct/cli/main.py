@@ -36,7 +36,7 @@ SECTIONS = {
         "check": "Validate an OME-Zarr volume",
         "view": "Open a volume in napari",
         "serve": "Serve a volume to Neuroglancer in a browser of this machine",
-        "export": "Write a volume or a part of it as OME-Zarr, TIFF, JPEG2000, NIfTI, HDF5, PNG or a link",
+        "export": "Write a volume or part of it as OME-Zarr, TIFF, JPEG2000, NIfTI, HDF5 or a link",
     },
     "The cluster": {
         "submit": "Run a reconstruction as jobs of a cluster, through Slurm or Dask",
