@@ -1,39 +1,52 @@
-"""How fast an OME-Zarr pyramid of all levels is written, and whether its means are exact.
+"""How fast an OME-Zarr pyramid of all levels is written, in what memory, and are its means exact.
 
-Contenders write the same 16-bit volume from memory: chunks of 128, shards of 128 x 1024 x 1024,
-blosc-zstd level 1 with bit shuffle in blocks of 2 MiB. The error is the mean of a coarse level less
-the exact mean, in grey values: truncated means lose 0.44 a level.
+All write the same 16-bit volume: chunks of 128, shards of 128 x 1024 x 1024 where they know shards,
+blosc-zstd level 1 with bit shuffle in blocks of 2 MiB; from memory, from slices in uncompressed
+TIFF, from a Zarr array in chunks of 128, and the other levels alone from a level 0 that is there.
 
-hipct also builds it from files (slices in uncompressed TIFF, a Zarr array in chunks of 128), and
-writes the finest level alone, for how much the other levels cost.
+Each build is a process of its own, which is warm (a small volume goes through first). ``peak`` is
+the most memory of that process and of its children, with the interpreter and its packages; from
+memory, without the volume. The error is the mean of the coarsest level less the exact mean, in grey
+values: truncated means lose 0.44 a level.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import dask.array as da
 import numpy as np
+import psutil
 import tifffile
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
 from benchmarks.common import measure, options, versions, write_table
+from benchmarks.pyramid_peers import COMPRESSOR, LEVEL_PEERS, PEERS, VOXEL_UM
 from hipct.exchange.source import open_volume_source
+from hipct.volume.layer_stream import stream_layer
 from hipct.volume.layout import PyramidSpec
 from hipct.volume.pyramid import create_pyramid
 from hipct.volume.pyramid_build import build_pyramid
+from hipct.volume.pyramid_levels import build_levels
 from hipct.volume.pyramid_source import ArraySource
-from hipct.volume.writer import write_bands
 
-VOXEL_UM = 20.0
-COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", blocksize=1 << 21)
+SOURCES = {"memory": "volume.npy", "TIFF slices": "slices", "Zarr array": "array.zarr"}
+LEVEL_0 = "level 0"
+WARM = "warm"
+PACKAGES = ["dask", "ngff-zarr", "ome-zarr", "stack-to-chunk", "stack_to_chunk", "tensorstore"]
 
 
 def organ_like(n: int) -> NDArray[np.uint16]:
@@ -50,135 +63,182 @@ def organ_like(n: int) -> NDArray[np.uint16]:
     return volume
 
 
-def by_hipct(volume: NDArray[np.uint16], path: Path) -> None:
-    build_pyramid(ArraySource(volume, VOXEL_UM), path, overwrite=True)
+def by_hipct(given: Any, out: Path) -> None:
+    if isinstance(given, np.ndarray):
+        build_pyramid(ArraySource(given, VOXEL_UM), out)
+        return
+    with open_volume_source(given, voxel_um=VOXEL_UM) as opened:
+        build_pyramid(opened, out)
 
 
-def by_hipct_from(source: Path, _: NDArray[np.uint16], path: Path) -> None:
-    with open_volume_source(source, voxel_um=VOXEL_UM) as opened:
-        build_pyramid(opened, path, overwrite=True)
-
-
-def level_0_alone(volume: NDArray[np.uint16], path: Path) -> None:
-    spec = PyramidSpec(shape=volume.shape, voxel_size_um=VOXEL_UM)
-    create_pyramid(path, spec, overwrite=True)
+def level_0_alone(given: NDArray[np.uint16], out: Path) -> None:
+    spec = PyramidSpec(shape=given.shape, voxel_size_um=VOXEL_UM)
+    create_pyramid(out, spec)
     for index in range(spec.layers(0)):
-        layer = volume[spec.levels[0].rows(index)]
-        write_bands(path, spec, 0, index, partial(_band, layer), reduce=False)
+        layer = given[spec.levels[0].rows(index)]
+        stream_layer(out, spec, 0, index, partial(_rows, layer), reduce=False)
 
 
-def _band(layer: NDArray[np.uint16], rows: slice) -> NDArray[np.uint16]:
-    return layer[:, rows]
+def _rows(layer: NDArray[np.uint16], rows: slice) -> list[NDArray[np.uint16]]:
+    return [layer[:, rows]]
 
 
-def write_sources(volume: NDArray[np.uint16], folder: Path) -> tuple[Path, Path]:
-    """The same voxels as a folder of slices and as a Zarr array."""
-    slices, array = folder / "slices", folder / "array.zarr"
-    shutil.rmtree(slices, ignore_errors=True)
+def levels_by_hipct(_: Path, out: Path) -> None:
+    build_levels(out)
+
+
+WRITERS: dict[str, tuple[str, Callable[[Any, Path], None]]] = {
+    "hipct": ("hipct", by_hipct),
+    "hipct, level 0 alone": ("hipct", level_0_alone),
+    **PEERS,
+}
+LEVEL_WRITERS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
+    "hipct --levels": ("hipct", levels_by_hipct),
+    **LEVEL_PEERS,
+}
+
+
+def write_sources(volume: NDArray[np.uint16], folder: Path) -> None:
+    """The same voxels in every form that is read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / SOURCES["memory"], volume)
+    slices = folder / SOURCES["TIFF slices"]
     slices.mkdir()
     for number, image in enumerate(volume):
         tifffile.imwrite(slices / f"{number:05}.tif", image)
     stored = zarr.create_array(
-        array,
+        folder / SOURCES["Zarr array"],
         shape=volume.shape,
         dtype=volume.dtype,
         chunks=tuple(min(128, n) for n in volume.shape),
         compressors=COMPRESSOR,
-        overwrite=True,
     )
     stored[...] = volume
-    return slices, array
+    build_pyramid(ArraySource(volume, VOXEL_UM), folder / LEVEL_0)
+    for coarser in (folder / LEVEL_0).glob("[1-9]"):
+        shutil.rmtree(coarser)
+    metadata = json.loads((folder / LEVEL_0 / "zarr.json").read_text())
+    multiscale = metadata["attributes"]["ome"]["multiscales"][0]
+    multiscale["datasets"] = multiscale["datasets"][:1]
+    (folder / LEVEL_0 / "zarr.json").write_text(json.dumps(metadata))
 
 
-def by_dask(volume: NDArray[np.uint16], path: Path) -> None:
-    """Level by level with ``dask.array.coarsen``, one task a shard, each level read back."""
-    shutil.rmtree(path, ignore_errors=True)
-    level, number = da.from_array(volume, chunks=shard_of(volume.shape)), 0
-    while True:
-        array = zarr.create_array(
-            path / str(number),
-            shape=level.shape,
-            dtype=level.dtype,
-            chunks=tuple(min(128, n) for n in level.shape),
-            shards=shard_of(level.shape),
-            compressors=COMPRESSOR,
-        )
-        da.store(level.rechunk(array.shards), array, lock=False)
-        if max(level.shape) <= 128:
-            return
-        stored = da.from_zarr(array, chunks=array.shards)
-        level = da.coarsen(np.mean, stored, {0: 2, 1: 2, 2: 2}).astype(np.uint16)
-        number += 1
+def one(writer: str, form: str, folder: Path, out: Path) -> None:
+    """One build, in this process: what it took, as JSON."""
+    call = (LEVEL_WRITERS if form == LEVEL_0 else WRITERS)[writer][1]
+    for place in (folder.with_name(WARM), folder):
+        shutil.rmtree(out, ignore_errors=True)
+        given: Any = place / (LEVEL_0 if form == LEVEL_0 else SOURCES[form])
+        if form == LEVEL_0:
+            shutil.copytree(given, out, copy_function=os.link)
+        elif form == "memory":
+            given = np.load(given)
+        me = psutil.Process()
+        before, start = _processor_time(me), time.perf_counter()
+        call(given, out)
+        seconds = time.perf_counter() - start
+    peak = sum(_peak_bytes(p.pid) for p in [me, *me.children(recursive=True)])
+    peak -= given.nbytes if isinstance(given, np.ndarray) else 0
+    took = {"s": seconds, "cpu": _processor_time(me) - before, "peak": peak}
+    print(json.dumps(took))
 
 
-def by_ngff_zarr(volume: NDArray[np.uint16], path: Path) -> None:
-    import ngff_zarr
-
-    shutil.rmtree(path, ignore_errors=True)
-    scale = dict.fromkeys("zyx", VOXEL_UM)
-    image = ngff_zarr.to_ngff_image(volume, dims=("z", "y", "x"), scale=scale)
-    factors = [2**k for k in range(1, 10) if volume.shape[0] // 2 ** (k - 1) > 128]
-    multiscales = ngff_zarr.to_multiscales(
-        image, factors, method=ngff_zarr.Methods.ITKWASM_BIN_SHRINK, chunks=128
-    )
-    shards = {"z": 1, "y": min(8, volume.shape[1] // 128), "x": min(8, volume.shape[2] // 128)}
-    ngff_zarr.to_ngff_zarr(
-        path, multiscales, version="0.5", chunks_per_shard=shards, compressors=COMPRESSOR
-    )
+def _processor_time(process: psutil.Process) -> float:
+    times = [p.cpu_times() for p in [process, *process.children(recursive=True)]]
+    ended = process.cpu_times()
+    return sum(t.user + t.system for t in times) + ended.children_user + ended.children_system
 
 
-def shard_of(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    depth, height, width = shape
-    return (min(128, depth), min(1024, height), min(1024, width))
+def _peak_bytes(process: int) -> int:
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def mean_of_level(path: Path, number: int) -> float:
-    names = sorted(p.parent for p in path.rglob("zarr.json") if (p.parent / "c").is_dir())
-    by_size = sorted((zarr.open_array(p, mode="r") for p in names), key=lambda a: -a.size)
-    return float(by_size[number][:].mean(dtype=np.float64))
+def mean_of_coarsest(out: Path) -> float:
+    names = sorted(p.parent for p in out.rglob("zarr.json") if (p.parent / "c").is_dir())
+    smallest = min((zarr.open_array(p, mode="r") for p in names), key=lambda a: a.size)
+    return float(smallest[:].mean(dtype=np.float64))
+
+
+def contenders() -> tuple[list[tuple[str, str]], list[str]]:
+    """Pairs of writer and input, and the writers that are not installed."""
+    pairs, absent = [], []
+    for writers, forms in ((WRITERS, list(SOURCES)), (LEVEL_WRITERS, [LEVEL_0])):
+        for writer, (package, _) in writers.items():
+            if importlib.util.find_spec(package) is None:
+                absent.append(writer)
+                continue
+            pairs += [(writer, form) for form in forms if "alone" not in writer or form == "memory"]
+    return sorted(pairs, key=lambda pair: [*SOURCES, LEVEL_0].index(pair[1])), absent
 
 
 def main() -> None:
+    if "--one" in sys.argv:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--one", nargs=4)
+        writer, form, folder, out = parser.parse_args().one
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what peers warn of is theirs
+            one(writer, form, Path(folder), Path(out))
+        return
     chosen = options(__doc__)
     rows: list[dict[str, object]] = []
-    writers: dict[str, Callable[[NDArray[np.uint16], Path], None]] = {
-        "hipct": by_hipct,
-        "hipct, level 0 alone": level_0_alone,
-        "dask coarsen": by_dask,
-        "ngff-zarr, itkwasm bin": by_ngff_zarr,
-    }
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what peers warn of is theirs
+    pairs, absent = contenders()
+    with tempfile.TemporaryDirectory() as temporary:
+        write_sources(organ_like(256), Path(temporary) / WARM)
         for n in (256,) if chosen.quick else (512, 1024):
-            volume = organ_like(n)
-            slices, array = write_sources(volume, Path(folder))
-            contenders = writers | {
-                "hipct, TIFF slices": partial(by_hipct_from, slices),
-                "hipct, Zarr array": partial(by_hipct_from, array),
+            rows += measured(n, Path(temporary), pairs, chosen.repeats)
+    facts = versions(PACKAGES) | {name: "absent" for name in absent}
+    write_table("pyramid", rows, chosen, facts=facts)
+
+
+def measured(
+    n: int, temporary: Path, pairs: list[tuple[str, str]], repeats: int
+) -> list[dict[str, object]]:
+    """Rows of the table, of a volume of n^3 voxels."""
+    folder, out = temporary / str(n), temporary / "out.ome.zarr"
+    volume = organ_like(n)
+    exact, nbytes = float(volume.mean(dtype=np.float64)), volume.nbytes
+    write_sources(volume, folder)
+    del volume
+    took: dict[str, list[dict[str, float]]] = {f"{pair}": [] for pair in pairs}
+
+    def build(pair: tuple[str, str]) -> None:
+        command = [sys.executable, "-m", "benchmarks.pyramid", "--one", *pair]
+        done = subprocess.run(
+            [*command, str(folder), str(out)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            sys.exit(f"{pair} failed:\n{done.stderr[-3000:]}")
+        run = json.loads(done.stdout.splitlines()[-1])
+        took[f"{pair}"].append({**run, "error": mean_of_coarsest(out) - exact})
+
+    def seconds(call: Callable[[], object]) -> float:
+        call()
+        return took[f"{call.args[0]}"][-1]["s"]  # type: ignore[attr-defined]
+
+    calls = {f"{pair}": partial(build, pair) for pair in pairs}
+    times = measure(calls, repeats=repeats, warm_up=False, clock=seconds)
+    shutil.rmtree(folder)
+    rows: list[dict[str, object]] = []
+    for writer, form in pairs:
+        ours = "hipct --levels" if form == LEVEL_0 else "hipct"
+        time_of, runs = times[f"{(writer, form)}"], took[f"{(writer, form)}"]
+        rows.append(
+            {
+                "from": form,
+                "writer": writer,
+                "voxels": f"{n}^3",
+                "s": time_of.median,
+                "CPU s": float(np.median([run["cpu"] for run in runs])),
+                "MB/s": nbytes / 1e6 / time_of.median,
+                "times hipct": time_of.median / times[f"{(ours, form)}"].median,
+                "spread": time_of.spread,
+                "peak MiB": round(max(run["peak"] for run in runs) / 2**20),
+                "error": "" if "alone" in writer else runs[-1]["error"],
             }
-            paths = {name: Path(folder) / f"{k}.ome.zarr" for k, name in enumerate(contenders)}
-            calls = {
-                name: partial(write, volume, paths[name]) for name, write in contenders.items()
-            }
-            times = measure(calls, repeats=chosen.repeats)
-            level = 1 if chosen.quick else 2
-            exact = float(volume.mean(dtype=np.float64))
-            for name, time in times.items():
-                rows.append(
-                    {
-                        "writer": name,
-                        "voxels": f"{n}^3",
-                        "s": time.median,
-                        "MB/s": volume.nbytes / 1e6 / time.median,
-                        "times hipct": time.median / times["hipct"].median,
-                        "spread": time.spread,
-                        f"error of level {level}": ""
-                        if "alone" in name
-                        else mean_of_level(paths[name], level) - exact,
-                    }
-                )
-            del volume
-    write_table("pyramid", rows, chosen, facts=versions(["dask", "ngff-zarr"]))
+        )
+    return rows
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import shutil
 from pathlib import Path
@@ -41,6 +43,10 @@ class PyramidLedger(RunFolder):
             If what an earlier build recorded cannot be read.
         """
         self.take()
+        # What a machine had not brought to its disk when it went down.
+        for record in (self.folder / "done").glob("[0-9]*.json"):
+            if not record.stat().st_size:
+                record.unlink()
         return self.state()
 
     def begin(self, parameters: dict[str, Any]) -> None:
@@ -50,11 +56,27 @@ class PyramidLedger(RunFolder):
             record.unlink()
         self.note({**parameters, "boot": _boot()})
 
+    def record(self, level: int, layer: int, values: dict[str, Any]) -> None:
+        """Record a finished layer.
+
+        Neither the voxels nor this are waited for until the disk has them: a flush of one small
+        file makes journalling file systems bring everything else to the disk first.
+        """
+        if self._lock is not None:
+            self._lock.check()
+        file = self.folder / "done" / f"{level}-{layer:06d}.json"
+        temporary = file.with_name(f".{file.name}.tmp")
+        try:
+            temporary.write_text(json.dumps(values))
+            os.replace(temporary, file)
+        except OSError as error:
+            raise OutputError(f"{file} could not be written: {error.strerror or error}.") from error
+
     def look_again(self, spec: PyramidSpec) -> None:
         """Forget layers that a machine lost when it went down: what it had not brought to its disk.
 
-        A record is on the disk before the voxels are. As long as the machine is up that makes no
-        difference; after that all chunks are decoded once more.
+        As long as it is up, files are what was written, whether or not the disk has them; after
+        that all chunks are decoded once more.
         """
         state = self.state()
         if state.get("boot") == _boot():

@@ -294,6 +294,28 @@ def test_a_killed_process_is_gone_on_with_whatever_memory_there_is(tmp_path: Pat
     assert sorted(p.name for p in tmp_path.iterdir()) == ["v.ome.zarr", "v.tif"]
 
 
+def test_what_a_machine_lost_when_it_went_down_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, out = noise((64, 40, 50)), tmp_path / "v.ome.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr(pyramid_build, "publish", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            build_pyramid(Counted(volume), out, chunk=8)
+    ledger = PyramidLedger(out)
+    for layer, size in ((2, 100), (5, 0)):
+        shard = ledger.volume / "0" / "c" / str(layer) / "0" / "0"
+        shard.write_bytes(shard.read_bytes()[:size])
+    (ledger.folder / "done" / "0-000007.json").write_bytes(b"")
+    monkeypatch.setattr("hipct.volume.pyramid_ledger._boot", lambda: "another time")
+    source = Counted(volume)
+    build_pyramid(source, out, chunk=8)
+    again = np.unique(np.flatnonzero(source.times.any(axis=(1, 2))) // 8)
+    assert again.tolist() == [2, 5, 7]
+    assert_is_pyramid_of(out, volume, "mean")
+    assert check_volume(out, deep=True) == []
+
+
 def test_a_changed_source_goes_on_only_from_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
