@@ -80,9 +80,9 @@ def command(
 ) -> None:
     """Turn a volume of any format into an OME-Zarr pyramid.
 
-    SOURCE is told by its content: a folder of TIFF or JPEG2000 slices, a TIFF of many pages, HDF5,
-    NIfTI, a Zarr or N5 array, an OME-Zarr volume. Every voxel is read once; a run that was broken
-    off goes on when it is called again.
+    SOURCE is told by its content: a folder of TIFF, JPEG2000 or PNG slices, a TIFF of many pages,
+    HDF5, NIfTI, a Zarr or N5 array, an OME-Zarr volume. Every voxel is read once; a run that was
+    broken off goes on when it is called again.
 
     \b
       hipct pyramid slices/ organ.ome.zarr --voxel-um 19.89
