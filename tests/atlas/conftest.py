@@ -128,12 +128,13 @@ class Bucket:
         return self.folder / BUCKET / "D1" / "lung" / name
 
 
-def describe(folder: Path, name: str, url: str, **changes: Any) -> None:
+def describe(
+    folder: Path, name: str, url: str, *, shape: tuple[int, ...] = SHAPE, **changes: Any
+) -> None:
     """A description like those of the atlas, of a set of another name, size and address."""
     description = json.loads(json.dumps(dict(load_catalogue()[TEMPLATE].description)))
     description |= {"name": name, "registration": None, **changes}
-    shape = list(SHAPE[::-1])
-    description["data"] = {"shape": shape, "voxel_size_um": VOXEL_UM, "gcs_url": url}
+    description["data"] = {"shape": list(shape[::-1]), "voxel_size_um": VOXEL_UM, "gcs_url": url}
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(description))
 
@@ -165,6 +166,12 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Bucket:
 def n5_writer() -> Callable[[Path, list[np.ndarray], dict[str, Any]], None]:
     """Writes N5."""
     return write_n5
+
+
+@pytest.fixture
+def describer() -> Callable[..., None]:
+    """Describes a set of another size or address."""
+    return describe
 
 
 @dataclass
