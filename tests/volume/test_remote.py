@@ -122,11 +122,11 @@ def test_a_volume_is_the_same_wherever_it_lies(
     assert len(there.levels) == len(here.levels) == 4
     for far, near in zip(there.levels, here.levels):
         assert (far.scale, far.translation) == (near.scale, near.translation)
-        stored = near.array[...]
-        np.testing.assert_array_equal(far.array[...], stored)
-        np.testing.assert_array_equal(far.chunkwise[...], stored)
-        np.testing.assert_array_equal(far.dask().compute(), stored)
-    np.testing.assert_array_equal(there.levels[0].array[...], values)
+        np.testing.assert_array_equal(far.chunkwise[...], near.array[...])
+    far, near = there.levels[1], here.levels[1]
+    np.testing.assert_array_equal(far.array[...], near.array[...])
+    np.testing.assert_array_equal(far.dask().compute(), near.array[...])
+    np.testing.assert_array_equal(there.levels[0].chunkwise[...], values)
     np.testing.assert_array_equal(there.physical(1, (3, ..., 5)), here.physical(1, (3, ..., 5)))
     sent = pickle.loads(pickle.dumps(there.levels[1].chunkwise))
     np.testing.assert_array_equal(sent[:, 3], here.levels[1].array[:, 3])
@@ -175,7 +175,7 @@ def touched(array: zarr.Array[Any], box: tuple[slice, ...]) -> tuple[set[str], i
 BOXES = st.tuples(*(st.tuples(st.integers(0, n - 1), st.integers(1, n)) for n in SHAPE))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(box=BOXES)
 def test_a_view_reads_the_chunks_that_it_touches_and_each_index_once(
     sharded: zarr.Array[Any], box: Any
