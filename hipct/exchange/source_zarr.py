@@ -81,11 +81,13 @@ class ZarrSource(AxesSource):
         if volume.length_unit == "um":
             z, y, x = (level.scale[axis] for axis in order)
             self.voxel_size_um = (z, y, x)
+        z, y, x = (level.translation[axis] for axis in order)
+        self.origin_um = (z, y, x)
         if volume.scale is not None and volume.offset is not None:
             self.value = (volume.scale, volume.offset)
             self.unit = volume.unit or "1"
         self.notes = volume.notes
-        if volume.provenance.get("reduction") == "mode":
+        if volume.labels:
             self.notes += (f"{self.name} holds labels; --labels reduces them as such.",)
         if order != (0, 1, 2):
             stored = ", ".join(volume.axes)
