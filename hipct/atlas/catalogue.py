@@ -63,7 +63,8 @@ def load_catalogue(
 def known_as(catalogue: Catalogue, name: str) -> AtlasSet | None:
     """The data set of exactly this name, else the only one with this further name, or None.
 
-    Crops of one volume have its name and its coordinates: the first stands for all.
+    Crops of a volume have its name and its coordinates: where it is not there, the first of them
+    stands for it.
 
     Raises
     ------
@@ -73,12 +74,13 @@ def known_as(catalogue: Catalogue, name: str) -> AtlasSet | None:
     if name in catalogue:
         return catalogue[name]
     found = [one for one in catalogue.values() if name in one.aliases]
-    if len(found) > 1 and any(one.part_of != name for one in found):
+    wholes = [one for one in found if one.part_of != name]
+    if len(wholes) > 1:
         raise InputError(
-            f"{len(found)} volumes call themselves {name!r} ({_some([o.name for o in found])}); "
+            f"{len(wholes)} volumes call themselves {name!r} ({_some([o.name for o in wholes])}); "
             "leave all but one out."
         )
-    return found[0] if found else None
+    return next(iter([*wholes, *found]), None)
 
 
 def find_set(catalogue: Catalogue, name: str) -> AtlasSet:

@@ -13,8 +13,8 @@ from hipct.cli.atlas_catalogue import info_command, list_command, place_command
 def command(ctx: click.Context) -> None:
     """Find, open, download and place data sets of the Human Organ Atlas.
 
-    Data sets are those that the package hoa-tools describes; a NAME may be cut short as long as
-    no other name has it as a part.
+    Data sets are those that the package hoa-tools describes and, with --with, volumes of one's own;
+    a NAME may be cut short as long as no other name has it as a part.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

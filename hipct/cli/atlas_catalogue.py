@@ -88,7 +88,8 @@ def list_command(
             f"{_gigabytes(one):>8}"
         )
     total = sum(one.gigabytes for one in found)
-    click.echo(f"{len(found)} data sets, {total / 1e3:.2f} TB as 16 bit")
+    size = f"{total / 1e3:.2f} TB" if total >= 10 else f"{total:.2g} GB"
+    click.echo(f"{len(found)} data sets, {size} as 16 bit")
 
 
 @click.command(name="info", short_help="Tell everything that is described of one")

@@ -343,6 +343,25 @@ def test_a_described_volume_is_found_after_its_folder_moved(lab: Lab, tmp_path: 
     assert find_set(catalogue, "zoom") is one
 
 
+def test_a_described_volume_its_crops_and_others_of_its_name(lab: Lab, tmp_path: Path) -> None:
+    shutil.copytree(lab.folder / "zoom.ome.zarr", tmp_path / "zoom.ome.zarr")
+    made = describe_volume(open_volume(tmp_path / "zoom.ome.zarr"), GIVEN | {"name": "D7_zoom"})
+    write_description(made, tmp_path)
+    opened = open_set(load_catalogue(lab.folder)["zoom"])
+    for name in ("a", "b"):
+        crop = make_crop(opened, 0, ((0, 9), (0, 9), (0, 9)))
+        download_crop(opened, crop, tmp_path / f"{name}.ome.zarr")
+    shutil.copytree(lab.folder / "overview.ome.zarr", tmp_path / "overview.ome.zarr")
+    catalogue = load_catalogue(tmp_path)
+    # Both crops and the volume say zoom: the volume is meant, and the crops lie in it.
+    assert find_set(catalogue, "zoom").name == "D7_zoom"
+    path = place(catalogue, catalogue["a"], catalogue["overview"]).path
+    assert path == ("a", "D7_zoom", "overview")
+    shutil.copytree(lab.folder / "zoom.ome.zarr", tmp_path / "copy.ome.zarr")
+    with pytest.raises(InputError, match=r"2 volumes call themselves 'zoom' \(D7_zoom, copy\)"):
+        find_set(load_catalogue(tmp_path), "zoom")
+
+
 def test_what_is_missing_or_torn_is_told(lab: Lab, tmp_path: Path) -> None:
     path = tmp_path / "v.ome.zarr"
     write_pyramid(lab.zoom, path, voxel_size_um=5.0, chunk=16)
