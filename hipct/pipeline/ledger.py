@@ -60,6 +60,7 @@ class Ledger(RunFolder):
                 "or give --restart (Python: restart=True) to begin anew."
             )
         if earlier == parameters and not restart:
+            self.forget_lost()
             shutil.rmtree(self.scratch, ignore_errors=True)
             return True
         for name in ("done", "failed", "times", "volume.ome.zarr", "scratch"):
@@ -88,6 +89,7 @@ class Ledger(RunFolder):
                 f"{self.folder} was prepared with other parameters ({difference}); prepare it "
                 "again, or work on it as it was prepared."
             )
+        self.forget_lost()
 
     def remember(self, **estimates: Any) -> None:
         """Add estimates (axis, window, ...) that a resumed run must not make anew."""
@@ -99,6 +101,29 @@ class Ledger(RunFolder):
         super().record(level, layer, values | made)
         if level == 0:
             self._failure(layer).unlink(missing_ok=True)
+
+    def forget_lost(self) -> list[tuple[int, int]]:
+        """Forget layers whose files have gone or have another length than was recorded.
+
+        A disk that has lost power, or somebody who cleans up, may take what was written; these
+        layers, and only these, are made again: the levels above hold the same values.
+
+        Returns
+        -------
+        list of (level, layer)
+            What was forgotten.
+        """
+        lost = [
+            node
+            for node, record in self.done().items()
+            if any(
+                _length(self.volume / key) != length
+                for key, (length, _) in record.get("files", {}).items()
+            )
+        ]
+        for level, layer in lost:
+            (self.folder / "done" / f"{level}-{layer:06d}.json").unlink()
+        return lost
 
     def fail(self, layer: int, error: str, log: str | None = None) -> None:
         """Record why a layer of level 0 could not be made, and where the log of it lies."""
@@ -138,6 +163,13 @@ class Ledger(RunFolder):
     def has_layers(self) -> bool:
         """Whether any layer is finished."""
         return any((self.folder / "done").glob("[0-9]*-*.json"))
+
+
+def _length(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
 
 
 def _now() -> str:

@@ -33,7 +33,7 @@ from hipct.pipeline.tiles import tiles
 from hipct.preparation.counts import PixelCounts
 from hipct.volume.quantise import ClipCounts
 from hipct.volume.reduce import reduce_block, reduced_shape
-from hipct.volume.writer import read_reduced, write_bands, write_node
+from hipct.volume.writer import Written, read_reduced, write_bands, write_node
 
 LANES = 4
 """Tasks that overlap on the CPU: read, prepare, reconstruct, write."""
@@ -325,8 +325,12 @@ class Stream:
         with self._writing(0, index):
             spec, halves = self.plan.spec, self._half_buffers.pop(index, None)
             reduce = halves is None and len(spec.levels) > 1
-            reduced = write_bands(self.ledger.volume, spec, 0, index, buffer.band, reduce=reduce)
-        self.ledger.record(0, index, {"voxels": self._clipped.pop(index).as_dict()})
+            files: Written = {}
+            reduced = write_bands(
+                self.ledger.volume, spec, 0, index, buffer.band, reduce=reduce, written=files
+            )
+        voxels = self._clipped.pop(index).as_dict()
+        self.ledger.record(0, index, {"voxels": voxels, "files": files})
         self._layer_buffers.pop(index).close()
         return reduced if halves is None else halves.read(0, halves.shape[0])
 
@@ -336,8 +340,11 @@ class Stream:
         if self._stopped.is_set():
             return None
         with self._writing(level, index):
-            reduced = write_node(self.ledger.volume, self.plan.spec, level, index, blocks)
-        self.ledger.record(level, index, {})
+            files: Written = {}
+            reduced = write_node(
+                self.ledger.volume, self.plan.spec, level, index, blocks, written=files
+            )
+        self.ledger.record(level, index, {"files": files})
         return reduced
 
     def _writing(self, level: int, index: int) -> AbstractContextManager[None]:

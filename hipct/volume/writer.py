@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 
 from hipct.core.errors import InputError, OutputError
@@ -21,6 +22,9 @@ from hipct.volume.block_files import Block, decode_block, encode_block, remove_t
 from hipct.volume.layout import PyramidSpec
 from hipct.volume.omezarr import write_metadata
 from hipct.volume.reduce import reduce_block, reduced_shape
+
+Written = dict[str, tuple[int, int]]
+"""Length in bytes and CRC-32C of files that were written, by their key in the group."""
 
 ReadBand = Callable[[slice], Block]
 """Gives the rows ``slice`` of axis y of a layer: shape (z, y, x)."""
@@ -119,7 +123,13 @@ def write_layer(path: Path | str, spec: PyramidSpec, level: int, index: int, blo
 
 
 def write_node(
-    path: Path | str, spec: PyramidSpec, level: int, index: int, blocks: Sequence[Block]
+    path: Path | str,
+    spec: PyramidSpec,
+    level: int,
+    index: int,
+    blocks: Sequence[Block],
+    *,
+    written: Written | None = None,
 ) -> Block | None:
     """Write one layer from its parts and give its reduced block to the next level.
 
@@ -130,6 +140,8 @@ def write_node(
     blocks : sequence of ndarray
         The layer's rows in order: one block at level 0 (the layer itself, or several that stack
         up to it along z), above it what the children returned.
+    written : dict, optional
+        Receives length and checksum of every file.
 
     Returns
     -------
@@ -142,7 +154,8 @@ def write_node(
         parts = [block[:, rows] for block in blocks]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    return write_bands(path, spec, level, index, read, reduce=level + 1 < len(spec.levels))
+    reduce = level + 1 < len(spec.levels)
+    return write_bands(path, spec, level, index, read, reduce=reduce, written=written)
 
 
 def write_bands(
@@ -153,6 +166,7 @@ def write_bands(
     read: ReadBand,
     *,
     reduce: bool,
+    written: Written | None = None,
 ) -> Block | None:
     """Write a layer band by band (one row of shards), so that it need not be in memory whole.
 
@@ -164,6 +178,8 @@ def write_bands(
         Gives the rows ``slice`` of axis y of the layer; called once for every band, in order.
     reduce : bool
         Whether to return the reduced layer.
+    written : dict, optional
+        Receives length and checksum of every file.
     """
     geometry = spec.levels[level]
     shape = geometry.layer_shape(index)
@@ -179,6 +195,9 @@ def write_bands(
             for column in range(geometry.shard_grid[2]):
                 columns = slice(column * geometry.shard[2], (column + 1) * geometry.shard[2])
                 files = encode_block(spec, level, (index, number, column), band[:, :, columns])
+                if written is not None:
+                    for key, data in files.items():
+                        written[key] = len(data), google_crc32c.value(data)
                 if pending is not None:
                     pending.result()
                 pending = pool.submit(_write_files, Path(path), files)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from itertools import chain
 
+import google_crc32c
 import numpy as np
 import pytest
 
@@ -132,6 +133,27 @@ def test_what_is_missing_is_named_and_what_was_prepared_otherwise_refused(reques
     with pytest.raises(OutputError, match=r"holds .*share-00001"):
         finish_run(request)
     held.close()
+
+
+def test_files_that_were_lost_after_they_were_recorded_are_written_again(request_of, whole):
+    request = request_of()
+    prepare_run(request, 2)
+    for number in range(2):
+        run_share(request, number)
+    ledger = Ledger(request.folder)
+    for (level, layer), record in ledger.done().items():
+        for key, (length, checksum) in record["files"].items():
+            data = (ledger.volume / key).read_bytes()
+            assert (len(data), google_crc32c.value(data)) == (length, checksum), (level, layer)
+    (ledger.volume / "0" / "c" / "2" / "0" / "0").unlink()
+    with open(ledger.volume / "0" / "c" / "7" / "0" / "0", "r+b") as file:
+        file.truncate(100)
+    (ledger.volume / "1" / "c" / "1" / "0" / "0").unlink()
+    with pytest.raises(OutputError, match=r"2 of 10 layers are missing \(2, 7\)"):
+        finish_run(request)
+    made = [run_share(request, number).layers for number in range(2)]
+    assert sorted(chain(*made)) == [2, 7]
+    assert volume_bytes(finish_run(request).path) == whole
 
 
 def test_a_chunk_that_cannot_be_read_fails_alone(request_of, store, tmp_path, whole):
