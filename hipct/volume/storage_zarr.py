@@ -32,7 +32,7 @@ from zarr.abc.store import (
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
-from hipct.core.errors import FormatError
+from hipct.core.errors import FormatError, RemoteError
 from hipct.volume.shards import index_bytes, read_index
 from hipct.volume.storage import Folder, Storage
 
@@ -116,15 +116,18 @@ class ReadStore(Store):
 
     def list(self) -> AsyncIterator[str]:
         """Refused."""
-        raise NotImplementedError
+        raise self._unlisted()
 
-    def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+    def list_prefix(self, prefix: str) -> AsyncIterator[str]:  # noqa: ARG002
         """Refused."""
-        raise NotImplementedError
+        raise self._unlisted()
 
-    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:  # noqa: ARG002
         """Refused."""
-        raise NotImplementedError
+        raise self._unlisted()
+
+    def _unlisted(self) -> RemoteError:
+        return RemoteError(f"{self} is read by the names in its metadata; it cannot be listed.")
 
 
 class ChunkStore(ReadStore):

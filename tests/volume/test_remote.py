@@ -224,6 +224,16 @@ def test_a_plane_from_a_server_takes_no_byte_more_than_needed(
         assert web.most_at_once >= 8
 
 
+def test_a_store_for_reading_is_no_other(sharded: zarr.Array[Any]) -> None:
+    store = ReadStore(Folder(Path(str(sharded.store.root))))
+    assert not any((store.supports_writes, store.supports_deletes, store.supports_listing))
+    for listed in (store.list, lambda: store.list_prefix("c"), lambda: store.list_dir("c")):
+        with pytest.raises(RemoteError, match="cannot be listed"):
+            listed()
+    with pytest.raises(ValueError, match="read-only"):
+        zarr.open_array(store, mode="r")[0, 0, 0] = 1
+
+
 def test_chunks_without_shards_are_read_as_they_are(addresses: Any, web: Any) -> None:
     level = open_volume(addresses["0.4"]["http"]).levels[0]
     assert level.chunkwise is level.array
