@@ -49,14 +49,24 @@ class Levels:
     Raises
     ------
     InputError
-        If the volume's voxel size is not known.
+        If the volume holds labels, is empty, or its voxel size is not known.
     """
 
     def __init__(self, volume: Volume, role: str) -> None:
+        if volume.labels:
+            raise InputError(
+                f"The {role} {volume.address} holds labels, whose numbers cannot be correlated; "
+                "give the grey values that they were made of."
+            )
         if volume.length_unit != "um":
             raise InputError(
                 f"The {role} {volume.address} does not say how large its voxels are; registration "
                 "needs both voxel sizes, so write the volume again with its pixel size."
+            )
+        if not all(volume.levels[0].array.shape):
+            raise InputError(
+                f"The {role} {volume.address} has no voxels, its shape is "
+                f"{volume.levels[0].array.shape}; give a volume with voxels."
             )
         self.volume, self.role = volume, role
         self._order = tuple(volume.axes.index(axis) for axis in "zyx")

@@ -21,7 +21,7 @@ from hipct.atlas.register_levels import Levels, Place
 from hipct.atlas.register_parts import in_circle, matched_blur
 from hipct.atlas.similarity import Similarity, rotation
 from hipct.atlas.spline import blurred, interpolate, spline_coefficients
-from hipct.core.arrays import Array
+from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 from hipct.core.progress import Observer
 
@@ -32,6 +32,8 @@ _FEWEST = 1000
 _MOST_WORK = 2.0**36
 _SECTORS = 4
 _APART = 3
+_COARSER = 1.05
+_SMALL_PX, _LARGE_PX = 0.7, 4.0
 _OVERLAP = 0.7
 _AROUND_DEG = 15.0
 
@@ -76,8 +78,14 @@ def search_level(zoom: Levels, overview: Levels, scale: float) -> int:
     Raises
     ------
     InputError
-        If the zoom is too small for its overview, at any level, or larger than it.
+        If the zoom is coarser than its overview, too small for it at any level, or larger.
     """
+    voxels = zoom.places[0].voxel_um * scale, overview.places[0].voxel_um
+    if voxels[0] > _COARSER * voxels[1]:
+        raise InputError(
+            f"The zoom {zoom.volume.address} has voxels of {voxels[0]:.4g} um, larger than those "
+            f"of its overview, {voxels[1]:.4g} um; give the zoom first, then the overview."
+        )
     finest = finest_level(zoom, overview, scale)
     chosen = None
     for level in range(finest, len(overview.places)):
@@ -128,11 +136,14 @@ def search(
     found: list[tuple[float, Float, float]] = []
     observer.start("searched", len(blocks) * len(angles))
     for low, high in blocks:
-        values = overview.read(level, low - half, high + half)
+        rim = int(np.ceil(4 * _LARGE_PX)) + 1
+        values = overview.read(level, low - half - rim, high + half + rim)
         if not np.isfinite(values).any():
             observer.advance("searched", len(angles))
             continue
-        matcher = Matcher(xp.asarray(values), templates.mask, _OVERLAP)
+        image = band(xp.asarray(values), np.ones(3))[(slice(rim, -rim),) * 3]
+        matcher = Matcher(xp.ascontiguousarray(image), templates.mask, _OVERLAP)
+        del values, image
         # Rotations far apart at one place are places of their own.
         for sector in np.array_split(np.arange(len(angles)), min(_SECTORS, len(angles))):
             best = xp.full(tuple(high - low), np.float32(-1))
@@ -160,6 +171,34 @@ def search(
     ]
 
 
+def band(values: Array, voxels: Float) -> Array:
+    """Grey values without what is smaller than a search can hit, and without slow changes.
+
+    The search tries every voxel and every few degrees: finer structure would be missed between
+    them. The level of a local tomography rises towards its rim, and would look like the edge of a
+    sample.
+
+    Parameters
+    ----------
+    values : array of float32, (z, y, x)
+        NaN where there is none, and in what is returned.
+    voxels : (3,)
+        Of the overview, in voxels of the image.
+    """
+    xp = namespace(values)
+    known = xp.isfinite(values)
+    # Without its level, an overview that is the same everywhere becomes 0 exactly.
+    level = xp.where(known, values, 0).sum(dtype=np.float64) / xp.maximum(known.sum(), 1)
+    values = values - level.astype(np.float32)
+    smooth = []
+    for width in (_SMALL_PX, _LARGE_PX):
+        z, y, x = (float(width * v) for v in voxels)
+        total = blurred(xp.where(known, values, np.float32(0)), (z, y, x))
+        weight = blurred(known.astype(np.float32), (z, y, x))
+        smooth.append(total / xp.maximum(weight, np.float32(1e-3)))
+    return xp.where(known, smooth[0] - smooth[1], np.float32(np.nan))
+
+
 class Templates:
     """The zoom on the voxels of an overview's level, at any rotation about z.
 
@@ -175,7 +214,8 @@ class Templates:
         place = zoom.places[level]
         raw = np.nan_to_num(zoom.read(level, (0, 0, 0), place.shape))
         sigma = matched_blur(place.step_um, step_um / scale)
-        self._smooth = spline_coefficients(blurred(xp.asarray(raw), sigma))
+        matched = blurred(xp.asarray(raw), sigma)
+        self._smooth = spline_coefficients(band(matched, step_um / scale / place.step_um))
         self._step = xp.asarray(place.step_um)[:, None]
         self._middle = xp.asarray((zoom.centre_um - place.origin_um) / place.step_um)[:, None]
         axes = [xp.asarray(np.arange(-h, h + 1) * s) for h, s in zip(half, step_um)]

@@ -61,11 +61,18 @@ def _filtered(coefficients: Array, weights: Array) -> Array:
 
 
 def blurred(values: Array, sigma: tuple[float, float, float]) -> Array:
-    """An image convolved with a Gaussian of so many voxels along z, y and x (0: as it is)."""
+    """An image convolved with a Gaussian of so many voxels along z, y and x (0: as it is).
+
+    The kernel is the discrete Gaussian ``exp(-s^2) I_k(s^2)`` (Lindeberg, IEEE Trans. Pattern Anal.
+    12 (1990) 234, section IV), whose variance is exact: samples of a Gaussian of 0.3 voxels have a
+    tenth of it.
+    """
+    from scipy.special import ive
+
     kernels = []
     for width in sigma:
-        reach = int(np.ceil(4 * width))
-        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(width, 1e-6)) ** 2)
+        reach = int(np.ceil(4 * width)) + (1 if width > 0 else 0)
+        kernel = ive(np.abs(np.arange(-reach, reach + 1)), width**2)
         kernels.append(kernel / kernel.sum())
     return along_axes(values, kernels)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.register import errors_of
-from benchmarks.register_data import OVERVIEW_UM, hierarchy
+from benchmarks.register_data import OVERVIEW_UM, Grey, hierarchy
 from hipct.atlas.register import confidence_of, register_zoom
 from hipct.core.errors import InputError
 
@@ -17,8 +17,9 @@ SMALL = {"shape": (44, 56, 56), "extent": (26, 34), "noise": 0.1}
 
 @pytest.fixture(scope="module")
 def pair():
-    """Factor 6; the second zoom is of other tissue."""
-    return hierarchy(3, factor=6.0, **SMALL), hierarchy(4, factor=17.0, **SMALL)
+    """Factors 6 and 17; the second zoom is of other tissue, and shows it by other greys."""
+    grey = Grey(cupping=0.8, gain=1.6, gamma=0.75, rings=0.2)
+    return hierarchy(3, factor=6.0, **SMALL), hierarchy(4, factor=17.0, grey=grey, **SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,27 @@ def test_a_rough_start_is_enough_and_its_neighbourhood_alone_is_searched(pair):
     assert not turned.found
 
 
+def test_one_of_two_places_that_look_alike_is_uncertain():
+    """But for a tenth of the tissue, half a turn about the middle changes nothing."""
+    made = hierarchy(900, kind="symmetric", factor=8.0, **SMALL)
+    place = register_zoom(made.zoom, made.overview)
+    assert not place.found
+    assert place.lead < 0.1
+    assert place.share > 0.9
+
+
 def test_what_cannot_be_compared_is_refused(pair):
     made = pair[0]
+    with pytest.raises(InputError, match="holds labels"):
+        register_zoom(replace(made.zoom, labels=True), made.overview)
+    nothing = replace(
+        made.overview, levels=(replace(made.overview.levels[0], array=np.zeros((0, 9, 9))),)
+    )
+    with pytest.raises(InputError, match="has no voxels"):
+        register_zoom(made.zoom, nothing)
+    coarse = [replace(level, scale=tuple(4 * s for s in level.scale)) for level in made.zoom.levels]
+    with pytest.raises(InputError, match="larger than those of its overview, 20 um"):
+        register_zoom(replace(made.zoom, levels=tuple(coarse)), made.overview)
     unknown = replace(made.zoom, length_unit="voxel")
     with pytest.raises(InputError, match="how large its voxels are"):
         register_zoom(unknown, made.overview)
