@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from hipct.cluster.limits import within
@@ -72,7 +73,7 @@ def run_on_dask(
     if profile.cpus is not None:
         request = within(request, cpus=profile.cpus)
     request.keep()
-    with _scheduler(where, profile) as address:
+    with _scheduler(where, profile, request.folder / "logs") as address:
         try:
             client = Client(address, timeout="20s")
         except OSError as error:
@@ -157,7 +158,7 @@ def _has_gpus(client: Any) -> bool:
 
 
 @contextmanager
-def _scheduler(where: str, profile: Profile) -> Iterator[Any]:
+def _scheduler(where: str, profile: Profile, logs: Path) -> Iterator[Any]:
     """A scheduler with workers; nothing of it listens beyond this machine unless Slurm needs it."""
     import dask
 
@@ -170,8 +171,9 @@ def _scheduler(where: str, profile: Profile) -> Iterator[Any]:
         if where == LOCAL:
             from distributed import LocalCluster
 
+            fitting = available_cores() // (profile.cpus or available_cores())
             with LocalCluster(
-                n_workers=max(1, available_cores() // max(1, profile.cpus or available_cores())),
+                n_workers=profile.at_a_time or max(1, fitting),
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
@@ -182,14 +184,14 @@ def _scheduler(where: str, profile: Profile) -> Iterator[Any]:
             ) as cluster:
                 yield cluster
         elif where == SLURM:
-            with _slurm_cluster(profile) as cluster:
+            with _slurm_cluster(profile, logs) as cluster:
                 cluster.scale(jobs=profile.at_a_time or profile.shares)
                 yield cluster
         else:
             yield where
 
 
-def _slurm_cluster(profile: Profile) -> Any:
+def _slurm_cluster(profile: Profile, logs: Path) -> Any:
     jobqueue = require("dask_jobqueue", "cluster", "Starting Dask workers through Slurm")
     asked = profile.resources("share")
     extra = [f"--{name}={asked[name]}" for name in ("qos", "constraint", "gres") if name in asked]
@@ -206,6 +208,7 @@ def _slurm_cluster(profile: Profile) -> Any:
         job_extra_directives=extra,
         job_script_prologue=list(profile.prologue),
         worker_extra_args=["--resources", "GPU=1"] if "gres" in asked else [],
+        log_directory=str(logs),
         interface=profile.interface,
         scheduler_options={"dashboard_address": None, "interface": profile.interface},
     )

@@ -79,7 +79,8 @@ class Profile(Resources):
     shares : int
         Jobs that the layers of a volume are dealt to, at most.
     at_a_time : int or None
-        How many of them may run at a time; all by default.
+        How many of them may run at a time, and workers of Dask; all by default, on one machine as
+        many workers as it has ``cpus`` for.
     warning_s : int
         Seconds before the time limit at which a job stops by itself and is queued again.
     requeues : int

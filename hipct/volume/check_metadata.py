@@ -35,6 +35,7 @@ def metadata_findings(storage: Storage, attributes: Mapping[str, Any]) -> list[F
         lambda: _dimension_names(multiscales[0], arrays),
         lambda: _display(ome, arrays),
         lambda: _meaning(attributes),
+        lambda: _incomplete(attributes),
     ]
     for rule in rules:
         try:
@@ -250,6 +251,17 @@ def _meaning(attributes: Mapping[str, Any]) -> Iterator[Finding]:
             "error",
             f"hipct/window has scale {window['scale']} and offset {window['offset']}; "
             "the scale has to be above 0, both finite.",
+        )
+
+
+def _incomplete(attributes: Mapping[str, Any]) -> Iterator[Finding]:
+    missing = attributes.get("hipct", {}).get("incomplete")
+    if missing:
+        rows = ", ".join(f"{first} to {stop - 1}" for first, stop in missing["rows"])
+        yield Finding(
+            "incomplete",
+            "error",
+            f"Rows {rows} could not be made and are stored as 0: {' '.join(missing['reasons'])}",
         )
 
 

@@ -197,4 +197,7 @@ def test_a_volume_with_missing_layers_says_so(request_of, store, tmp_path, whole
     made = volume_bytes(result.path)
     same = [key for key in made if key.startswith("0/") and int(key.split("/")[2]) not in failed]
     assert all(made[key] == whole[key] for key in same)
+    (finding,) = (each for each in check_volume(result.path) if each.severity == "error")
+    assert finding.rule == "incomplete"
+    assert finding.sentence.startswith(f"Rows {said['rows'][0][0]} to ")
     assert json.loads(result.report_path.read_text())["incomplete"] == said
