@@ -11,8 +11,10 @@ Equals the array code of :mod:`hipct.reconstruction.fourier` but for the roundin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from hipct.reconstruction.gridding import GridPlan, fold_margins
 from hipct.reconstruction.kernel import kernel_table
 
 Floats = NDArray[np.float32]
+Like = tuple[int, ...]
 
 LANES = (4, 8, 16)
 """Slices that a vector may hold: the least that fits is taken."""
@@ -34,7 +37,7 @@ LANES = (4, 8, 16)
 BLOCK_BYTES = 24 << 20
 """Spectra of a block of lines: what a shared cache holds."""
 
-TILE_BYTES = 256 << 10
+TILE_BYTES = 512 << 10
 """A tile of the grid, with the samples that pass through it, fits the cache of a core."""
 
 SHARES = 32
@@ -42,15 +45,21 @@ SHARES = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Transform:
-    """Radices and factors of one length."""
+class _Scratch:
+    """Pairs of work arrays, one for each thread at a time, zero at first."""
 
-    length: int
+    floats: int
+    _idle: list[Floats] = field(default_factory=list)
 
-    @cached_property
-    def steps(self) -> tuple[NDArray[np.int64], Floats]:
-        """As :func:`hipct.reconstruction.fft_numba.transform` takes them."""
-        return np.array(fft_numba.radices(self.length), np.int64), fft_numba.twiddles(self.length)
+    @contextmanager
+    def taken(self) -> Iterator[Floats]:
+        """Two arrays."""
+        try:
+            pair = self._idle.pop()
+        except IndexError:
+            pair = _aligned(np.zeros, (2, self.floats))
+        yield pair
+        self._idle.append(pair)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,56 +77,62 @@ class InLanes:
 
     plan: GridPlan
     _known: dict[tuple[int, int], list[_Work]] = field(default_factory=dict, repr=False)
+    _steps_known: dict[int, tuple[NDArray[np.int64], Floats]] = field(
+        default_factory=dict, repr=False
+    )
 
     def reconstruct(self, sinograms: Floats, out: Floats) -> None:
         """Fill ``out`` (slices, size, size) from sinograms (slices, angles, columns)."""
         slices = len(sinograms)
         like = (0,) * _lanes(slices)
         grid = _aligned(np.zeros, (*self.plan.shape, 2, len(like)))
-        self._spread(like, grid, _dense(sinograms), slices)
+        scratch = _Scratch(self._longest * 2 * len(like))
+        self._spread(like, grid, _dense(sinograms), slices, scratch)
         fold_margins(grid, self.plan, _conjugate)
-        flat = grid.reshape(-1)
-        self._columns_to_rows(like, flat)
+        self._columns_to_rows(like, grid.reshape(-1), scratch)
         dense = _dense(out, copy=False)
-        self._rows_to_slices(like, flat, dense, slices)
+        self._rows_to_slices(like, grid.reshape(-1), dense, slices, scratch)
         if dense is not out:
             out[...] = dense
 
     def memory_bytes(self, slices: int) -> int:
         """Peak bytes that a call takes beside sinograms and slices."""
-        plan, lanes = self.plan, _lanes(slices)
-        rows, columns = plan.shape
-        spectra = self._block_lines(lanes) * plan.samples
-        work = thread_count() * 2
-        return (
-            8 * lanes * (
-                rows * columns
-                + max(spectra + work * plan.geometry.length // 2, work * plan.grid)
-            )
-        )  # fmt: skip
+        lanes = _lanes(slices)
+        rows, columns = self.plan.shape
+        samples = rows * columns + self._block_lines(lanes) * self.plan.samples
+        return 8 * lanes * (samples + 2 * thread_count() * self._longest)
+
+    @property
+    def _longest(self) -> int:
+        """Samples of the longest transform."""
+        return max(self.plan.geometry.length // 2, self.plan.grid)
 
     def _block_lines(self, lanes: int) -> int:
         line = self.plan.samples * lanes * 8
         return max(1, min(len(self.plan.order), max(BLOCK_BYTES // line, 2 * thread_count())))
 
-    def _spread(self, like: tuple[int, ...], grid: Floats, sinograms: Floats, slices: int) -> None:
+    def _spread(
+        self, like: Like, grid: Floats, sinograms: Floats, slices: int, scratch: _Scratch
+    ) -> None:
         plan, geometry = self.plan, self.plan.geometry
         response = 0.5 * plan.sample_response()
         table = kernel_table().ravel()
         tile = _tile_side(len(like))
         spectra = _aligned(np.empty, (self._block_lines(len(like)), plan.samples, 2, len(like)))
         flat, pitch, starts = _flat(sinograms)
-        steps = self._row.steps
+        turns = _turns(-geometry.length)
+        steps = self._steps(geometry.length // 2)
         finite = [True]
 
         def transform(first: int, start: int, stop: int) -> None:
             lines = slice(first + start, first + stop)
             order = plan.order[lines]
-            whole = fourier_numba.rows_to_lines(
-                like, flat, starts[order], pitch, slices, geometry.source, geometry.lateral,
-                response, geometry.weight[order], plan.shift[lines] / geometry.length,
-                plan.turned[lines], *steps, spectra[start:stop].reshape(-1),
-            )  # fmt: skip
+            with scratch.taken() as work:
+                whole = fourier_numba.rows_to_lines(
+                    like, flat, starts[order], pitch, slices, geometry.source, geometry.lateral,
+                    response, geometry.weight[order], plan.shift[lines] / geometry.length,
+                    plan.turned[lines], turns, *steps, *work, spectra[start:stop].reshape(-1),
+                )  # fmt: skip
             if not whole:
                 finite[0] = False
 
@@ -135,42 +150,40 @@ class InLanes:
                 refuse_not_finite()
             parallel_for(partial(spread_share, work), len(work.bounds) - 1)
 
-    @cached_property
-    def _row(self) -> Transform:
-        return Transform(self.plan.geometry.length // 2)
+    def _steps(self, length: int) -> tuple[NDArray[np.int64], Floats]:
+        """Radices and factors of a transform, worked out once."""
+        if length not in self._steps_known:
+            plan = np.array(fft_numba.radices(length), np.int64)
+            self._steps_known[length] = plan, fft_numba.twiddles(length)
+        return self._steps_known[length]
 
-    @cached_property
-    def _along_v(self) -> Transform:
-        return Transform(self.plan.grid)
-
-    @cached_property
-    def _along_u(self) -> Transform:
-        return Transform(self.plan.grid // 2)
-
-    def _columns_to_rows(self, like: tuple[int, ...], grid: Floats) -> None:
+    def _columns_to_rows(self, like: Like, grid: Floats, scratch: _Scratch) -> None:
         plan = self.plan
-        steps = self._along_v.steps
+        size, steps = plan.grid, self._steps(plan.grid)
 
         def task(start: int, stop: int) -> None:
-            fourier_numba.columns_to_rows(
-                like, grid, plan.shape[1], start, stop, plan.grid, plan.deapodisation, *steps
-            )
+            with scratch.taken() as work:
+                fourier_numba.columns_to_rows(
+                    like, grid, plan.shape[1], start, stop, size, plan.deapodisation, *steps, *work
+                )
 
-        parallel_for(task, plan.grid // 2 + 1)
+        parallel_for(task, size // 2 + 1)
 
     def _rows_to_slices(
-        self, like: tuple[int, ...], grid: Floats, out: Floats, slices: int
+        self, like: Like, grid: Floats, out: Floats, slices: int, scratch: _Scratch
     ) -> None:
         plan, geometry = self.plan, self.plan.geometry
         flat, pitch, starts = _flat(out)
         row_pitch = int(starts[1]) if len(starts) > 1 else 0
-        steps = self._along_u.steps
+        turns, steps = _turns(plan.grid), self._steps(plan.grid // 2)
 
         def task(start: int, stop: int) -> None:
-            fourier_numba.rows_to_slices(
-                like, grid, plan.shape[1], start, stop, plan.grid, plan.deapodisation,
-                geometry.pivot, geometry.reach**2, *steps, slices, flat, row_pitch, pitch,
-            )  # fmt: skip
+            with scratch.taken() as work:
+                fourier_numba.rows_to_slices(
+                    like, grid, plan.shape[1], start, stop, plan.grid, plan.deapodisation,
+                    geometry.pivot, geometry.reach**2, turns, *steps, *work, slices, flat,
+                    row_pitch, pitch,
+                )  # fmt: skip
 
         parallel_for(task, geometry.size)
 
@@ -198,6 +211,13 @@ class InLanes:
 
 def _lanes(slices: int) -> int:
     return next(lanes for lanes in LANES if slices <= lanes)
+
+
+def _turns(length: int) -> NDArray[np.complex64]:
+    """Phases of the transform of real rows: exp(2 pi i m / length) up to a quarter of it."""
+    turns = np.exp(2j * np.pi / length * np.arange(abs(length) // 4 + 1))
+    rounded: NDArray[np.complex64] = turns.astype(np.complex64)
+    return rounded
 
 
 def _tile_side(lanes: int) -> int:

@@ -20,10 +20,14 @@ from hipct.reconstruction.simd_numba import (
     load,
     multiply,
     multiply_add,
+    prefetch,
     store,
     subtract,
     transpose,
 )
+
+_LINE = 16
+"""Floats of a cache line."""
 
 
 @njit(cache=True, nogil=True)
@@ -51,21 +55,21 @@ def pad_row(like, sinograms, first, pitch, slices, source, lateral, out):  # typ
                 value = load(out, k * lanes, like)
                 store(out, k * lanes, multiply(every(lateral[k], like), value))
         j += run
-        # Beyond its edges a row is constant.
+        # Beyond its edges a row is constant, but for its weight.
         while j < source.size and source[j] == source[j - 1]:
-            if lateral[j] == lateral[j - 1]:
-                store(out, j * lanes, load(out, (j - 1) * lanes, like))
-            else:
-                for s in range(slices):
-                    value = sinograms[first + s * pitch + source[j]]
-                    out[j * lanes + s] = lateral[j] * value
+            for s in range(slices):
+                out[j * lanes + s] = sinograms[first + s * pitch + source[j]] * lateral[j]
+            value = load(out, j * lanes, like)
             j += 1
+            while j < source.size and source[j] == source[j - 1] and lateral[j] == lateral[j - 1]:
+                store(out, j * lanes, value)
+                j += 1
 
 
 @njit(cache=True, nogil=True)
 def rows_to_lines(  # type: ignore[no-untyped-def]
-    like, sinograms, starts, pitch, slices, source, lateral, response, weight, shift, turned, plan,
-    factors, out,
+    like, sinograms, starts, pitch, slices, source, lateral, response, weight, shift, turned, turns,
+    plan, factors, work, other, out,
 ):  # fmt: skip
     """Pad, transform and filter rows; whether all of them were finite.
 
@@ -79,16 +83,17 @@ def rows_to_lines(  # type: ignore[no-untyped-def]
         Half the filter.
     weight, shift, turned : (lines,)
         Angular weight, phase ramp in turns per sample, and whether the line was turned.
-    plan, factors
+    turns : complex64 (half of half the samples,)
+        exp(-2 pi i m / length).
+    plan, factors, work, other
         Of half the length of a padded row: see :func:`hipct.reconstruction.fft_numba.transform`.
+        In ``other`` lanes beyond the slices have to be finite.
     out : float32 (lines * samples * 2 * lanes,)
     """
     lanes = len(like)
     width = 2 * lanes
     half = source.size // 2
-    work = np.zeros(half * width, np.float32)
-    other = np.zeros(half * width, np.float32)
-    turn = np.exp(-2j * np.pi / source.size)
+    last = source.max()
     finite = True
     for k in range(starts.size):
         pad_row(like, sinograms, starts[k], pitch, slices, source, lateral, other)
@@ -97,8 +102,15 @@ def rows_to_lines(  # type: ignore[no-untyped-def]
         sign = every(np.float32(-1.0 if turned[k] else 1.0), like)
         step = np.exp(2j * np.pi * shift[k])
         low, high = weight[k] + 0j, weight[k] * np.exp(2j * np.pi * shift[k] * half)
-        w = 1.0 + 0j
+        ahead, column, left = starts[min(k + 1, starts.size - 1)], 0, slices
         for m in range(half // 2 + 1):
+            # The next row is on its way while this one is filtered.
+            for _ in range(2):
+                if left > 0:
+                    prefetch(sinograms, ahead + column)
+                    column += _LINE
+                    if column > last:
+                        ahead, column, left = ahead + pitch, 0, left - 1
             # Samples m and half - m come from the same two of the packed row.
             n = half - m
             a, b = m * width, (n % half) * width
@@ -106,7 +118,7 @@ def rows_to_lines(  # type: ignore[no-untyped-def]
             b_re, b_im = load(row, b, like), load(row, b + lanes, like)
             e_re, e_im = add(a_re, b_re), subtract(a_im, b_im)
             o_re, o_im = add(a_im, b_im), subtract(b_re, a_re)
-            w_re, w_im = every(np.float32(w.real), like), every(np.float32(w.imag), like)
+            w_re, w_im = every(turns[m].real, like), every(turns[m].imag, like)
             t_re = subtract(multiply(w_re, o_re), multiply(w_im, o_im))
             t_im = multiply_add(w_re, o_im, multiply(w_im, o_re))
             _put(like, out, target + a, add(e_re, t_re), add(e_im, t_im), response[m], low, sign)
@@ -114,7 +126,6 @@ def rows_to_lines(  # type: ignore[no-untyped-def]
                 like, out, target + n * width, subtract(e_re, t_re), subtract(t_im, e_im),
                 response[n], high, sign,
             )  # fmt: skip
-            w *= turn
             low *= step
             high *= np.conj(step)
         for s in range(slices):
@@ -132,7 +143,9 @@ def _put(like, out, index, re, im, response, ramp, sign):  # type: ignore[no-unt
 
 
 @njit(cache=True, nogil=True)
-def columns_to_rows(like, grid, columns, start, stop, size, level, plan, factors):  # type: ignore[no-untyped-def]
+def columns_to_rows(  # type: ignore[no-untyped-def]
+    like, grid, columns, start, stop, size, level, plan, factors, work, other
+):
     """Transform columns start .. stop - 1 along v in place, keep the rows of the slice.
 
     The rows come into the first ones of the grid, times ``level``.
@@ -144,21 +157,25 @@ def columns_to_rows(like, grid, columns, start, stop, size, level, plan, factors
     size : int
         Cells along v without the margins, of which v = 0 is the middle one.
     level : float32 (n,)
-    plan, factors
+    plan, factors, work, other
         Of ``size``.
     """
     lanes = len(like)
     width = 2 * lanes
     pitch = columns * width
-    work = np.empty(size * width, np.float32)
-    other = np.empty(size * width, np.float32)
     n = level.size
     for u in range(start, stop):
         first = BEFORE * pitch + (u + BEFORE) * width
         column = transform(like, grid, first, pitch, lanes, size, plan, factors, work, other)
         # All columns but u = 0 and the last stand for their mirror images as well.
         double = np.float32(2.0 if u in (0, size // 2) else 1.0)
-        for y in range(n):
+        for y in range(size):
+            # The next column is on its way while this one is written.
+            ahead = first + y * pitch + width
+            prefetch(grid, ahead)
+            prefetch(grid, ahead + lanes)
+            if y >= n:
+                continue
             place = y - n // 2
             # v began at its lowest and not at 0: every other row has the other sign.
             factor = every(-double * level[y] if place % 2 else double * level[y], like)
@@ -170,8 +187,8 @@ def columns_to_rows(like, grid, columns, start, stop, size, level, plan, factors
 
 @njit(cache=True, nogil=True)
 def rows_to_slices(  # type: ignore[no-untyped-def]
-    like, grid, columns, start, stop, size, level, pivot, reach_squared, plan, factors, slices,
-    out, row_pitch, slice_pitch,
+    like, grid, columns, start, stop, size, level, pivot, reach_squared, turns, plan, factors, work,
+    other, slices, out, row_pitch, slice_pitch,
 ):  # fmt: skip
     """Transform rows start .. stop - 1 along u, crop, take the kernel out, cut the circle.
 
@@ -181,7 +198,9 @@ def rows_to_slices(  # type: ignore[no-untyped-def]
         As in :func:`columns_to_rows`.
     pivot, reach_squared
         Pixels further from the pixel (row, column) ``pivot`` are 0.
-    plan, factors
+    turns : complex64 (half of half the cells,)
+        exp(2 pi i m / size).
+    plan, factors, work, other
         Of half of ``size``.
     out : float32
         Flat, with the floats from row to row and from slice to slice.
@@ -190,10 +209,7 @@ def rows_to_slices(  # type: ignore[no-untyped-def]
     width = 2 * lanes
     half = size // 2
     n = level.size
-    work = np.empty(half * width, np.float32)
-    other = np.empty(half * width, np.float32)
     square = np.empty(lanes * lanes, np.float32)
-    turn = np.exp(2j * np.pi / size)
     for y in range(start, stop):
         begin, end = _chord(y - pivot[0], pivot[1], reach_squared, n)
         target = y * row_pitch
@@ -204,7 +220,7 @@ def rows_to_slices(  # type: ignore[no-untyped-def]
                 out[target + s * slice_pitch + x] = 0.0
         if begin >= end:
             continue
-        _packed(like, grid, (y * columns + BEFORE) * width, half, turn, other)
+        _packed(like, grid, (y * columns + BEFORE) * width, half, turns, other)
         row = transform(like, other, 0, width, 0, half, plan, factors, work, other)
         x = begin
         while x < end:
@@ -236,12 +252,11 @@ def _chord(y, column, reach_squared, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _packed(like, grid, first, half, turn, out):  # type: ignore[no-untyped-def]
+def _packed(like, grid, first, half, turns, out):  # type: ignore[no-untyped-def]
     """Of half a Hermitian row the conjugate of the row whose inverse transform packs real pairs."""
     lanes = len(like)
     width = 2 * lanes
     zero = every(np.float32(0.0), like)
-    w = 1.0 + 0j
     for m in range(half // 2 + 1):
         n = half - m
         a, b = first + m * width, first + n * width
@@ -251,7 +266,7 @@ def _packed(like, grid, first, half, turn, out):  # type: ignore[no-untyped-def]
             a_im, b_im = zero, zero
         e_re, e_im = add(a_re, b_re), subtract(a_im, b_im)
         d_re, d_im = subtract(a_re, b_re), add(a_im, b_im)
-        w_re, w_im = every(np.float32(w.real), like), every(np.float32(w.imag), like)
+        w_re, w_im = every(turns[m].real, like), every(turns[m].imag, like)
         o_re = subtract(multiply(w_re, d_re), multiply(w_im, d_im))
         o_im = multiply_add(w_re, d_im, multiply(w_im, d_re))
         store(out, m * width, subtract(e_re, o_im))
@@ -259,4 +274,3 @@ def _packed(like, grid, first, half, turn, out):  # type: ignore[no-untyped-def]
         if m > 0:
             store(out, n * width, add(e_re, o_im))
             store(out, n * width + lanes, subtract(e_im, o_re))
-        w *= turn

@@ -17,6 +17,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 VECTOR = 8
@@ -24,6 +25,8 @@ VECTOR = 8
 
 EIGHT = (0,) * VECTOR
 """The ``like`` of such a vector."""
+
+_BYTES = ir.IntType(8).as_pointer()
 
 CONTRACT = ("contract",)
 """Products and sums may be fused where the machine can."""
@@ -106,6 +109,22 @@ def every(typing: Any, value: Any, like: Any) -> Any:
         return splat(builder, arguments[0], like.count)
 
     return Vector(like.count)(types.float32, like), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """Have the memory send the cache line of ``array[index]``, which may lie beyond the array."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = address(context, builder, signature.args[0], arguments[0])
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), _BYTES)
+        numbers = [ir.Constant(ir.IntType(32), number) for number in (0, 2, 1)]
+        kind = ir.FunctionType(ir.VoidType(), [_BYTES, *(number.type for number in numbers)])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(call, [place, *numbers])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
