@@ -51,7 +51,9 @@ from hipct.cli.console import progress
 @click.option(
     "--ratio", type=float, metavar="R", help="jp2 and htj2k: how many times smaller to become [10]"
 )
-@click.option("--url", help="neuroglancer: where the folder of the volume is served")
+@click.option(
+    "--url", help="neuroglancer: where the folder of the volume is served, if VOLUME is a folder"
+)
 @click.option(
     "--ome-zarr",
     type=click.Choice(["0.5", "0.4"]),

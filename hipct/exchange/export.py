@@ -113,7 +113,7 @@ def export_volume(
     ratio : float, optional
         jp2 and htj2k: bytes of a slice over bytes of its file, 10 without it, met within 5 %.
     url : str, optional
-        neuroglancer: where the folder of the volume is served.
+        neuroglancer: where the folder of the volume is served; not needed of one on a server.
     ome_zarr : {"0.5", "0.4"}, optional
         Version of OME-Zarr, 0.5 without it.
     consolidated : bool
@@ -148,6 +148,9 @@ def export_volume(
     MissingExtra
         If the format needs a package that is not installed.
     """
+    address = volume.address if isinstance(volume, Volume) else volume
+    if format == "neuroglancer" and url is None and is_address(address):
+        url = str(address)
     options = ExportOptions(
         format=format,
         level=level,

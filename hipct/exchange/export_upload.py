@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from hipct.core.errors import FormatError, OutputError
@@ -120,8 +120,7 @@ def _copy(
                 future.result()
         except BaseException:
             stopped = True
-            pool.shutdown(wait=False, cancel_futures=True)
-            wait(futures)
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 

@@ -168,5 +168,7 @@ def test_volumes_of_servers_are_read_by_every_export(
     assert json.loads((out / "zarr.json").read_text())["attributes"]["hipct"]["source"]["path"] == (
         f"{web.url}/v.ome.zarr"
     )
+    state = export_volume(f"{web.url}/v.ome.zarr", tmp_path / "v.json", format="neuroglancer").facts
+    assert state["layers"][0]["source"] == f"zarr://{web.url}/v.ome.zarr"
     with pytest.raises(RemoteError, match="cannot be listed"):
         export_volume(f"{web.url}/v.ome.zarr", f"{bucket}/w.ome.zarr", format="ome-zarr")
