@@ -58,7 +58,8 @@ Arrays = dict[str, zarr.Array[Any]]
 def _arrays(storage: Storage, multiscale: Mapping[str, Any], findings: list[Finding]) -> Arrays:
     arrays: Arrays = {}
     datasets = multiscale.get("datasets")
-    names = [d.get("path") for d in datasets if isinstance(d, dict)] if datasets else []
+    listed = datasets if isinstance(datasets, list) else []
+    names = [one.get("path") for one in listed if isinstance(one, dict)]
     if not names:
         findings.append(Finding("levels", "error", f"{storage.address} lists no level."))
     for name in names:
