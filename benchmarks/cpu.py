@@ -74,7 +74,9 @@ def main() -> None:
             found = run(case, chosen.repeats)
             ours = next(row["time"] for row in found if str(row["code"]).startswith("hipct"))
             rows += [row | {"times hipct": row["time"] / ours} for row in found]  # type: ignore[operator]
-            print(f"{case.stage}, {case.size}: done", file=sys.stderr)
+            for row in found:
+                judged = f"{row['time']:.3g} {row['unit']} | {row['floor']} | {row['aim']}"
+                print(f"{case.stage} {case.size}: {row['code']} {judged}", file=sys.stderr)
     if which.large:
         rows += large(quick=chosen.quick)
     command = f"python -m benchmarks.cpu --repeats {chosen.repeats}"
