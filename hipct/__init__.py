@@ -9,7 +9,7 @@ From a scan to a volume
     open_scan, open_series, import_scan, import_series, simulate_scan, simulate_series, load_truth,
     make_plan, reconstruct
 Volumes
-    open_volume, check_volume, view, build_pyramid, export_volume, register_zoom
+    open_volume, check_volume, view, build_pyramid, build_levels, export_volume, register_zoom
 Settings and conversions
     Config, load_config, set_thread_count, halo_rows, kernel_length_px, effective_geometry,
     soft_tissue_delta_beta and the converters of delta/beta
@@ -42,6 +42,7 @@ __all__ = [
     "ScanInfo",
     "Window",
     "__version__",
+    "build_levels",
     "build_pyramid",
     "check_volume",
     "delta_beta_from_pyhst_length",
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
     from hipct.volume.open import open_volume
     from hipct.volume.pyramid import write_pyramid
     from hipct.volume.pyramid_build import build_pyramid
+    from hipct.volume.pyramid_levels import build_levels
     from hipct.volume.window import Window
 
 _HOMES = {
@@ -176,6 +178,7 @@ _HOMES = {
     "Window": "hipct.volume.window",
     "DeviceError": "hipct.core.errors",
     "RemoteError": "hipct.core.errors",
+    "build_levels": "hipct.volume.pyramid_levels",
     "build_pyramid": "hipct.volume.pyramid_build",
     "export_volume": "hipct.exchange.export",
     "import_series": "hipct.acquisition.series_import",
