@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
+from hipct.reconstruction.chunks import ranges
 from hipct.reconstruction.direct import DirectEngine
 from hipct.reconstruction.filters import Filter
 from hipct.reconstruction.fourier import FourierEngine
@@ -210,7 +211,7 @@ class Reconstructor:
 
     def _parts(self, slices: int) -> list[slice]:
         """Slices that the engine takes in one call: on a device it groups them itself."""
-        return _batches(slices, self.batch) if self._xp is np else [slice(0, slices)]
+        return ranges(slices, self.batch) if self._xp is np else [slice(0, slices)]
 
     def _checked(self, xp: ModuleType, sinograms: Array) -> Array:
         if xp is not self._xp:
@@ -321,11 +322,3 @@ def fbp(
         xp=xp,
     )
     return plan.reconstruct(sinograms)
-
-
-def _batches(slices: int, batch: int) -> list[slice]:
-    """As few runs of at most ``batch`` slices as possible, of about equal length, longest first."""
-    runs = -(-slices // batch)
-    lengths = [slices // runs + (k < slices % runs) for k in range(runs)]
-    ends = np.cumsum(lengths).tolist()
-    return [slice(end - length, end) for end, length in zip(ends, lengths)]
