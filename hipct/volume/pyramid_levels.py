@@ -109,27 +109,24 @@ def build_levels(
         }
         if goes_on:
             refuse_other(earlier, parameters, ledger)
-            ledger.look_again(spec)
-        if not earlier.get("published"):
+        # Levels may stand in their places already: they are no others, and not made again.
+        if not (goes_on and earlier.get("published")):
             levels.refuse_others(overwrite)
-        if not goes_on:
-            ledger.begin(parameters)
-        observer.say(f"{plan}.")
-        for number in range(1, len(spec.levels)):
-            for name, content in array_files(spec, number).items():
-                file = ledger.volume / str(number) / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_json(file, content)
-        # What hipct wrote has a file for every shard, of zeros too.
-        chunks = open_chunks(folder, whole="hipct" in attributes)
-        _FromLevel(plan, ledger, observer, folder, chunks or array).run()
-        if fingerprint_of([folder]) != before:
-            raise FormatError(
-                f"{folder} has changed while it was read; wait until it is whole, and run again "
-                "with --restart (Python: restart=True)."
-            )
-        # From here on the new levels may stand in their places: they are no others any more.
-        ledger.note({**ledger.state(), "published": True})
+            if goes_on:
+                ledger.look_again(spec)
+            else:
+                ledger.begin(parameters)
+            observer.say(f"{plan}.")
+            _write_arrays(ledger.volume, spec)
+            # What hipct wrote has a file for every shard, of zeros too.
+            chunks = open_chunks(folder, whole="hipct" in attributes)
+            _FromLevel(plan, ledger, observer, folder, chunks or array).run()
+            if fingerprint_of([folder]) != before:
+                raise FormatError(
+                    f"{folder} has changed while it was read; wait until it is whole, and run "
+                    "again with --restart (Python: restart=True)."
+                )
+            ledger.note({**ledger.state(), "published": True})
         levels.publish(ledger.volume, ledger.folder / "replaced", spec)
         ledger.remove()
     except BaseException:
@@ -139,6 +136,15 @@ def build_levels(
     finally:
         ledger.close()
     return plan
+
+
+def _write_arrays(path: Path, spec: PyramidSpec) -> None:
+    """Metadata of the new levels, by their numbers."""
+    for number in range(1, len(spec.levels)):
+        for name, content in array_files(spec, number).items():
+            file = path / str(number) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, content)
 
 
 @dataclass

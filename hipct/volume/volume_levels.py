@@ -80,7 +80,7 @@ class VolumeLevels:
         if len(self._listed) > 1:
             self._list(self._datasets(spec)[:1], spec)
         try:
-            for name in {*self._listed[1:], *self.names[1:]}:
+            for name in dict.fromkeys([*self.names[:0:-1], *self._listed[1:]]):
                 number = self.names.index(name) if name in self.names else None
                 if number is not None and not (new / str(number)).exists():
                     continue

@@ -212,7 +212,7 @@ def test_a_kill_leaves_the_volume_and_is_gone_on_with(
         if moment == "moving":
             original: Callable[..., None] = os.rename
             patch.setattr(
-                os, "rename", lambda a, b: kill() if str(b).endswith("/2") else original(a, b)
+                os, "rename", lambda a, b: kill() if str(b).endswith("/1") else original(a, b)
             )
         with pytest.raises(Killed):
             build_levels(path)
