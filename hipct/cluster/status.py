@@ -106,9 +106,11 @@ def run_status(run: Path | str) -> RunStatus:
     """
     folder = run_folder(run)
     out = folder.with_name(folder.name.removesuffix(".run"))
+    tasks = _tasks(folder)
+    ended = tasks.get("finish", {}).get("state") == "done"
+    if out.is_dir() and (ended or not folder.is_dir()):
+        return RunStatus(str(out), "whole", {"total": 0, "done": 0, "failed": 0, "left": 0})
     if not folder.is_dir():
-        if out.is_dir():
-            return RunStatus(str(out), "whole", {"total": 0, "done": 0, "failed": 0, "left": 0})
         raise OutputError(f"Neither {out} nor {folder} exists; hipct submit begins a run.")
     ledger = Ledger(folder)
     notes = ledger.state()
@@ -117,7 +119,6 @@ def run_status(run: Path | str) -> RunStatus:
     failed = ledger.failed()
     total = sum(map(len, dealt))
     left = max(0, total - len(written))
-    tasks = _tasks(folder)
     states = {name: _state(folder, name, task) for name, task in tasks.items()}
     queue = _queue(folder)
     rate = _rate(sorted(written.values()))

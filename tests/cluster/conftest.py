@@ -6,7 +6,9 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +43,7 @@ def undisturbed(scan_store):
     """Bytes of the volume that one process makes, undisturbed."""
     out = scan_store.with_name("whole.ome.zarr")
     reconstruct(scan_store, out, Config(**CONFIG))
-    return volume_bytes(out)
+    return _volume_bytes(out)
 
 
 @pytest.fixture
@@ -59,8 +61,7 @@ def request_of(scan_store, tmp_path):
     return make
 
 
-def volume_bytes(path):
-    """Every file of a volume but the metadata, which tell when it was made."""
+def _volume_bytes(path):
     return {
         str(file.relative_to(path)): file.read_bytes()
         for file in sorted(path.rglob("*"))
@@ -68,21 +69,26 @@ def volume_bytes(path):
     }
 
 
+@pytest.fixture
+def volume_bytes():
+    """Reader of every file of a volume but the metadata, which tell when it was made."""
+    return _volume_bytes
+
+
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory):
+def slurm():
     """Slurm on this machine alone: its own munge, no systemd, no control groups."""
     missing = [name for name in DAEMONS if shutil.which(name) is None]
     if missing:
         pytest.skip(f"Slurm is not installed ({', '.join(missing)} missing)")
     if os.geteuid() != 0:
         pytest.skip("Slurm's daemons are started by root alone")
-    root = tmp_path_factory.mktemp("slurm")
-    # munged insists on folders that nobody else may write above its own.
+    # Its user has to come to its socket, whose path must not be long.
+    root = Path(tempfile.mkdtemp(prefix="hipct-slurm-"))
+    root.chmod(0o755)
     munge = root / "munge"
     for folder in (munge, root / "state", root / "spool", root / "log"):
         folder.mkdir()
-    for folder in (root, root.parent, root.parent.parent):
-        folder.chmod(0o755)
     (munge / "key").write_bytes(os.urandom(1024))
     munge_socket = munge / "socket"
     for path in (munge, munge / "key"):
@@ -133,6 +139,7 @@ def slurm(tmp_path_factory):
             daemon.wait()
         if (munge / "pid").exists():
             subprocess.run(["kill", (munge / "pid").read_text().strip()], check=False)
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def _wait_until_idle(environment, root):

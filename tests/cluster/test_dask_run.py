@@ -19,12 +19,13 @@ from hipct.cluster.dask_run import run_on_dask
 from hipct.cluster.profile import Profile
 from hipct.core.errors import ClusterError
 from hipct.core.run_lock import RunLock
-from tests.cluster.conftest import CONFIG, volume_bytes
 
 pytest.importorskip("distributed", reason="distributed is not installed")
 
 
-def test_workers_of_this_machine_make_the_bytes_of_one_process(request_of, undisturbed):
+def test_workers_of_this_machine_make_the_bytes_of_one_process(
+    request_of, undisturbed, volume_bytes
+):
     request = request_of()
     said = run_on_dask(request, "local", Profile(cpus=1, shares=3))
     assert said == f"{request.out} is whole."
@@ -32,7 +33,9 @@ def test_workers_of_this_machine_make_the_bytes_of_one_process(request_of, undis
     assert not request.folder.exists()
 
 
-def test_a_worker_that_is_killed_costs_a_share_its_unfinished_layers(request_of, undisturbed):
+def test_a_worker_that_is_killed_costs_a_share_its_unfinished_layers(
+    request_of, undisturbed, volume_bytes
+):
     request = request_of()
     killed = []
 
@@ -56,7 +59,7 @@ def test_a_worker_that_is_killed_costs_a_share_its_unfinished_layers(request_of,
     assert volume_bytes(Path(request.out)) == undisturbed
 
 
-def test_the_controlling_process_may_die(request_of, undisturbed):
+def test_the_controlling_process_may_die(request_of, undisturbed, volume_bytes):
     request = request_of()
     request.keep()
     command = [sys.executable, "-m", "hipct", "retry", request.out, "--dask", "local"]
@@ -72,7 +75,7 @@ def test_the_controlling_process_may_die(request_of, undisturbed):
     assert volume_bytes(Path(request.out)) == undisturbed
 
 
-def test_a_scheduler_at_an_address_is_used_or_named(request_of, undisturbed):
+def test_a_scheduler_at_an_address_is_used_or_named(request_of, undisturbed, volume_bytes):
     from distributed import LocalCluster
 
     request = request_of()
@@ -86,12 +89,12 @@ def test_a_scheduler_at_an_address_is_used_or_named(request_of, undisturbed):
 
 
 def test_a_wrong_setting_ends_the_run_with_its_sentence(request_of):
-    wrong = request_of(config=CONFIG | {"axis": {"value": 1000.0}})
+    wrong = request_of(config=request_of().config | {"axis": {"value": 1000.0}})
     with pytest.raises(ClusterError, match=r"axis at column 1000\.00 lies off the detector"):
         run_on_dask(wrong, "local", Profile(cpus=2, shares=2))
 
 
-def test_workers_started_by_slurm(slurm, request_of, undisturbed):
+def test_workers_started_by_slurm(slurm, request_of, undisturbed, volume_bytes):
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     request = request_of()
     profile = Profile(time="00:05:00", cpus=1, memory="900MB", shares=2, interface="lo")

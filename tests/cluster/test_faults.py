@@ -15,7 +15,6 @@ from hipct.cluster.worker import work
 from hipct.core.errors import OutputError
 from hipct.core.run_lock import RunLock
 from hipct.pipeline.shares import finish_run, prepare_run, run_share
-from tests.cluster.conftest import volume_bytes
 
 # A share that comes to its first layer, says so, and waits there.
 HELD = """
@@ -49,7 +48,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_stops_a_share_and_a_larger_one_goes_on(small_disk, request_of, undisturbed):
+def test_a_full_disk_stops_a_share_and_a_larger_one_goes_on(
+    small_disk, request_of, undisturbed, volume_bytes
+):
     request = request_of(out=str(small_disk / "organ.ome.zarr"))
     prepare_run(request, 2)
     endings = [work(request, "share", number, wait_s=0) for number in range(2)]
@@ -61,7 +62,7 @@ def test_a_full_disk_stops_a_share_and_a_larger_one_goes_on(small_disk, request_
     assert volume_bytes(finish_run(request).path) == undisturbed
 
 
-def test_a_job_that_stood_still_too_long_records_nothing(request_of, undisturbed):
+def test_a_job_that_stood_still_too_long_records_nothing(request_of, undisturbed, volume_bytes):
     request = request_of()
     prepare_run(request, 1)
     process = subprocess.Popen(
@@ -90,7 +91,7 @@ def test_a_job_that_stood_still_too_long_records_nothing(request_of, undisturbed
     assert volume_bytes(finish_run(request).path) == undisturbed
 
 
-def test_a_slow_share_keeps_no_other_from_its_work(request_of, undisturbed):
+def test_a_slow_share_keeps_no_other_from_its_work(request_of, undisturbed, volume_bytes):
     request = request_of()
     dealt = prepare_run(request, 3)
     process = subprocess.Popen(

@@ -23,7 +23,6 @@ from hipct.cluster.submit import submit
 from hipct.core.errors import ClusterError, OutputError
 from hipct.core.run_lock import RunLock
 from hipct.volume.open import open_volume
-from tests.cluster.conftest import volume_bytes
 
 PATIENCE_S = 90
 PROFILE = Profile(time="00:10:00", cpus=1, memory="900MB", shares=3, warning_s=0)
@@ -57,7 +56,9 @@ def begin_soon(request, seen):
             subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=False)
 
 
-def test_a_run_through_the_queue_makes_the_bytes_of_one_process(slurm, request_of, undisturbed):
+def test_a_run_through_the_queue_makes_the_bytes_of_one_process(
+    slurm, request_of, undisturbed, volume_bytes
+):
     request = request_of()
     jobs = submit(request, PROFILE)
     assert list(jobs) == ["prepare", "share", "finish"]
@@ -78,7 +79,7 @@ def test_a_run_through_the_queue_makes_the_bytes_of_one_process(slurm, request_o
     assert report["voxels"] == math.prod(open_volume(request.out).shape)
 
 
-def test_killed_jobs_are_told_and_done_again(slurm, request_of, undisturbed):
+def test_killed_jobs_are_told_and_done_again(slurm, request_of, undisturbed, volume_bytes):
     request = request_of()
     submit(request, PROFILE)
     killed = None
@@ -107,7 +108,7 @@ def test_killed_jobs_are_told_and_done_again(slurm, request_of, undisturbed):
     assert volume_bytes(Path(request.out)) == undisturbed
 
 
-def test_a_job_stops_before_its_time_and_goes_on(slurm, request_of, undisturbed):
+def test_a_job_stops_before_its_time_and_goes_on(slurm, request_of, undisturbed, volume_bytes):
     request = request_of()
     submit(request, PROFILE.model_copy(update={"warning_s": 5}))
 
@@ -131,7 +132,7 @@ def test_a_job_stops_before_its_time_and_goes_on(slurm, request_of, undisturbed)
     assert volume_bytes(Path(request.out)) == undisturbed
 
 
-def test_a_cancelled_run_goes_on_with_retry(slurm, request_of, undisturbed):
+def test_a_cancelled_run_goes_on_with_retry(slurm, request_of, undisturbed, volume_bytes):
     request = request_of()
     jobs = submit(request, PROFILE)
     assert jobs["prepare"] in cancel(request.out)
@@ -157,7 +158,7 @@ def test_what_slurm_refuses_is_said_and_nothing_stays_queued(slurm, request_of):
     assert said.stdout == ""
 
 
-def test_a_hostile_name_is_only_a_name(slurm, request_of, undisturbed, tmp_path):
+def test_a_hostile_name_is_only_a_name(slurm, request_of, undisturbed, tmp_path, volume_bytes):
     folder = tmp_path / "a $(touch pwned) 'b\" %j; touch pwned #"
     folder.mkdir()
     request = request_of(out=str(folder / "-o `touch pwned`.ome.zarr"))
@@ -168,7 +169,7 @@ def test_a_hostile_name_is_only_a_name(slurm, request_of, undisturbed, tmp_path)
     assert not Path("pwned").exists()
 
 
-def test_from_the_command_line(slurm, scan_store, tmp_path, undisturbed):
+def test_from_the_command_line(slurm, scan_store, tmp_path, undisturbed, volume_bytes):
     profile = tmp_path / "mine.yaml"
     profile.write_text('time: "00:10:00"\ncpus: 1\nmemory: 900MB\nwarning_s: 0\n')
     out = tmp_path / "organ.ome.zarr"
