@@ -11,7 +11,7 @@
 PYTHON ?=
 export PYTHON
 python := .venv/bin/python
-benchmarks := $(filter-out __init__ common peers phantoms cpu_% gpu_% series_%,$(basename $(notdir $(wildcard benchmarks/*.py))))
+benchmarks := $(filter-out __init__ common peers phantoms soak cpu_% gpu_% pyramid_% register_% series_%,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
 # Tests that look at drawn pixels need a screen; where there is none, a virtual one.
 screen = $(if $(DISPLAY),,$(shell command -v xvfb-run >/dev/null && \

@@ -59,7 +59,14 @@ def test_the_page_begins_with_two_examples_and_lists_the_commands_in_the_order_o
         "register",
         "config",
     ]
-    for line in ("A first look:", "The scan:", "The volume:", "The cluster:", "The atlas:", "The settings:"):
+    for line in (
+        "A first look:",
+        "The scan:",
+        "The volume:",
+        "The cluster:",
+        "The atlas:",
+        "The settings:",
+    ):
         assert f"\n{line}\n" in page
 
 

@@ -75,7 +75,7 @@ def test_the_table_of_benchmarks_is_complete():
     page = (folder / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
     helpers = {"__init__", "common", "peers", "phantoms"}
-    parts = ("gpu_", "pyramid_", "register_", "series_")
+    parts = ("cpu_", "gpu_", "pyramid_", "register_", "series_")
     modules = {path.stem for path in folder.glob("*.py") if not path.stem.startswith(parts)}
     assert sorted(listed) == sorted(modules - helpers)
 
