@@ -22,7 +22,6 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from hipct.core.threads import parallel_for, thread_count
-from hipct.reconstruction import fft_numba, fourier_numba, gridding_numba
 from hipct.reconstruction.chunks import ranges
 from hipct.reconstruction.geometry import refuse_not_finite
 from hipct.reconstruction.gridding import GridPlan, fold_margins
@@ -114,6 +113,8 @@ class InLanes:
     def _spread(
         self, like: Like, grid: Floats, sinograms: Floats, slices: int, scratch: _Scratch
     ) -> None:
+        from hipct.reconstruction import fourier_numba, gridding_numba
+
         plan, geometry = self.plan, self.plan.geometry
         response = 0.5 * plan.sample_response()
         table = kernel_table().ravel()
@@ -152,12 +153,16 @@ class InLanes:
 
     def _steps(self, length: int) -> tuple[NDArray[np.int64], Floats]:
         """Radices and factors of a transform, worked out once."""
+        from hipct.reconstruction import fft_numba
+
         if length not in self._steps_known:
             plan = np.array(fft_numba.radices(length), np.int64)
             self._steps_known[length] = plan, fft_numba.twiddles(length)
         return self._steps_known[length]
 
     def _columns_to_rows(self, like: Like, grid: Floats, scratch: _Scratch) -> None:
+        from hipct.reconstruction import fourier_numba
+
         plan = self.plan
         size, steps = plan.grid, self._steps(plan.grid)
 
@@ -172,6 +177,8 @@ class InLanes:
     def _rows_to_slices(
         self, like: Like, grid: Floats, out: Floats, slices: int, scratch: _Scratch
     ) -> None:
+        from hipct.reconstruction import fourier_numba
+
         plan, geometry = self.plan, self.plan.geometry
         flat, pitch, starts = _flat(out)
         row_pitch = int(starts[1]) if len(starts) > 1 else 0
@@ -189,6 +196,8 @@ class InLanes:
 
     def _works(self, lanes: int, tile: int) -> list[_Work]:
         """Blocks of lines with the tiles that each touches, worked out once."""
+        from hipct.reconstruction import gridding_numba
+
         plan = self.plan
         block = self._block_lines(lanes)
         if (block, tile) not in self._known:
