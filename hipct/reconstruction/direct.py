@@ -186,7 +186,7 @@ class DirectEngine:
         """Slices in the sums: the accelerated loop takes whole vectors."""
         if not self.accelerated:
             return slices
-        from hipct.reconstruction.simd_numba import VECTOR
+        from hipct.core.simd_numba import VECTOR
 
         return -(-slices // VECTOR) * VECTOR
 

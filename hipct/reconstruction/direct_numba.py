@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from hipct.reconstruction.simd_numba import EIGHT, VECTOR, every, load, multiply_add, store
+from hipct.core.simd_numba import EIGHT, VECTOR, every, load, multiply_add, store
 
 _ANGLES = 32
 """Angles of a chunk: 32 rows of some 20 samples of 64 bytes."""

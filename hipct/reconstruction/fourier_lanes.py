@@ -153,7 +153,7 @@ class InLanes:
 
     def _steps(self, length: int) -> tuple[NDArray[np.int64], Floats]:
         """Radices and factors of a transform, worked out once."""
-        from hipct.reconstruction import fft_numba
+        from hipct.core import fft_numba
 
         if length not in self._steps_known:
             plan = np.array(fft_numba.radices(length), np.int64)

@@ -1,7 +1,7 @@
 """The passes of the Fourier engine around its transforms, each fused with what stands beside it.
 
 Slices are innermost, real parts of all slices before their imaginary parts
-(:mod:`hipct.reconstruction.fft_numba`). A row of real samples is, in that order, the row of half as
+(:mod:`hipct.core.fft_numba`). A row of real samples is, in that order, the row of half as
 many complex ones that the transform of real data is made of: it needs no packing.
 
 Whatever slices a call has, a vector is full: lanes beyond them hold zeros.
@@ -12,9 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from hipct.reconstruction.fft_numba import transform
-from hipct.reconstruction.gridding import BEFORE
-from hipct.reconstruction.simd_numba import (
+from hipct.core.fft_numba import transform
+from hipct.core.simd_numba import (
     add,
     every,
     load,
@@ -25,6 +24,7 @@ from hipct.reconstruction.simd_numba import (
     subtract,
     transpose,
 )
+from hipct.reconstruction.gridding import BEFORE
 
 _LINE = 16
 """Floats of a cache line."""
@@ -86,7 +86,7 @@ def rows_to_lines(  # type: ignore[no-untyped-def]
     turns : complex64 (half of half the samples,)
         exp(-2 pi i m / length).
     plan, factors, work, other
-        Of half the length of a padded row: see :func:`hipct.reconstruction.fft_numba.transform`.
+        Of half the length of a padded row: see :func:`hipct.core.fft_numba.transform`.
         In ``other`` lanes beyond the slices have to be finite.
     out : float32 (lines * samples * 2 * lanes,)
     """

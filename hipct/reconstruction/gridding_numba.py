@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from hipct.core.simd_numba import every, load, multiply, multiply_add, store
 from hipct.reconstruction.kernel import TABLE_NODES, WIDTH
-from hipct.reconstruction.simd_numba import every, load, multiply, multiply_add, store
 
 _HAIR = 1e-6
 """Samples this close (in samples) to the edge of a run are looked at one by one."""

@@ -27,7 +27,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from hipct.reconstruction.simd_numba import CONTRACT, address, load_at, splat, store_at
+from hipct.core.simd_numba import CONTRACT, address, load_at, splat, store_at
 
 RADICES = (8, 5, 4, 3, 2)
 
@@ -230,7 +230,7 @@ def transform(like, source, first, step, swap, length, plan, factors, work, othe
     Parameters
     ----------
     like : tuple
-        See :mod:`hipct.reconstruction.simd_numba`.
+        See :mod:`hipct.core.simd_numba`.
     source : float32
         Where the samples lie, ``step`` floats apart from ``first`` on. May be ``other``.
     swap : int

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("numba", reason="numba is not installed: nothing to compare")
 
-from hipct.reconstruction.fft_numba import radices, transform, twiddles
+from hipct.core.fft_numba import radices, transform, twiddles
 
 
 def split(samples):
