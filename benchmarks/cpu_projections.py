@@ -60,6 +60,13 @@ class Scan:
         )
         return result
 
+    def line_integrals(self, out: Floats) -> Floats:
+        """Ours, in one pass, in the order of frames as the peers give them."""
+        self.field.sinograms(
+            self.counts, out.swapaxes(0, 1), projection_index=self.index, current=self.current
+        )
+        return out
+
     def truth(self) -> NDArray[np.float64]:
         """Line integrals of the first frame by the formula."""
         weight = self.index[0] / self.flat_index[1]
@@ -103,12 +110,9 @@ def _flat_contenders(scan: Scan, out: Floats) -> dict[str, Contender]:
 
     bandwidth = Bar(f"{SHARE:g} of a copy's bandwidth", share, SHARE, most=False)
 
-    def flat_and_log() -> Floats:
-        return line_integral(scan.transmission(out), out=out)
-
     return {
         "hipct": Contender(
-            flat_and_log,
+            partial(scan.line_integrals, out),
             frames,
             error,
             floor=(times_as_fast(4, "nabu", "algotom"),),

@@ -215,3 +215,23 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
                 rows[i + half] = builder.shuffle_vector(a, b, ir.Constant(indices, right))
         half *= 2
     return rows
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def float_of_bits(typing: Any, bits: Any) -> Any:
+    """Return the float32 whose bits an int32 has."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def bits_of_float(typing: Any, value: Any) -> Any:
+    """Return the int32 that has the bits of a float32."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), build

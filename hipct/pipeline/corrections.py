@@ -185,6 +185,11 @@ class PixelCorrections:
             part = np.array(np.load(corrections.double_flat, mmap_mode="r")[rows])
             self._double = device.upload(part)
 
+    @property
+    def given(self) -> bool:
+        """Whether there is anything to correct."""
+        return any(one is not None for one in (self._drift, self._levels, self._double))
+
     def apply(self, transmission: Array, angles: slice) -> None:
         """Correct projections (angles, rows, columns), float32, in place."""
         if self._drift is not None and self._eigen is not None:

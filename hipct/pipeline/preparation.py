@@ -91,12 +91,17 @@ class TilePreparation:
         self._counts.merge(counts)
 
     def _fill(self, raw: Array, angles: slice, out: Array, first: int, counts: PixelCounts) -> None:
-        clock = self._clock
+        clock, part = self._clock, self._part
+        filtered = self._phase is not None or self._mask is not None
+        if not filtered and not part.moves and self._source.is_flat_field:
+            self._source.sinograms(raw, angles, counts, out, first)
+            self._level(out, first, len(raw))
+            return
         transmission = self._source.frames(raw, angles, counts)
-        if self._phase is not None or self._mask is not None:
+        if filtered:
             with clock.stage("phase", transmission.nbytes):
                 transmission = self._retrieved(transmission)
-        keep, part = slice(self._keep.start, self._keep.stop), self._part
+        keep = slice(self._keep.start, self._keep.stop)
         if part.moves:
             with clock.stage("move", transmission.nbytes):
                 transmission = move_frames(
@@ -105,10 +110,15 @@ class TilePreparation:
             keep = slice(None)
         with clock.stage("log", transmission.nbytes):
             sinograms(transmission, out, first, rows=keep, counts=counts)
-            if part.levels is not None:
-                lines = out[:, first : first + len(transmission)]
+        self._level(out, first, len(transmission))
+
+    def _level(self, out: Array, first: int, angles: int) -> None:
+        """Bring the line integrals to the level of the other scans of the organ."""
+        part = self._part
+        if part.levels is not None:
+            with self._clock.stage("log"):
                 row = self._own.start + part.fraction
-                part.levels.correct(lines, part.number, row, axis=0)
+                part.levels.correct(out[:, first : first + angles], part.number, row, axis=0)
 
     def _retrieved(self, transmission: Array) -> Array:
         """Phase retrieval, with the unsharp mask in the same pass, or that mask alone."""

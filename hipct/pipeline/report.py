@@ -18,6 +18,7 @@ STAGES = (
     "phase",
     "move",
     "log",
+    "flat and log",
     "annuli",
     "axis",
     "motion",

@@ -17,13 +17,16 @@ The order follows the light backwards, from what changed it last to what changed
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from hipct.acquisition.scan import Scan
 from hipct.core.arrays import Array
 from hipct.core.device import HOST, Device
 from hipct.core.errors import InputError
-from hipct.pipeline.corrections import Corrections, MatchedFlats, PixelCorrections
+from hipct.pipeline.corrections import Corrections, PixelCorrections
 from hipct.pipeline.job import Job, uses_flats
 from hipct.pipeline.report import StageClock
 from hipct.preparation.air import air_normalise
@@ -127,6 +130,36 @@ class Transmission:
                 transmission = self._undistortion.apply(part)
         return transmission
 
+    @property
+    def is_flat_field(self) -> bool:
+        """Whether there is nothing to do but the flat field, so that :meth:`sinograms` may."""
+        return (
+            self._undistortion is None
+            and not self._corrections.given
+            and self._job.config.repair.zinger_threshold == 0
+            and not self._job.config.flat.air_columns
+            and self._job.info.kind != "line_integral"
+        )
+
+    def sinograms(
+        self, raw: Array, angles: slice, counts: PixelCounts, out: Array, first: int
+    ) -> None:
+        """Flat field and logarithm in one pass, of the counted rows, into sinograms.
+
+        Parameters
+        ----------
+        raw, angles, counts
+            As in :meth:`frames`.
+        out : array, shape (counted rows, some angles, columns), float32
+        first : int
+            Index in ``out`` of the first of these angles.
+        """
+        with self._clock.stage("flat and log", raw.nbytes):
+            for part, field, given in self._fields(angles):
+                field.sinograms(
+                    raw[part], out, first + part.start, **given, rows=self._counted, counts=counts
+                )
+
     def corrected(self, raw: Array, angles: slice, counts: PixelCounts) -> Array:
         """All but zingers and distortion: the rows that were read, as corrections are measured."""
         info, config, xp = self._job.info, self._job.config, self._device.xp
@@ -135,15 +168,14 @@ class Transmission:
             frames = raw.astype(np.float32)
             xp.negative(frames, out=frames)
             xp.exp(frames, out=frames)
-        if self._matched is not None:
-            transmission = self._over_matched(frames, angles, counts, self._matched)
-        else:
-            transmission = self._flat.apply(
-                frames,
-                projection_index=info.projection_index[angles],
-                current=None if self._job.current is None else self._job.current[angles],
+        transmission = xp.empty(frames.shape, np.float32)
+        for part, field, given in self._fields(angles):
+            field.apply(
+                frames[part],
+                **given,
                 counts=counts,
                 counted_rows=self._counted,
+                out=transmission[part],
             )
         if config.flat.air_columns:
             columns = config.flat.air_columns
@@ -151,11 +183,17 @@ class Transmission:
         self._corrections.apply(transmission, angles)
         return transmission
 
-    def _over_matched(
-        self, frames: Array, angles: slice, counts: PixelCounts, matched: MatchedFlats
-    ) -> Array:
-        """Projections over the flats of their angles, two of which are held at a time."""
-        out = self._device.xp.empty(frames.shape, np.float32)
+    def _fields(self, angles: slice) -> Iterator[tuple[slice, FlatField, dict[str, Any]]]:
+        """Runs of projections with their flat field, and what it has to be told of them.
+
+        Where flats are matched, those of two angles are held at a time.
+        """
+        info, job, matched = self._job.info, self._job, self._matched
+        if matched is None:
+            current = None if job.current is None else job.current[angles]
+            given = {"projection_index": info.projection_index[angles], "current": current}
+            yield slice(0, angles.stop - angles.start), self._flat, given
+            return
         current = None if matched.current is None else matched.current[angles]
         positions = matched.positions[angles]
         for part, knot in matched.runs(angles):
@@ -165,15 +203,11 @@ class Transmission:
                 times = matched.knots[knot : knot + 2]
                 field = FlatField(self._flat.dark, flats, times, current is not None)
                 self._between = knot, field
-            self._between[1].apply(
-                frames[part],
-                projection_index=positions[part],
-                current=None if current is None else current[part],
-                counts=counts,
-                counted_rows=self._counted,
-                out=out[part],
-            )
-        return out
+            given = {
+                "projection_index": positions[part],
+                "current": None if current is None else current[part],
+            }
+            yield part, self._between[1], given
 
     def _references(self, corrections: Corrections) -> tuple[FlatField, EigenFlats | None]:
         """References of the rows, or ones where the frames are normalised already."""

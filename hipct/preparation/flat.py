@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,14 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 from hipct.core.jit import has_numba
-from hipct.core.threads import parallel_for
 from hipct.preparation.checks import output, per_frame, real_numbers, three_axes
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.current import repair_current
+from hipct.preparation.flat_passes import compiled, plain
 from hipct.preparation.flat_times import InTime, place_in_time, usable_currents
+from hipct.preparation.linearise import MINIMUM, check_minimum, check_sinograms, sinograms
 from hipct.preparation.reduction import reduce_frames
 from hipct.preparation.references import dark_frame, frames_of, groups_in_time, mark_dead
-from hipct.preparation.repair import mend_rows
 
 DEAD_SHARE = 0.02
 """A pixel is dead where ``F - D`` is at most this share of the median of its row.
@@ -33,10 +33,6 @@ DEAD_SHARE = 0.02
 Rows are judged alone, so that the vertical profile of the beam and the height of a slab do not
 matter. Stuck pixels read the same in flats and darks, so they are dead too.
 """
-
-TILE_ROWS = 64
-"""Rows whose references (1.5 MB at 2048 columns) stay in the cache over all angles, and long
-enough runs of memory: 16 rows take 12 % more time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,103 +205,109 @@ class FlatField:
         """
         if nonpositive not in ("mend", "keep"):
             raise InputError(f"nonpositive is {nonpositive!r}; it has to be 'mend' or 'keep'.")
+        projections, in_time = self._checked(projections, projection_index, current)
+        out = output(out, projections.shape, np.float32, projections)
+        keep = nonpositive == "keep"
+        if namespace(projections) is not np:
+            from hipct.preparation.flat_cuda import flat_field_rows
+
+            found = flat_field_rows(
+                projections, self.dark, self.references, in_time, keep=keep, out=out
+            )
+        elif has_numba():
+            every = range(projections.shape[1])
+            found = compiled(
+                projections, every, self.dark, self.references, in_time, out=out, keep=keep
+            )
+        else:
+            found = plain(projections, self.dark, self.references, in_time, out=out, keep=keep)
+        rows = slice(None) if counted_rows is None else counted_rows
+        _count(counts, found[rows], projections.shape[0] * projections.shape[2])
+        return out
+
+    def sinograms(
+        self,
+        projections: Array,
+        out: Array,
+        first: int = 0,
+        *,
+        projection_index: ArrayLike | None = None,
+        current: ArrayLike | None = None,
+        rows: slice | None = None,
+        minimum: float = MINIMUM,
+        counts: PixelCounts | None = None,
+    ) -> None:
+        """Put the line integrals of a block of projections into sinograms.
+
+        :meth:`apply` and :func:`hipct.preparation.linearise.sinograms`, with the same bits; with
+        numba in one pass, so that the transmission never reaches the memory.
+
+        Parameters
+        ----------
+        projections, projection_index, current
+            As in :meth:`apply`.
+        out : array, shape (wanted rows, at least first + angles, columns), float32
+            Sinograms; other angles than these stay as they are. On a device C-contiguous.
+        first : int
+            Index in ``out`` of the first of these angles.
+        rows : slice, optional
+            Rows of the projections that are wanted; all by default.
+        minimum : float
+            Smallest transmission, see :func:`hipct.preparation.linearise.line_integral`.
+        counts : PixelCounts, optional
+            Takes the numbers of values of the wanted rows by kind.
+
+        Raises
+        ------
+        InputError
+            As :meth:`apply`, and if ``out``, ``rows`` or ``minimum`` do not fit.
+        """
+        projections, in_time = self._checked(projections, projection_index, current)
+        wanted = range(projections.shape[1])[slice(None) if rows is None else rows]
+        check_minimum(minimum)
+        check_sinograms(projections.shape, np.dtype(np.float32), wanted, out, first)
+        if namespace(projections, out) is not np or not has_numba():
+            counted = slice(wanted.start, wanted.stop)
+            transmission = self.apply(
+                projections,
+                projection_index=projection_index,
+                current=current,
+                counts=counts,
+                counted_rows=counted,
+            )
+            sinograms(transmission, out, first, rows=counted, minimum=minimum, counts=counts)
+            return
+        part = out[:, first : first + len(projections)].swapaxes(0, 1)
+        found = compiled(
+            projections, wanted, self.dark, self.references, in_time, out=part, minimum=minimum
+        )
+        _count(counts, found, len(projections) * projections.shape[2])
+
+    def _checked(
+        self, projections: Array, projection_index: ArrayLike | None, current: ArrayLike | None
+    ) -> tuple[Array, InTime]:
         projections = three_axes(projections, "projections", "angles, rows, columns")
         if projections.shape[1:] != self.dark.shape:
             raise InputError(
                 f"projections have (rows, columns) {projections.shape[1:]} and the references "
                 f"{self.dark.shape}; read both for the same rows."
             )
-        xp = namespace(projections, self.dark)
+        namespace(projections, self.dark)
         if (current is not None) != self.with_current:
             which = ("flats", "projections") if self.with_current else ("projections", "flats")
             raise InputError(
                 f"The machine current of the {which[0]} was given, that of the {which[1]} was "
                 "not; give both or neither (repair_current fills what is missing)."
             )
-        in_time = place_in_time(self.times, len(projections), projection_index, current)
-        out = output(out, projections.shape, np.float32, projections)
-        keep = nonpositive == "keep"
-        if xp is np and has_numba():
-            found = self._fused(projections, in_time, keep, out)
-        elif xp is not np:
-            from hipct.preparation.flat_cuda import flat_field_rows
+        return projections, place_in_time(self.times, len(projections), projection_index, current)
 
-            found = flat_field_rows(
-                projections, self.dark, self.references, in_time, keep=keep, out=out
-            )
-        else:
-            found = self._plain(projections, in_time, keep, out)
-        if counts is not None:
-            rows = slice(None) if counted_rows is None else counted_rows
-            dead, nan, dark, empty = found[rows].sum(axis=0).tolist()
-            values = len(found[rows]) * projections.shape[0] * projections.shape[2]
-            counts.add(values=values, dead=dead, nan=nan, nonpositive=dark, empty_row=empty)
-        return out
 
-    def _fused(
-        self,
-        projections: NDArray[Any],
-        in_time: InTime,
-        keep: bool,
-        out: NDArray[np.float32],
-    ) -> NDArray[np.int64]:
-        from hipct.preparation.flat_numba import flat_field_rows
-
-        if projections.dtype not in (np.uint8, np.uint16, np.uint32, np.int32, np.float32):
-            projections = projections.astype(np.float32)
-        angles, rows, columns = projections.shape
-        tiles = -(-rows // TILE_ROWS)
-        found = np.zeros((rows, 4), np.int64)
-
-        def work(start: int, stop: int) -> None:
-            mine = np.zeros((rows, 4), np.int64)
-            flat_field_rows(
-                projections,
-                self.dark,
-                self.references,
-                in_time.before,
-                in_time.after,
-                in_time.weights,
-                keep,
-                TILE_ROWS,
-                start,
-                stop,
-                out,
-                mine,
-            )
-            done.append(mine)
-
-        done: list[NDArray[np.int64]] = []
-        parallel_for(work, tiles * angles, smallest=max(1, 2**18 // (TILE_ROWS * columns)))
-        for mine in done:
-            found += mine
-        return found
-
-    def _plain(
-        self,
-        projections: Array,
-        in_time: InTime,
-        keep: bool,
-        out: Array,
-    ) -> Array:
-        xp = namespace(projections)
-        found = xp.zeros((projections.shape[1], 4), np.int64)
-        dead = xp.isnan(self.references[0])
-        for angle, (frame, before, after, weights) in enumerate(zip(projections, *in_time)):
-            reference = self.references[before] * weights[0]
-            if after != before:
-                reference = reference + self.references[after] * weights[1]
-            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-                transmission = (frame.astype(np.float32) - self.dark) / reference
-            finite = xp.isfinite(transmission)
-            usable = finite if keep else finite & (transmission > 0)
-            lost = ~usable.any(axis=1)
-            seen = (dead, ~finite & ~dead, finite & ~usable)
-            for kind, mask in enumerate(seen):
-                found[:, kind] += xp.where(lost, 0, mask.sum(axis=1))
-            found[:, 3] += lost * transmission.shape[1]
-            out[angle] = mend_rows(transmission, usable)
-        return found
+def _count(counts: PixelCounts | None, found: Array, values_a_row: int) -> None:
+    """Add what was found, (rows, kinds), to a tally."""
+    if counts is not None:
+        kinds = ("dead", "nan", "nonpositive", "empty_row", "clamped")
+        numbers = dict(zip(kinds, found.sum(axis=0).tolist()))
+        counts.add(values=len(found) * values_a_row, **numbers)
 
 
 def flat_field(

@@ -1,9 +1,9 @@
-"""Inner loop of the flat field: one pass from raw counts to mended transmission.
+"""Inner loop of the flat field: one pass from raw counts to mended transmission or line integrals.
 
-The arithmetic of a row is one SIMD loop. Whether it holds a value that is not usable is a second
-one over the row, which lies in the first cache by then: read as unsigned integers, positive finite
-floats are a range, so that one maximum over integers answers for 64 columns. Only those 64 are
-looked at one by one.
+A row is one SIMD loop, which keeps the smallest and the largest result: read as integers, positive
+finite floats are a range. Only a row with values outside of it is computed again, and looked at one
+by one where 64 columns hold such a value. So the transmission never reaches the memory on its way
+to the logarithm.
 """
 # mypy: disallow-untyped-decorators=False
 
@@ -14,54 +14,86 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from hipct.core.log_numba import negative_log
+from hipct.core.simd_numba import bits_of_float
+from hipct.preparation.linearise_numba import INFINITE, line_integrals
+
 RUN = 64
 ONE = np.uint32(1)
 POSITIVE_FINITE = np.uint32(0x7F7FFFFF)  # bits of the largest float32
 SIGN_OFF = np.uint32(0x7FFFFFFF)
-DEAD, NAN, NONPOSITIVE, EMPTY = 0, 1, 2, 3
+DEAD, NAN, NONPOSITIVE, EMPTY, CLAMPED = 0, 1, 2, 3, 4
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def flat_field_rows(
     projections: Any,
+    first_row: int,
     dark: Any,
     references: Any,
     before: Any,
     after: Any,
     weights: Any,
     keep: bool,
+    minimum: Any,
     tile: int,
     start: int,
     stop: int,
     out: Any,
+    steps: Any,
     found: Any,
 ) -> None:  # pragma: no cover - compiled
     """Transmission of the units ``start .. stop``; unit = (tile of rows, angle), angle fastest.
 
+    Row 0 of the first tile is ``first_row`` of the projections, and ``found`` has as many rows as
+    are wanted. ``out`` is a run of memory in which angles and rows begin ``steps`` floats apart.
+    Where ``minimum`` is above 0, what is put there is ``-log(max(T, minimum))``.
     ``found[row, kind]`` grows by the values of that kind.
     """
-    angles, rows, columns = projections.shape
+    angles, _, columns = projections.shape
+    rows = len(found)
+    line = np.empty(columns, np.float32)
+    least = bits_of_float(minimum) if minimum > 0 else np.int32(1)
     for unit in range(start, stop):
         angle = unit % angles
         top = unit // angles * tile
-        weight_before = weights[angle, 0]
-        weight_after = weights[angle, 1]
-        for row in range(top, min(top + tile, rows)):
+        first, second = weights[angle, 0], weights[angle, 1]
+        for number in range(top, min(top + tile, rows)):
+            row = first_row + number
+            place = angle * steps[0] + number * steps[1]
+            result = out[place : place + columns]
             source = projections[angle, row]
-            target = out[angle, row]
             level = dark[row]
             reference = references[before[angle], row]
-            if after[angle] == before[angle]:
+            later = references[after[angle], row]  # the same, with a weight of 0, at the ends
+            lowest, highest = INFINITE, np.int32(0)
+            if minimum > 0:
                 for c in range(columns):
-                    target[c] = (np.float32(source[c]) - level[c]) / (reference[c] * weight_before)
-            else:
-                later = references[after[angle], row]
-                for c in range(columns):
-                    target[c] = (np.float32(source[c]) - level[c]) / (
-                        reference[c] * weight_before + later[c] * weight_after
+                    value = (np.float32(source[c]) - level[c]) / (
+                        reference[c] * first + later[c] * second
                     )
+                    lowest = min(lowest, bits_of_float(value))
+                    highest = max(highest, bits_of_float(value))
+                    result[c] = negative_log(value)
+            else:
+                for c in range(columns):
+                    value = (np.float32(source[c]) - level[c]) / (
+                        reference[c] * first + later[c] * second
+                    )
+                    lowest = min(lowest, bits_of_float(value))
+                    highest = max(highest, bits_of_float(value))
+                    result[c] = value
+            if lowest >= least and highest < INFINITE:
+                continue
+            target = line if minimum > 0 else result
+            for c in range(columns):
+                target[c] = (np.float32(source[c]) - level[c]) / (
+                    reference[c] * first + later[c] * second
+                )
             if not _all_usable(target.view(np.uint32), keep):
-                _mend(target, reference, keep, found[row])
+                _mend(target, reference, keep, found[number])
+            if minimum > 0:
+                found[number, CLAMPED] += line_integrals(target, minimum, result)
 
 
 @njit(cache=True, nogil=True, inline="always")

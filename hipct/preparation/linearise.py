@@ -1,18 +1,22 @@
 """Transmission to line integrals: ``-log(max(T, minimum))`` (Lambert and Beer's law).
 
-NumPy's own float32 logarithm is SIMD code; in blocks that stay in the cache and on all threads it
-runs at the speed of memory, so that it needs no accelerator there; on a device one kernel takes the
-logarithm and transposes.
+In float32 the logarithm is a compiled loop where numba is there (:mod:`hipct.core.log_numba`,
+within 1 unit in the last place), and NumPy's in blocks that stay in the cache where it is not; on a
+device one kernel takes the logarithm and transposes. From counts, the flat field takes it in the
+same pass (:meth:`hipct.preparation.flat.FlatField.sinograms`).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
+from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for
-from hipct.preparation.checks import floating, output, real_numbers, three_axes
+from hipct.preparation.checks import floating, output, real_numbers, run_of_rows, three_axes
 from hipct.preparation.counts import PixelCounts
 
 MINIMUM = 1e-6
@@ -58,7 +62,7 @@ def line_integral(
     >>> (line_integral(np.array([1.0, 0.0, np.nan]), minimum=np.exp(-5)) + 0).tolist()
     [0.0, 5.0, 0.0]
     """
-    _check_minimum(minimum)
+    check_minimum(minimum)
     transmission = floating(real_numbers(transmission, "transmission"))
     xp = namespace(transmission)
     out = output(out, transmission.shape, transmission.dtype, transmission)
@@ -125,24 +129,16 @@ def sinograms(
     >>> lines.tolist()
     [[[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]]
     """
-    _check_minimum(minimum)
+    check_minimum(minimum)
     transmission = floating(three_axes(transmission, "transmission", "angles, rows, columns"))
     xp = namespace(transmission, out)
-    angles, height, columns = transmission.shape
+    angles, height, _ = transmission.shape
     wanted = range(height)[slice(None) if rows is None else rows]
-    fits = out.ndim == 3 and out.shape[::2] == (len(wanted), columns)
-    if not fits or out.dtype != transmission.dtype or wanted.step != 1:
-        raise InputError(
-            f"out has shape {out.shape} and dtype {out.dtype}; for rows {wanted} of a transmission "
-            f"of shape {transmission.shape} it needs shape ({len(wanted)}, angles, {columns}) and "
-            f"dtype {transmission.dtype}, and the rows have to follow one another."
-        )
-    if not 0 <= first <= out.shape[1] - angles:
-        raise InputError(
-            f"first is {first} and there are {angles} angles; out has {out.shape[1]} angles, and "
-            "all of them have to lie within."
-        )
+    check_sinograms(transmission.shape, transmission.dtype, wanted, out, first)
     part = slice(first, first + angles)
+    if xp is np and transmission.dtype == np.float32 and has_numba():
+        _compiled(transmission[:, wanted.start : wanted.stop], minimum, counts, out[:, part])
+        return
     if xp is np:
         _frame_by_frame(transmission, wanted, minimum, counts, out[:, part])
         return
@@ -157,9 +153,46 @@ def sinograms(
         counts.add(clamped=int(clamped))
 
 
-def _check_minimum(minimum: float) -> None:
+def check_minimum(minimum: float) -> None:
+    """Raise InputError unless ``minimum`` is a transmission that float32 has."""
     if not 1e-37 < minimum < 1:
         raise InputError(f"minimum is {minimum}; it has to be a transmission in (1e-37, 1).")
+
+
+def check_sinograms(
+    shape: tuple[int, ...], dtype: np.dtype[Any], wanted: range, out: Array, first: int
+) -> None:
+    """Raise InputError unless sinograms of the wanted rows of such projections fit into ``out``."""
+    angles, _, columns = shape
+    fits = out.ndim == 3 and out.shape[::2] == (len(wanted), columns)
+    if not fits or out.dtype != dtype or wanted.step != 1:
+        raise InputError(
+            f"out has shape {out.shape} and dtype {out.dtype}; for rows {wanted} of projections "
+            f"of shape {shape} it needs shape ({len(wanted)}, angles, {columns}) and "
+            f"dtype {dtype}, and the rows have to follow one another."
+        )
+    if not 0 <= first <= out.shape[1] - angles:
+        raise InputError(
+            f"first is {first} and there are {angles} angles; out has {out.shape[1]} angles, and "
+            "all of them have to lie within."
+        )
+
+
+def _compiled(transmission: Array, minimum: float, counts: PixelCounts | None, out: Array) -> None:
+    """Sinograms of (angles, rows, columns) in one pass, counted."""
+    from hipct.preparation.linearise_numba import sinogram_rows
+
+    clamped: list[int] = []
+    angles, rows, columns = transmission.shape
+
+    def work(start: int, stop: int) -> None:
+        clamped.append(sinogram_rows(transmission, np.float32(minimum), start, stop, *run))
+
+    if rows:
+        with run_of_rows(out.swapaxes(0, 1)) as run:
+            parallel_for(work, angles * rows, smallest=max(1, 4 * BLOCK // columns))
+    if counts is not None:
+        counts.add(clamped=sum(clamped))
 
 
 def _frame_by_frame(
@@ -191,6 +224,10 @@ def _in_blocks(transmission: Array, minimum: float, out: Array) -> list[int]:
 
 
 def _block(transmission: Array, minimum: float, out: Array) -> int:
+    if transmission.dtype == np.float32 and has_numba():
+        from hipct.preparation.linearise_numba import line_integrals
+
+        return int(line_integrals(transmission, np.float32(minimum), out))
     # A NaN fails the comparison, so that clean blocks cost two reductions and no copy.
     if not (transmission.min() >= minimum and transmission.max() < np.inf):
         return int(_logarithm(transmission, minimum, out))

@@ -15,10 +15,13 @@ from hipct.pipeline.backend import run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections_measure import measure_corrections
 from hipct.pipeline.job import resolve
+from hipct.pipeline.organ import Part
+from hipct.pipeline.preparation import TilePreparation
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.transmission import Transmission
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.distortion import radial_displacement
+from hipct.preparation.linearise import line_integral
 from hipct.reconstruction.reconstructor import Reconstructor
 
 ROWS, COLUMNS, ANGLES = 60, 72, 90
@@ -204,6 +207,33 @@ def test_a_map_gives_what_its_polynomial_gives(distorted, tmp_path):
     )
     assert of_map.halo_rows == radial.halo_rows
     assert radial.work_bytes(100, COLUMNS, 8) > 100 * COLUMNS * 8 * 4
+
+
+@pytest.mark.parametrize(
+    ("sections", "fused"),
+    [({}, True), ({"repair": {"zinger_threshold": 0.5}}, False), ({"distortion": RADIAL}, False)],
+)
+def test_flat_field_and_logarithm_are_one_pass_where_nothing_stands_between(
+    distorted, tmp_path, sections, fused
+):
+    scan = distorted.scan
+    job, corrections = measured(scan, settings(**sections), tmp_path)
+    own, clock, counts = range(7, 31), StageClock(), PixelCounts()
+    lines = np.zeros((len(own), ANGLES, COLUMNS), np.float32)
+    tile = TilePreparation(
+        scan, Part(job, corrections=corrections), own, clock, counts, prepared=range(3, 40)
+    )
+    for block in (slice(0, 50), slice(50, ANGLES)):
+        tile.line_integrals(tile.read(block), block, lines, block.start)
+    expected_counts = PixelCounts()
+    frames = transmission(
+        scan, job, corrections, rows=range(3, 40), counted=own, counts=expected_counts
+    )
+    expected = line_integral(frames[:, 4:28]).swapaxes(0, 1)
+    np.testing.assert_array_equal(lines, expected)
+    assert counts.as_dict() == expected_counts.as_dict()
+    stages = clock.busy().seconds
+    assert ("flat and log" in stages, "log" in stages) == (fused, not fused)
 
 
 def test_maps_that_cannot_be_used_are_refused(distorted, tmp_path):

@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hipct.core.errors import InputError
+from hipct.core.threads import set_thread_count
 from hipct.preparation import flat as flat_module
+from hipct.preparation import linearise
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.flat import FlatField, flat_field
+from hipct.preparation.linearise import sinograms
 
 
 def beam(rows, columns):
@@ -214,6 +217,59 @@ def test_accelerator_equals_plain_code_bit_for_bit_and_nothing_is_nan(size, floa
     assert counts.as_dict() == plain_counts.as_dict()
     if nonpositive == "mend":
         assert (fused > 0).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(counts_with_faults, st.data())
+def test_line_integrals_in_one_pass_equal_flat_field_and_logarithm(size, data):
+    angles, rows, columns, seed = size
+    rng = np.random.default_rng(seed)
+    flats = rng.integers(0, 4000, (3, rows, columns)) * (rng.random((rows, columns)) > 0.1)
+    projections = rng.integers(0, 3000, (angles, rows, columns)).astype(np.uint16)
+    projections[rng.random(projections.shape) < 0.1] = 0
+    projections[rng.random((angles, rows)) < 0.1] = 0
+    field = FlatField.from_frames(flats, None, flat_index=[0, 8, 9], flat_current=[90, 100, 110])
+    given_ = dict(
+        projection_index=rng.uniform(-2, 12, angles), current=rng.uniform(90, 110, angles)
+    )
+    wanted = slice(data.draw(st.integers(0, rows - 1)), rows)
+    minimum = data.draw(st.sampled_from([1e-6, 0.3]))
+    shape = (rows - wanted.start, angles + 3, columns)
+    counts, expected_counts = PixelCounts(), PixelCounts()
+    expected = np.zeros(shape, np.float32)
+    transmission = field.apply(projections, **given_, counts=expected_counts, counted_rows=wanted)
+    sinograms(transmission, expected, 2, rows=wanted, minimum=minimum, counts=expected_counts)
+    for threads in (1, 3):
+        set_thread_count(threads)
+        found = np.zeros(shape, np.float32)
+        field.sinograms(
+            projections, found, 2, **given_, rows=wanted, minimum=minimum, counts=counts
+        )
+        np.testing.assert_array_equal(found, expected)
+    set_thread_count(None)
+    expected_counts.merge(expected_counts)
+    assert counts.as_dict() == expected_counts.as_dict()
+    # The formula in NumPy, whose logarithm is another one.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flat_module, "has_numba", lambda: False)
+        patch.setattr(linearise, "has_numba", lambda: False)
+        plain = np.zeros(shape, np.float32)
+        field.sinograms(projections, plain, 2, **given_, rows=wanted, minimum=minimum)
+    np.testing.assert_allclose(found, plain, rtol=2.5e-7, atol=0)
+    frames = found[:, 2:-1].swapaxes(0, 1)
+    clamped = np.maximum(transmission[:, wanted].astype(np.float64), np.float32(minimum))
+    np.testing.assert_allclose(frames, -np.log(clamped), rtol=1.2e-7, atol=1e-12)
+
+
+def test_sinograms_that_do_not_fit_are_answered_in_sentences():
+    field = FlatField.without_flats(2, 3)
+    values = np.ones((4, 2, 3), np.uint16)
+    with pytest.raises(InputError, match="out has shape"):
+        field.sinograms(values, np.empty((2, 4, 4), np.float32))
+    with pytest.raises(InputError, match="first is 1"):
+        field.sinograms(values, np.empty((2, 4, 3), np.float32), 1)
+    with pytest.raises(InputError, match="minimum is 2"):
+        field.sinograms(values, np.empty((2, 4, 3), np.float32), minimum=2)
 
 
 @settings(max_examples=15, deadline=None)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hipct.core.errors import InputError
+from hipct.preparation import linearise
 from hipct.preparation.counts import PixelCounts
-from hipct.preparation.linearise import line_integral
+from hipct.preparation.linearise import line_integral, sinograms
 
 
 def test_error_stays_below_3e_7_over_all_transmissions():
@@ -53,3 +54,40 @@ def test_wrong_input_is_answered_in_sentences():
         line_integral(np.ones(3), minimum=0)
     with pytest.raises(InputError, match="real numbers"):
         line_integral(np.array(["a"]))
+
+
+def test_compiled_logarithm_keeps_within_one_unit_in_the_last_place_wherever_a_value_lies():
+    pytest.importorskip("numba")
+    bits = np.arange(np.float32(1e-36).view(np.int32), np.float32(1e6).view(np.int32), 499)
+    near_one = np.arange(-40000, 40000) + np.float32(1).view(np.int32)
+    transmission = np.concatenate([bits, near_one]).astype(np.int32).view(np.float32)
+    result = line_integral(transmission, minimum=1e-36)
+    exact = -np.log(transmission.astype(np.float64))
+    unit = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
+    assert (np.abs(result - exact) <= unit).all()
+    # Vectors or the rest of a loop, this block or another: the same operations.
+    for length in (1, 7, 33, 2049):
+        part = slice(1000, 1000 + length)
+        np.testing.assert_array_equal(
+            line_integral(transmission[part], minimum=1e-36), result[part]
+        )
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+def test_sinograms_are_the_line_integrals_in_another_order(accelerated, monkeypatch):
+    if accelerated:
+        pytest.importorskip("numba")
+    monkeypatch.setattr(linearise, "has_numba", lambda: accelerated)
+    rng = np.random.default_rng(1)
+    transmission = rng.uniform(0.1, 1, (5, 7, 41)).astype(np.float32)
+    transmission[2, 3, 4], transmission[1, 3, 5], transmission[0, 0, 0] = np.nan, -1, 0
+    counts = PixelCounts()
+    # A part of a larger array: a run of memory only along the columns, and not even there.
+    for target in (np.zeros((9, 12, 50), np.float32), np.zeros((9, 12, 100), np.float32)[..., ::2]):
+        out = target[2:7, :, 3:44]
+        sinograms(transmission, out, 4, rows=slice(1, 6), counts=counts)
+        expected = line_integral(transmission).swapaxes(0, 1)[1:6]
+        np.testing.assert_array_equal(out[:, 4:9], expected)
+        out[:, 4:9] = 0
+        assert not target.any()
+    assert counts.clamped == 4
