@@ -62,12 +62,17 @@ def command(
         raise click.UsageError("--values, --row and --overwrite belong to --sweep.")
     # Wrong settings are told before the heavy imports.
     config = read_settings(source, overrides, memory)
+    from hipct.core.jit import compilation_told
     from hipct.pipeline.sweep import check_sweep_files, sweep_axis
 
     # So are names that cannot be written, before the search.
     if sweep is not None:
         check_sweep_files(sweep, overwrite=overwrite)
-    with open_source(scan, angles, entry) as opened, progress() as observer:
+    with (
+        open_source(scan, angles, entry) as opened,
+        progress() as observer,
+        compilation_told(observer),
+    ):
         result: dict[str, object] = {}
         centre = config.axis.value
         if values is None and (sweep is None or centre is None):

@@ -247,7 +247,8 @@ def transform(like, source, first, step, swap, length, plan, factors, work, othe
         ``work`` or ``other``, whichever holds the result.
     """
     width = 2 * len(like)
-    stride, turn, left = 1, 0, length
+    # Numbers that numba takes for constants would have every pass compiled a second time.
+    stride, turn, left = np.intp(1), np.intp(0), length
     x, y = source, work
     for radix in plan:
         if radix == 8:
@@ -267,5 +268,5 @@ def transform(like, source, first, step, swap, length, plan, factors, work, othe
             x, y = work, other
         else:
             x, y = other, work
-        first, step, swap = 0, width, 0
+        first, step, swap = np.intp(0), width, np.intp(0)
     return x

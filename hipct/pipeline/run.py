@@ -11,6 +11,7 @@ from hipct.acquisition.open_any import open_any
 from hipct.acquisition.scan import Scan
 from hipct.acquisition.series import Series
 from hipct.core.errors import ConfigError, InputError, OutputError
+from hipct.core.jit import compilation_told
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count, thread_count
 from hipct.pipeline.backend import run_device
@@ -133,7 +134,10 @@ def at_work(
     jobs = [resolve(each, config, of_series=subject.of_series) for each in subject.scans]
     ledger = Ledger(out.with_name(out.name + ".run"))
     threads, threads_before = jobs[0].config.compute.threads, thread_count()
-    with run_device(config, observer, LESS_DEVICE_MEMORY) as device:
+    with (
+        run_device(config, observer, LESS_DEVICE_MEMORY) as device,
+        compilation_told(observer),
+    ):
         if threads is not None:
             set_thread_count(threads)
         try:

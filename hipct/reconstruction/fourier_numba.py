@@ -95,9 +95,10 @@ def rows_to_lines(  # type: ignore[no-untyped-def]
     half = source.size // 2
     last = source.max()
     finite = True
+    zero = np.intp(0)  # no constant, for which the transform would be compiled a second time
     for k in range(starts.size):
         pad_row(like, sinograms, starts[k], pitch, slices, source, lateral, other)
-        row = transform(like, other, 0, width, 0, half, plan, factors, work, other)
+        row = transform(like, other, zero, width, zero, half, plan, factors, work, other)
         target = k * (half + 1) * width
         sign = every(np.float32(-1.0 if turned[k] else 1.0), like)
         step = np.exp(2j * np.pi * shift[k])
@@ -166,7 +167,9 @@ def columns_to_rows(  # type: ignore[no-untyped-def]
     n = level.size
     for u in range(start, stop):
         first = BEFORE * pitch + (u + BEFORE) * width
-        column = transform(like, grid, first, pitch, lanes, size, plan, factors, work, other)
+        column = transform(
+            like, grid, first, pitch, np.intp(lanes), size, plan, factors, work, other
+        )
         # All columns but u = 0 and the last stand for their mirror images as well.
         double = np.float32(2.0 if u in (0, size // 2) else 1.0)
         for y in range(size):
@@ -209,6 +212,7 @@ def rows_to_slices(  # type: ignore[no-untyped-def]
     width = 2 * lanes
     half = size // 2
     n = level.size
+    zero = np.intp(0)
     square = np.empty(lanes * lanes, np.float32)
     for y in range(start, stop):
         begin, end = _chord(y - pivot[0], pivot[1], reach_squared, n)
@@ -221,7 +225,7 @@ def rows_to_slices(  # type: ignore[no-untyped-def]
         if begin >= end:
             continue
         _packed(like, grid, (y * columns + BEFORE) * width, half, turns, other)
-        row = transform(like, other, 0, width, 0, half, plan, factors, work, other)
+        row = transform(like, other, zero, width, zero, half, plan, factors, work, other)
         x = begin
         while x < end:
             count = min(lanes, end - x)
