@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 from hipct.core.errors import FormatError, InputError, RemoteError
 from hipct.volume.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.layout import Vector3
+from hipct.volume.nodes import OwnFiles, is_own
 from hipct.volume.open import Volume, VolumeLevel, read_attributes
-from hipct.volume.storage import Storage, is_address, open_storage
+from hipct.volume.storage import is_address, open_storage
 
 Slices3 = tuple[slice, slice, slice]
 LENGTHS_UM = {"um": 1.0, "mm": 1e3}
@@ -77,13 +77,16 @@ class LevelView:
         FormatError
             If a file of the level is torn, or missing from a volume that stores every one.
         """
-        self._refuse_missing(region)
         # One place for each axis of the file: where it stands in z, y, x.
         stored = tuple(region["zyx".index(axis)] for axis in self.volume.axes)
+        if self.whole:
+            self._files.require(stored)
         try:
             block = np.asarray(self._array[stored])
         except (MemoryError, RemoteError):
             raise
+        except FormatError as error:  # It names the file already.
+            raise FormatError(f"{error} hipct check --deep names every fault.") from error
         except Exception as error:  # Codecs and stores have no common class of errors.
             words = ", ".join(f"{s.start}:{s.stop}" for s in region)
             raise FormatError(
@@ -101,23 +104,8 @@ class LevelView:
         return open_chunks(self.volume.path / self.level.path) or self.level.array
 
     @cached_property
-    def _storage(self) -> Storage:
-        return open_storage(self.volume.address)
-
-    def _refuse_missing(self, region: Slices3) -> None:
-        """Zarr gives zeros for a missing file; hipct itself leaves none out."""
-        array = self.level.array
-        if not self.whole or array.shards is None:
-            return
-        stored = [region["zyx".index(axis)] for axis in self.volume.axes]
-        places = (range(s.start // n, -(-s.stop // n)) for s, n in zip(stored, array.shards))
-        for place in product(*places):
-            key = f"{self.level.path}/{array.metadata.encode_chunk_key(place)}"
-            if self._storage.info(key) is None:
-                raise FormatError(
-                    f"{self.volume.address}/{key} is missing: the volume is not whole; hipct check "
-                    "names every fault."
-                )
+    def _files(self) -> OwnFiles:
+        return OwnFiles(open_storage(self.volume.address), self.level.path, self.level.array)
 
     def _ordered(self, values: Sequence[Any]) -> tuple[Any, Any, Any]:
         z, y, x = (values[self.volume.axes.index(axis)] for axis in "zyx")
@@ -139,7 +127,7 @@ def choose_level(volume: Volume, level: int | str) -> LevelView:
     InputError
         If there is no such level.
     """
-    whole = "hipct" in read_attributes(volume.address)
+    whole = is_own(read_attributes(volume.address))
     text = str(level).strip()
     if re.fullmatch(r"[+-]?\d+", text):
         volume.level(int(text))

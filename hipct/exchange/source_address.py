@@ -13,6 +13,7 @@ from hipct.core.errors import FormatError, InputError, RemoteError
 from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_files import AxesSource
 from hipct.exchange.source_zarr import ZarrSource
+from hipct.volume.nodes import OwnFiles, attributes_of, is_own, storage_of
 from hipct.volume.storage import open_storage
 from hipct.volume.storage_zarr import chunkwise
 
@@ -46,6 +47,10 @@ class AddressSource(ZarrSource):
             )
         array = self._open_volume()
         self._level = self._folder.relative_to(self.path).as_posix()
+        storage = storage_of(address)
+        self._files = (
+            OwnFiles(storage, self._level, array) if is_own(attributes_of(storage)) else None
+        )
         # Bands of rows take parts of shards.
         self._array = chunkwise(array)
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
@@ -66,6 +71,8 @@ class AddressSource(ZarrSource):
         return digest.hexdigest()[:16]
 
     def _read_stored(self, region: tuple[slice, slice, slice]) -> NDArray[Any]:
+        if self._files is not None:
+            self._files.require(region)
         try:
             return np.asarray(self._array[region])
         except (RemoteError, FormatError, MemoryError):

@@ -17,7 +17,8 @@ from hipct.core.errors import FormatError, InputError
 from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_files import AxesSource, fingerprint_of
 from hipct.volume.chunk_reader import ChunkReader, open_chunks
-from hipct.volume.open import open_volume
+from hipct.volume.nodes import is_own
+from hipct.volume.open import open_volume, read_attributes
 
 _NAMED = 6
 _UNFINISHED = (".partial", ".run")
@@ -48,12 +49,12 @@ class ZarrSource(AxesSource):
     def __init__(self, path: Path, options: SourceOptions) -> None:
         super().__init__(path, options)
         _refuse_unfinished(path)
-        if options.dataset is None and _is_volume(path):
-            array = self._open_volume()
-        else:
-            array = self._open_array()
+        is_volume = options.dataset is None and _is_volume(path)
+        array = self._open_volume() if is_volume else self._open_array()
+        # Zarr gives zeros for a missing file, and hipct itself leaves none out.
+        whole = is_volume and is_own(read_attributes(path))
         # Chunks of the usual kinds are decoded here, others by Zarr.
-        self._array = open_chunks(self._folder) or _faster(array, self._folder)
+        self._array = open_chunks(self._folder, whole=whole) or _faster(array, self._folder)
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
         if self.dtype.kind not in "uifb":
             raise FormatError(f"{self.name} holds {self.dtype}; a volume has numbers.")

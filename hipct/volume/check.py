@@ -16,7 +16,7 @@ from hipct.volume.check_files import file_findings
 from hipct.volume.check_metadata import metadata_findings
 from hipct.volume.check_voxels import voxel_findings
 from hipct.volume.finding import Finding
-from hipct.volume.nodes import attributes_of, storage_of
+from hipct.volume.nodes import attributes_of, is_own, storage_of
 from hipct.volume.open import Volume, open_volume
 from hipct.volume.storage import Folder, Patience, Storage
 from hipct.volume.storage_zarr import ReadStore
@@ -61,9 +61,7 @@ def check_volume(
     volume = _opened(path, patience, findings)
     if volume is not None:
         findings += consolidated_findings(storage, [level.path for level in volume.levels])
-        # Somebody else's volume is not ours because a place was noted in it.
-        noted = attributes.get("hipct")
-        own = isinstance(noted, dict) and set(noted) != {"placed_in"}
+        own = is_own(attributes)
         files = list(file_findings(storage, volume, own=own, deep=deep))
         findings += files
         if not any(f.severity == "error" for f in files):

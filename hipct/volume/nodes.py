@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import zarr
 from hipct.core.errors import FormatError, InputError, RemoteError
 from hipct.volume.storage import Folder, Patience, Storage, open_storage
 from hipct.volume.storage_zarr import ReadStore, open_array
+
+_AT_ONCE = 16
+"""Files that a server is asked about at a time."""
 
 
 def storage_of(path: Path | str, patience: Patience | None = None) -> Storage:
@@ -67,6 +72,60 @@ def attributes_of(storage: Storage) -> dict[str, Any]:
         f"{address} is no OME-Zarr volume: it holds neither zarr.json nor .zattrs; give the "
         f"{'folder' if isinstance(storage, Folder) else 'address'} of what hipct reconstruct wrote."
     )
+
+
+def is_own(attributes: Mapping[str, Any]) -> bool:
+    """Whether hipct wrote a volume: then every file is stored, those of zeros too.
+
+    Somebody else's volume is not ours because a place was noted in it.
+    """
+    noted = attributes.get("hipct")
+    return isinstance(noted, dict) and set(noted) != {"placed_in"}
+
+
+class OwnFiles:
+    """The files of an array of hipct's: Zarr gives zeros for one that is missing.
+
+    Parameters
+    ----------
+    storage : Storage
+        Where the volume lies.
+    name : str
+        The array in it.
+    array : zarr.Array
+    """
+
+    def __init__(self, storage: Storage, name: str, array: zarr.Array[Any]) -> None:
+        self._storage, self._name, self._array = storage, name, array
+        self._seen: set[str] = set()
+
+    def require(self, region: tuple[slice, ...]) -> None:
+        """Ask for the files of a region, each once.
+
+        Raises
+        ------
+        FormatError
+            If one is missing.
+        RemoteError
+            If the server does not answer.
+        """
+        array = self._array
+        sizes = array.shards or array.chunks
+        bounds = [part.indices(n)[:2] for part, n in zip(region, array.shape)]
+        places = (range(low // n, -(-high // n)) for (low, high), n in zip(bounds, sizes))
+        names = (f"{self._name}/{array.metadata.encode_chunk_key(p)}" for p in product(*places))
+        keys = [key for key in names if key not in self._seen]
+        if not keys:
+            return
+        with ThreadPoolExecutor(min(_AT_ONCE, len(keys))) as pool:
+            found = list(pool.map(self._storage.info, keys))
+        for key, info in zip(keys, found):
+            if info is None:
+                raise FormatError(
+                    f"{self._storage.address}/{key} is missing: the volume is not whole; hipct "
+                    "check names every fault."
+                )
+        self._seen.update(keys)
 
 
 def array_of(storage: Storage, name: str) -> zarr.Array[Any]:

@@ -27,6 +27,7 @@ from hipct.volume.array_metadata import array_files
 from hipct.volume.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.fingerprint import fingerprint_of
 from hipct.volume.layout import PyramidSpec
+from hipct.volume.nodes import is_own
 from hipct.volume.open import read_attributes
 from hipct.volume.pyramid_ledger import PyramidLedger, refuse_other
 from hipct.volume.pyramid_plan import Kind, Projection, PyramidPlan
@@ -119,7 +120,7 @@ def build_levels(
             observer.say(f"{plan}.")
             _write_arrays(ledger.volume, spec)
             # What hipct wrote has a file for every shard, of zeros too.
-            chunks = open_chunks(folder, whole="hipct" in attributes)
+            chunks = open_chunks(folder, whole=is_own(attributes))
             _FromLevel(plan, ledger, observer, folder, chunks or array).run()
             if fingerprint_of([folder]) != before:
                 raise FormatError(

@@ -243,7 +243,7 @@ def test_an_output_is_refused_replaced_and_never_half_there(organ: Path, tmp_pat
     write_pyramid(np.ones((20, 9, 9), "u1"), torn, voxel_size_um=1.0, chunk=8)
     shard = torn / "0" / "c" / "2" / "0" / "0"
     shard.write_bytes(shard.read_bytes()[:-30])
-    with pytest.raises(FormatError, match=r"Voxels .* of level 0 .* hipct check --deep"):
+    with pytest.raises(FormatError, match=r"2/0/0 is no whole shard .* hipct check --deep"):
         export_volume(torn, out, format="tiff", overwrite=True)
     assert len(list(out.glob("*.tif"))) == 12
     shard.unlink()
@@ -254,6 +254,14 @@ def test_an_output_is_refused_replaced_and_never_half_there(organ: Path, tmp_pat
     export_volume(organ, out, format="tiff", level=1, overwrite=True)
     assert len(list(out.glob("*.tif"))) == 23
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t", "torn.ome.zarr"]
+
+
+def test_a_missing_chunk_of_an_own_volume_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "old.ome.zarr"
+    write_pyramid(np.ones((20, 9, 9), "u1"), path, voxel_size_um=1.0, chunk=8, version="0.4")
+    (path / "0" / "1" / "0" / "0").unlink()
+    with pytest.raises(FormatError, match="1/0/0 is missing: the volume is not whole"):
+        export_volume(path, tmp_path / "a", format="tiff")
 
 
 def test_nothing_but_an_export_is_overwritten(organ: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hipct.core.errors import InputError
+from hipct.core.errors import FormatError, InputError
 from hipct.exchange.source import open_volume_source
 from hipct.volume.open import open_volume
 from hipct.volume.pyramid import write_pyramid
@@ -72,6 +72,22 @@ def test_a_source_that_changes_has_another_fingerprint(bucket: str, addresses: A
     shard = next(one.key for one in storage.list("0/c"))
     storage.put(shard, b"other")
     assert source.fingerprint() != before
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_missing_object_of_an_own_volume_is_named(
+    version: str, bucket: str, addresses: Any
+) -> None:
+    storage = open_storage(f"{bucket}/missing-{version}.ome.zarr")
+    given = open_storage(addresses[version]["s3"])
+    key = "0/c/1/0/0" if version == "0.5" else "0/1/0/0"
+    for one in given.list():
+        if one.key != key:
+            storage.put(one.key, given.get(one.key) or b"")
+    with open_volume_source(storage.address) as source:
+        assert source.read(slice(0, 16), slice(0, 16)).any()
+        with pytest.raises(FormatError, match=f"{key} is missing"):
+            source.read(slice(16, 20), slice(0, 16))
 
 
 def test_options_that_an_address_does_not_take(addresses: Any) -> None:

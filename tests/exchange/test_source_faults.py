@@ -215,6 +215,24 @@ def test_a_torn_chunk_of_zarr_names_the_store(tmp_path: Path, volume: np.ndarray
                 source.read(slice(4, 8))
 
 
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_a_missing_file_of_an_own_volume_is_named(
+    tmp_path: Path, volume: np.ndarray, version: str
+) -> None:
+    """Zarr reads it as zeros; hipct leaves none out, not even of zeros."""
+    path = tmp_path / "v.ome.zarr"
+    write_pyramid(volume, path, voxel_size_um=1.0, chunk=4, version=version)
+    key = "0/c/1/0/0" if version == "0.5" else "0/1/0/0"
+    (path / key).unlink()
+    with open_volume_source(path) as source:
+        np.testing.assert_array_equal(source.read(slice(0, 4)), volume[:4])
+        with pytest.raises(FormatError, match=f"{key} is missing"):
+            source.read(slice(4, 8))
+    # An array of anybody's may leave chunks of zeros out.
+    with open_volume_source(path, dataset="0") as source:
+        assert not source.read(slice(4, 8)).all()
+
+
 def test_broken_metadata_of_zarr_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "zarr.json").write_text('{"zarr_format": 3, "node_type": "arr')
     with pytest.raises(FormatError, match="JSON"):
