@@ -12,6 +12,7 @@ from hipct.core.errors import InputError
 from hipct.core.files import write_json
 from hipct.volume.omezarr import update_attributes
 from hipct.volume.open import Volume
+from hipct.volume.storage import is_address
 
 
 def place_record(result: ZoomPlace, zoom: Volume, overview: Volume) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def store_place(result: ZoomPlace, zoom: Volume, overview: Volume) -> None:
     Raises
     ------
     InputError
-        If the place is uncertain, or the zoom is no OME-Zarr 0.5.
+        If the place is uncertain, or the zoom lies on a server.
     OutputError
         If the metadata cannot be written.
     """
@@ -62,20 +63,20 @@ def store_place(result: ZoomPlace, zoom: Volume, overview: Volume) -> None:
             "was not written into its metadata; give a start that is nearer, or look at the "
             "picture."
         )
-    refuse_old(zoom)
+    refuse_remote(zoom)
     update_attributes(zoom.path, {"hipct": {"placed_in": place_record(result, zoom, overview)}})
 
 
-def refuse_old(zoom: Volume) -> None:
+def refuse_remote(zoom: Volume) -> None:
     """Raise if the place cannot be written into the metadata of a volume.
 
     Raises
     ------
     InputError
-        If the zoom is no OME-Zarr 0.5.
+        If the zoom lies on a server.
     """
-    if not (zoom.path / "zarr.json").is_file():
+    if is_address(zoom.address):
         raise InputError(
-            f"{zoom.address} is OME-Zarr {zoom.version}; a place is written into volumes of "
-            "version 0.5 only. Leave out --write: the place is in the JSON file."
+            f"{zoom.address} lies on a server, where no place is written. Leave out --write: the "
+            "place is in the JSON file."
         )

@@ -63,7 +63,7 @@ def command(
     """
     from hipct.atlas.register import register_zoom
     from hipct.atlas.register_picture import place_picture
-    from hipct.atlas.register_store import refuse_old, store_place, write_place
+    from hipct.atlas.register_store import refuse_remote, store_place, write_place
     from hipct.cli.console import progress
     from hipct.core.files import refuse_existing
     from hipct.core.memory import parse_bytes
@@ -72,7 +72,7 @@ def command(
 
     volumes = open_volume(zoom), open_volume(overview)
     if write:
-        refuse_old(volumes[0])
+        refuse_remote(volumes[0])
     target = Path(out) if out else _beside(zoom)
     picture = target.with_suffix(".png")
     for file in (target, picture):

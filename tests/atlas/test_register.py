@@ -10,7 +10,11 @@ import pytest
 from benchmarks.register import errors_of
 from benchmarks.register_data import OVERVIEW_UM, Grey, hierarchy
 from hipct.atlas.register import confidence_of, register_zoom
+from hipct.atlas.register_store import place_record, store_place
 from hipct.core.errors import InputError
+from hipct.volume.check import check_volume
+from hipct.volume.open import open_volume
+from hipct.volume.pyramid import write_pyramid
 
 SMALL = {"shape": (44, 56, 56), "extent": (26, 34), "noise": 0.1}
 
@@ -74,6 +78,21 @@ def test_a_rough_start_is_enough_and_its_neighbourhood_alone_is_searched(pair):
         made.zoom, made.overview, start_um=start, rotation_deg=made.angle_deg + 90
     )
     assert not turned.found
+
+
+def test_a_place_is_stored_in_either_version(places, tmp_path):
+    for version in ("0.4", "0.5"):
+        path = tmp_path / f"{version}.ome.zarr"
+        options = {"version": version, "consolidated": True}
+        write_pyramid(np.zeros((4, 4, 4), "u2"), path, voxel_size_um=5.0, **options)
+        volume = open_volume(path)
+        store_place(places[0], volume, volume)
+        stored = open_volume(path).provenance["placed_in"]
+        assert stored == place_record(places[0], volume, volume)
+        assert not [f for f in check_volume(path) if f.severity == "error"]
+    away = replace(volume, address="s3://bucket/zoom.ome.zarr")
+    with pytest.raises(InputError, match="lies on a server"):
+        store_place(places[0], away, volume)
 
 
 def test_one_of_two_places_that_look_alike_is_uncertain():
