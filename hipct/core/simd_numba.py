@@ -235,3 +235,42 @@ def bits_of_float(typing: Any, value: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
 
     return types.int32(types.float32), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def transpose_by(
+    typing: Any,
+    like: Any,
+    source: Any,
+    pitches: Any,
+    first: Any,
+    target: Any,
+    places: Any,
+    offset: Any,
+) -> Any:
+    """Put a square of floats elsewhere as its columns, both in any order.
+
+    Row i of the square begins at ``source[first + pitches[i]]``, and its column i goes to
+    ``target[offset + places[i]]``; ``pitches`` and ``places`` are int64.
+    """
+    count = like.count
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        types_of = signature.args
+        _, x, steps, first, y, to, offset = arguments
+        data = address(context, builder, types_of[1], x)
+        out = address(context, builder, types_of[4], y)
+        table = address(context, builder, types_of[2], steps)
+        order = address(context, builder, types_of[5], to)
+
+        def entry(numbers: Any, k: int, start: Any) -> Any:
+            place = builder.gep(numbers, [ir.Constant(start.type, k)])
+            return builder.add(start, builder.load(place))
+
+        rows = [load_at(builder, data, entry(table, k, first), count) for k in range(count)]
+        for k, row in enumerate(_transposed(builder, rows)):
+            store_at(builder, out, entry(order, k, offset), row)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(like, source, pitches, n, target, places, n), build

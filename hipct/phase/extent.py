@@ -15,6 +15,7 @@ import numpy as np
 
 from hipct.core.arrays import Array
 from hipct.core.errors import InputError
+from hipct.core.jit import has_numba
 
 Padding = Literal["mirror", "edge"]
 
@@ -23,6 +24,8 @@ Padding = Literal["mirror", "edge"]
 _LARGEST_FAST_PRIME = 11
 LARGEST_DEVICE_PRIME = 7
 """The same of cuFFT, from its manual."""
+LARGEST_PRIME_OF_LANES = 5
+"""The same of :mod:`hipct.core.fft_numba`."""
 
 # Growth that is worth a fast length: measured on the host. On a device it is reckoned: Bluestein's
 # algorithm, cuFFT's for large primes, passes through transforms of more than twice the length, in
@@ -30,6 +33,8 @@ LARGEST_DEVICE_PRIME = 7
 # below 1.5, from where on the reach may be cut short (see PaganinFilter) and leave a trace.
 _WORTHWHILE_GROWTH = 1.3
 _WORTHWHILE_GROWTH_ON_DEVICE = 1.45
+_WORTHWHILE_GROWTH_IN_LANES = 1.45
+"""Other lengths take the library's transform, which is more than twice as slow."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,18 @@ def plan_extent(size: int, reach: int, padding: Padding, *, exact: bool, xp: Any
     fast depends on the library that ``xp`` transforms with.
     """
     check_padding(padding)
+    lanes = xp is np and not exact and has_numba()
     if padding == "edge":
-        total = _fast_length(size + 2 * reach, xp)
+        total = _fast_length(size + 2 * reach, xp, lanes)
         return Extent(reach, size, total - size - reach)
-    longer = _fast_length(size + reach, xp)
-    if xp is np:
-        prime, growth = _LARGEST_FAST_PRIME, _WORTHWHILE_GROWTH
+    longer = _fast_length(size + reach, xp, lanes)
+    if lanes:
+        slow, growth = not fits_lanes(size), _WORTHWHILE_GROWTH_IN_LANES
+    elif xp is np:
+        slow, growth = largest_prime(size) > _LARGEST_FAST_PRIME, _WORTHWHILE_GROWTH
     else:
-        prime, growth = LARGEST_DEVICE_PRIME, _WORTHWHILE_GROWTH_ON_DEVICE
-    if largest_prime(size) > prime and longer < growth * size and not exact:
+        slow, growth = largest_prime(size) > LARGEST_DEVICE_PRIME, _WORTHWHILE_GROWTH_ON_DEVICE
+    if slow and longer < growth * size and not exact:
         return Extent(0, size, longer - size)
     return Extent(0, size, 0)
 
@@ -98,13 +106,18 @@ def largest_prime(number: int) -> int:
     return max(largest, number)
 
 
-def _fast_length(at_least: int, xp: Any) -> int:
-    if xp is np:
+def fits_lanes(length: int) -> bool:
+    """Whether the transform in lanes takes a length: 4 or more, even, no prime factor above 5."""
+    return length > 2 and length % 2 == 0 and largest_prime(length) <= LARGEST_PRIME_OF_LANES
+
+
+def _fast_length(at_least: int, xp: Any, lanes: bool) -> int:
+    if xp is np and not lanes:
         import scipy.fft
 
         return int(scipy.fft.next_fast_len(at_least, real=True))
     # An odd length of real numbers costs cuFFT a transform of complex ones.
     length = at_least + at_least % 2
-    while largest_prime(length) > LARGEST_DEVICE_PRIME:
+    while largest_prime(length) > (LARGEST_PRIME_OF_LANES if lanes else LARGEST_DEVICE_PRIME):
         length += 2
     return length

@@ -10,8 +10,10 @@ from numpy.typing import DTypeLike
 
 from hipct.core.arrays import Array, fft_module, namespace
 from hipct.core.errors import InputError
+from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for, thread_count
-from hipct.phase.extent import Padding, check_padding, extend, plan_extent
+from hipct.phase.cosine_lanes import CosineLanes
+from hipct.phase.extent import Padding, check_padding, extend, fits_lanes, plan_extent
 from hipct.phase.halo import exponential_reach, step_reach
 from hipct.phase.kernel import Method, check_method, kernel_length_px
 from hipct.phase.paganin_cuda import CosineProduct
@@ -123,9 +125,13 @@ class PaganinFilter:
             axis_factors(self._columns.total, length, method, unsharp),
         )
         self._product: CosineProduct | None = None
-        if xp is not np and self.dtype == np.float32:
+        self._lanes: CosineLanes | None = None
+        extents = self._rows, self._columns
+        in_lanes = xp is np and self.dtype == np.float32 and has_numba()
+        if in_lanes and all(fits_lanes(extent.total) for extent in extents):
+            self._lanes = CosineLanes(extents, response_table(*factors, unsharp), padding)
+        elif xp is not np and self.dtype == np.float32:
             level = unsharp.level if unsharp else 1.0
-            extents = self._rows, self._columns
             self._product = CosineProduct(xp, extents, factors, level=level, padding=padding)
         else:
             self._response = xp.asarray(response_table(*factors, unsharp), dtype=self.dtype)
@@ -169,6 +175,8 @@ class PaganinFilter:
             )
         if self._product:
             _refuse(np.flatnonzero(~np.isfinite(self._product.apply(block, out))))
+        elif self._lanes:
+            _refuse(np.flatnonzero(~np.isfinite(self._lanes.apply(block, out))))
         elif self._xp is not np:
             self._filter(block, out, {})
         elif len(block) >= thread_count():
@@ -183,6 +191,8 @@ class PaganinFilter:
         result = angles * self.shape[0] * self.shape[1] * itemsize
         if self._product:
             return result + self._product.work_bytes()
+        if self._lanes:
+            return result + self._lanes.work_bytes(angles)
         padded = self._rows.total * self._columns.total * itemsize
         if self._xp is not np:
             return padded + result + _DEVICE_COPIES * padded * angles

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from hipct.core.errors import InputError
 from hipct.core.physics import wavelength_m
-from hipct.phase import PaganinFilter, UnsharpMask, paganin, unsharp
+from hipct.core.threads import set_thread_count
+from hipct.phase import PaganinFilter, UnsharpMask, extent, paganin, unsharp
 from hipct.phase.convert import delta_beta_from_tomopy_alpha
 from hipct.phase.kernel import kernel_length_px
+
+paganin_module = importlib.import_module("hipct.phase.paganin")
 
 SCAN = {"pixel_size_um": 20.0, "distance_m": 3.5, "energy_kev": 90.0, "delta_beta": 1470.0}
 METHODS = ["paganin", "generalised"]
@@ -165,6 +171,60 @@ def test_one_plan_serves_blocks_of_any_length_in_place_and_integers():
     counts = np.arange(24 * 40, dtype=np.uint16).reshape(1, 24, 40)
     assert np.array_equal(plan.apply(counts), plan.apply(counts.astype(np.float32)))
     assert plan.memory_bytes(10) >= plan.memory_bytes(1) > 4 * 24 * 40
+
+
+@pytest.mark.parametrize("padding", ["mirror", "edge"])
+@pytest.mark.parametrize(
+    "size", [(48, 50), (40, 4), (40, 2), (9, 54), (63, 97), (96, 128), (1, 30)]
+)
+def test_transforms_in_lanes_equal_the_librarys(size, padding, monkeypatch):
+    pytest.importorskip("numba")
+    data = images((4, *size), np.float32)
+    given = {"padding": padding, "unsharp": UnsharpMask(sigma_px=0.8, strength=3.0), **SCAN}
+    plan = PaganinFilter(*size, **given)
+    for module in (paganin_module, extent):
+        monkeypatch.setattr(module, "has_numba", lambda: False)
+    library = PaganinFilter(*size, **given)
+    assert library._lanes is None
+    expected = library.apply(data)
+    for threads in (1, 3):
+        set_thread_count(threads)
+        found = plan.apply(data)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+        np.testing.assert_array_equal(plan.apply(data[2:3])[0], found[2])
+    set_thread_count(None)
+
+
+def test_strips_shared_by_all_threads_give_the_bits_of_one():
+    pytest.importorskip("numba")
+    data = images((3, 700, 60), np.float32)
+    plan = PaganinFilter(700, 60, **SCAN)
+    assert plan._lanes
+    results = []
+    for threads in (1, 2, 40):
+        set_thread_count(threads)
+        results.append(plan.apply(data))
+    set_thread_count(None)
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+    assert np.abs(results[0] - mirrored(data, **SCAN)).max() < 1e-6
+
+
+def test_work_space_is_as_large_as_said():
+    pytest.importorskip("numba")
+    data = images((4, 256, 500), np.float32)
+    plan = PaganinFilter(256, 500, padding="edge", **SCAN)
+    plan.apply(data)
+    tracemalloc.start()
+    try:
+        plan.apply(data)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Numba's own arrays are not traced; without them the spectra and the result are most.
+    assert plan._lanes
+    said = plan.memory_bytes(4) - plan._lanes._response.nbytes
+    assert taken < said < 1.6 * taken
 
 
 @pytest.mark.parametrize("padding", ["mirror", "edge"])
