@@ -185,8 +185,8 @@ def _unpacked(data: bytes, compressor: Any, size: int, what: str) -> bytes:
         told, held = struct.unpack_from("<4xI4xI", data) if len(data) >= 16 else (0, 0)
         if (told, held) != (size, len(data)):
             raise FormatError(
-                f"{what} is damaged: {len(data)} bytes of {held}, which unpack to {told} bytes "
-                f"instead of {size}."
+                f"{what} is damaged: it has {len(data)} bytes and its header tells {held}, which "
+                f"unpack to {told}, where {size} belong."
             )
     try:
         flat = data if compressor is None else bytes(compressor.decode(data))

@@ -163,7 +163,7 @@ def places(node: Any) -> Iterator[tuple[Any, Any]]:
             yield from places(node[key])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), junk=JSON)
 def test_broken_metadata_gives_sentences_not_accidents(
     organ: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, junk: Any
