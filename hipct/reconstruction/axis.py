@@ -18,8 +18,9 @@ from hipct.reconstruction.axis_input import (
     check_options,
     checked_views,
 )
-from hipct.reconstruction.axis_overlap import MirrorPeak, mirror_peak, refine_axis
-from hipct.reconstruction.axis_pair import Pairs, opposite_pairs, static_stripes
+from hipct.reconstruction.axis_overlap import MirrorPeak, mirror_peak
+from hipct.reconstruction.axis_pair import Pairs, Reals, opposite_pairs, static_stripes
+from hipct.reconstruction.axis_refine import Estimate, refine_parts
 from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
 
 _MOST_LINES = 2048
@@ -94,7 +95,7 @@ class _Scan:
         lines = max(1, _MOST_LINES // self.views.shape[1])
         return opposite_pairs(self.views, self.radians, lines)
 
-    def strip(self, axis: float) -> _Strip:
+    def strip(self, axis: float, static: Reals | None) -> _Strip:
         """Pairs for the refinement: the columns that both see, and the more lines for it.
 
         Photon noise decides how well the axis is known, so that every line counts.
@@ -103,7 +104,10 @@ class _Scan:
         reach = min(axis, columns - 1 - axis) + _STRIP_MARGIN_PX
         first, last = max(0, math.floor(axis - reach)), min(columns, math.ceil(axis + reach) + 1)
         pairs = max(1, _MOST_SAMPLES // (rows * (last - first)))
-        return _Strip(opposite_pairs(self.views[:, :, first:last], self.radians, pairs), first)
+        inside = slice(first, last)
+        static = None if static is None else static[:, inside]
+        some = opposite_pairs(self.views[:, :, inside], self.radians, pairs, static)
+        return _Strip(some, first)
 
 
 @dataclass(frozen=True)
@@ -116,12 +120,12 @@ class _Strip:
 
 @dataclass(frozen=True)
 class _Mirror:
-    """Result of the mirror search: its peak, the refined value and what it was refined on."""
+    """Result of the mirror search: its peak, the refined value and those of halves of the rows."""
 
     peak: MirrorPeak
-    strip: _Strip
     value: float
     uncertainty: float
+    halves: list[Estimate]
     clarity: float
 
 
@@ -231,7 +235,7 @@ def find_axis(
             chosen = wedge if method == "sinogram" else min(candidates, key=_uncertainty)
             confidence *= _agreement(candidates[0], wedge, notes)
     confidence /= 1 + (2 * chosen.uncertainty_px) ** 2
-    _compare_rows(mirror.strip, mirror.value, name, candidates, notes)
+    _compare_rows(mirror.halves, name, candidates, notes)
     if confidence < _SURE:
         notes.append(
             f"The confidence is low ({confidence:.2f}): look at slices around "
@@ -291,31 +295,41 @@ def _mirror(
     peak = mirror_peak(lines, changes, low, high, min_overlap)
     if peak is None:
         return None
-    strip = scan.strip(peak.value)
-    value, uncertainty = _refined(strip, peak.value)
+    (value, uncertainty), *halves = _refined(
+        scan.strip(peak.value, None if sets[0].stripes_exact else sets[0].stripes), peak.value
+    )
     if not math.isfinite(uncertainty) or abs(value - peak.value) > 3.0:
         value, uncertainty = peak.value, 1.0
     distinct = (peak.evidence - peak.runner_up) / max(peak.evidence, 1e-12)
     clarity = float(np.clip(distinct / 0.3, 0, 1) * np.clip(peak.significance / 5, 0, 1))
-    return _Mirror(peak, strip, value, uncertainty, 0.2 * clarity if peak.at_border else clarity)
+    return _Mirror(peak, value, uncertainty, halves, 0.2 * clarity if peak.at_border else clarity)
 
 
-def _refined(strip: _Strip, start: float, rows: slice = slice(None)) -> tuple[float, float]:
-    """Sub-pixel axis; extrapolated to half a turn where the pairs miss a part of it."""
+def _refined(strip: _Strip, start: float) -> list[Estimate]:
+    """Sub-pixel axis of all rows and of their halves.
+
+    Extrapolated to half a turn where the pairs miss a part of it.
+    """
     found = []
     begin = start - strip.first
     for pairs in strip.sets:
-        tries = [refine_axis(*pairs.lines(striped=False, rows=rows), begin)]
+        rows = pairs.views.shape[1]
+        variants = [pairs.lines(striped=False)]
         if not pairs.stripes_exact:
             # Removing stripes may remove some of the object: keep whichever leaves less doubt.
-            tries.append(refine_axis(*pairs.lines(striped=True, rows=rows), begin))
-        found.append((*min(tries, key=lambda one: one[1]), pairs.error_rad))
+            variants.append(pairs.lines(striped=True))
+        found.append(refine_parts(variants, begin, rows))
     if len(found) == 1:
-        return strip.first + found[0][0], found[0][1]
-    (one, one_error, near), (two, two_error, far) = found
+        return [(strip.first + value, error) for value, error in found[0]]
+    near, far = (pairs.error_rad for pairs in strip.sets)
     factor = near / (far - near)
-    value = strip.first + one - factor * (two - one)
-    return value, math.hypot((1 + factor) * one_error, factor * two_error)
+    return [
+        (
+            strip.first + one - factor * (two - one),
+            math.hypot((1 + factor) * one_error, factor * two_error),
+        )
+        for (one, one_error), (two, two_error) in zip(*found)
+    ]
 
 
 def _sinogram_candidate(views: NDArray[Any], angles: Float, start: float) -> AxisCandidate | None:
@@ -346,18 +360,14 @@ def _agreement(one: AxisCandidate, other: AxisCandidate, notes: list[str]) -> fl
 
 
 def _compare_rows(
-    strip: _Strip, start: float, name: str, candidates: list[AxisCandidate], notes: list[str]
+    estimates: list[Estimate], name: str, candidates: list[AxisCandidate], notes: list[str]
 ) -> None:
     """Add the values of the upper and the lower half of the rows, and say if they differ."""
-    rows = strip.sets[0].views.shape[1]
-    if rows < 2:
-        return
-    halves = []
-    for part, label in ((slice(0, rows // 2), "upper"), (slice(rows // 2, rows), "lower")):
-        value, error = _refined(strip, start, part)
-        if math.isfinite(error):
-            method = f"{name}, {label} rows"
-            halves.append(AxisCandidate(method=method, value=value, uncertainty_px=error))
+    halves = [
+        AxisCandidate(method=f"{name}, {label} rows", value=value, uncertainty_px=error)
+        for (value, error), label in zip(estimates, ("upper", "lower"))
+        if math.isfinite(error)
+    ]
     candidates.extend(halves)
     if len(halves) == 2:
         difference = halves[1].value - halves[0].value

@@ -41,7 +41,10 @@ def checked_views(projections: Array, angles: ArrayLike) -> tuple[NDArray[Any], 
         )
     views = on_host if on_host.dtype.kind == "f" else on_host.astype(np.float32)
     for name, array in (("angles", radians), ("projections", views)):
-        if not np.isfinite(array).all():
+        # The sum tells it without an array of its own; finite values may add up to infinity.
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(array.sum()) or np.isfinite(array).all()
+        if not finite:
             raise InputError(
                 f"{name} holds {int(np.sum(~np.isfinite(array)))} NaN or infinite values; "
                 "repair them before the axis is searched."

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 
 # Stripes are the part of the angular mean that is finer than this many columns.
 _STRIPE_SIGMA_PX = 3.0
@@ -29,38 +30,39 @@ class Pairs:
 
     Attributes
     ----------
-    views, opposites : ndarray of float64, (pairs, rows, columns)
+    views, opposites : ndarray of float, (pairs, rows, columns)
         View k and its partner half a turn later; ``opposites`` may be interpolated.
-    stripes : ndarray of float64, (rows, columns)
+    stripes : ndarray of float, (rows, columns)
         What is static in all views, to be subtracted.
     stripes_exact : bool
         The stripes hold nothing of the object that is not symmetric about the axis, so that
         their removal is free of doubt.
     error_rad : float
         Angle that is missing to half a turn: 0 unless no opposite view exists.
-    changes : ndarray of float64, (n, rows, columns)
+    changes : ndarray of float, (n, rows, columns)
         Differences of views that follow each other. Half their power is the noise; at most, since
         what turned meanwhile adds to it.
     """
 
-    views: Float
-    opposites: Float
-    stripes: Float
+    views: Reals
+    opposites: Reals
+    stripes: Reals
     stripes_exact: bool
-    changes: Float
+    changes: Reals
     error_rad: float = 0.0
 
-    def lines(self, *, striped: bool, rows: slice = slice(None)) -> tuple[Float, Float]:
+    def lines(self, *, striped: bool) -> tuple[Reals, Reals]:
         """Views and opposites as stacks of lines (pairs x rows, columns)."""
-        stripes = 0.0 if striped else self.stripes[rows]
         columns = self.views.shape[-1]
-        return (
-            (self.views[:, rows] - stripes).reshape(-1, columns),
-            (self.opposites[:, rows] - stripes).reshape(-1, columns),
-        )
+        both = self.views, self.opposites
+        if not striped:
+            both = both[0] - self.stripes, both[1] - self.stripes
+        return both[0].reshape(-1, columns), both[1].reshape(-1, columns)
 
 
-def opposite_pairs(projections: NDArray[Any], angles: Float, most: int) -> list[Pairs]:
+def opposite_pairs(
+    projections: NDArray[Any], angles: Float, most: int, static: Reals | None = None
+) -> list[Pairs]:
     """Pair views with their opposites.
 
     Parameters
@@ -70,6 +72,8 @@ def opposite_pairs(projections: NDArray[Any], angles: Float, most: int) -> list[
         Radians, any order and range.
     most : int
         Most pairs taken; they are spread evenly over the range.
+    static : ndarray of float, (rows, columns), optional
+        :func:`static_stripes` of the projections, where they are known.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def opposite_pairs(projections: NDArray[Any], angles: Float, most: int) -> list[
     exact_below, exact_above = below < 0.02 * step, above < 0.02 * step
     usable = np.flatnonzero(inside | exact_below | exact_above)
     if not usable.size:
-        return _inexact_pairs(projections, order, folded, step)
+        return _inexact_pairs(projections, order, folded, step, static)
     # The second half of a turn looks back at the first: the same pairs once more, whose noise
     # would pass for new.
     usable = first if (first := usable[folded[usable] < np.pi - 0.5 * step]).size else usable
@@ -100,27 +104,39 @@ def opposite_pairs(projections: NDArray[Any], angles: Float, most: int) -> list[
     fraction = np.where(exact_below, 0.0, np.where(exact_above, 1.0, 0.5))
     between = inside & ~exact_below & ~exact_above
     fraction[between] = (below / np.maximum(below + above, 1e-12))[between]
-    share = fraction[chosen, None, None]
-    views = projections[order[chosen]].astype(np.float64)
-    opposites = (1 - share) * projections[order[lower[chosen]]]
-    opposites += share * projections[order[upper[chosen]]]
+    views = _some(projections, order[chosen])
+    share = fraction[chosen]
+    opposites = _some(projections, order[np.where(share == 1, upper[chosen], lower[chosen])])
+    mixed = np.flatnonzero((share > 0) & (share < 1))
+    if mixed.size:
+        part = share[mixed, None, None].astype(views.dtype)
+        opposites[mixed] *= 1 - part
+        opposites[mixed] += part * projections[order[upper[chosen[mixed]]]]
     if len(chosen) >= 8 and np.ptp(folded[chosen]) > np.pi / 6:
         # The mean over both members of all pairs is symmetric about the axis but for what is
         # static, so that its removal takes every static pattern and disturbs no symmetry.
         stripes = (views.mean(axis=0) + opposites.mean(axis=0)) / 2
         return [Pairs(views, opposites, stripes, True, changes)]
-    return [Pairs(views, opposites, static_stripes(projections), False, changes)]
+    static = static_stripes(projections) if static is None else static
+    return [Pairs(views, opposites, static, False, changes)]
 
 
-def _changes(projections: NDArray[Any], order: NDArray[np.intp]) -> Float:
+def _some(projections: NDArray[Any], chosen: NDArray[np.intp] | list[np.intp]) -> Reals:
+    """Copies of some views, of single precision at least."""
+    some = projections[chosen]
+    copies: Reals = some.astype(np.result_type(some.dtype, np.float32), copy=False)
+    return copies
+
+
+def _changes(projections: NDArray[Any], order: NDArray[np.intp]) -> Reals:
     """Differences of at most 64 couples of views that follow each other in angle."""
     firsts = np.unique(np.linspace(0, len(order) - 2, _MOST_CHANGES).round().astype(np.intp))
-    after = projections[order[firsts + 1]].astype(np.float64)
-    changes: Float = after - projections[order[firsts]]
+    changes = _some(projections, order[firsts + 1])
+    changes -= projections[order[firsts]]
     return changes
 
 
-def static_stripes(projections: NDArray[Any]) -> Float:
+def static_stripes(projections: NDArray[Any]) -> Reals:
     """Fine part of the mean over all angles, (rows, columns): what rings are made of.
 
     Over less than 360 degrees it holds fine parts of the object too.
@@ -129,7 +145,7 @@ def static_stripes(projections: NDArray[Any]) -> Float:
 
     mean = projections.mean(axis=0, dtype=np.float64)
     smooth = ndimage.gaussian_filter1d(mean, _STRIPE_SIGMA_PX, axis=-1, mode="nearest")
-    fine: Float = mean - smooth
+    fine: Reals = (mean - smooth).astype(np.result_type(projections.dtype, np.float32))
     return fine
 
 
@@ -141,9 +157,14 @@ def typical_step(sorted_angles: Float) -> float:
 
 
 def _inexact_pairs(
-    projections: NDArray[Any], order: NDArray[np.intp], folded: Float, step: float
+    projections: NDArray[Any],
+    order: NDArray[np.intp],
+    folded: Float,
+    step: float,
+    static: Reals | None,
 ) -> list[Pairs]:
-    static, changes = static_stripes(projections), _changes(projections, order)
+    static = static_stripes(projections) if static is None else static
+    changes = _changes(projections, order)
     sets: list[Pairs] = []
     # Two or three views leave nothing to extrapolate from.
     for missing in (1, 2) if len(order) > 3 else (1,):
@@ -151,7 +172,7 @@ def _inexact_pairs(
         first = [order[offset] for offset in offsets]
         last = [order[len(order) - missing + offset] for offset in offsets]
         angle_missing = float(np.pi - (folded[-missing] - folded[0]))
-        views, opposites = (projections[chosen].astype(np.float64) for chosen in (first, last))
+        views, opposites = (_some(projections, chosen) for chosen in (first, last))
         if sets and abs(angle_missing - sets[-1].error_rad) < 0.5 * step:
             # Repeated views miss the same angle: there is nothing to extrapolate along.
             break

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from hipct.reconstruction.axis_pair import typical_step
 
 Float = NDArray[np.float64]
+Reals = NDArray[np.floating[Any]]
 Complex = NDArray[np.complex128]
 
 # Harmonics that say more of slow drifts than of the axis.
@@ -107,7 +108,7 @@ def wedge_minimum(
     turn: HalfTurn,
     start: float,
     limits: tuple[float, float],
-    stripes: Float,
+    stripes: Reals,
 ) -> WedgeMinimum | None:
     """Find the axis of one half turn.
 
@@ -122,7 +123,7 @@ def wedge_minimum(
         not end differently on its two sides.
     limits : tuple of float
         Range that is searched.
-    stripes : ndarray of float64, (rows, columns)
+    stripes : ndarray of float, (rows, columns)
         Static stripes of the rows, as an estimate of their strength.
 
     Returns

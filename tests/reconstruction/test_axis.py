@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from hipct.core.errors import InputError
 from hipct.reconstruction.axis import find_axis
-from hipct.reconstruction.axis_overlap import mirror_peak, refine_axis
+from hipct.reconstruction.axis_overlap import mirror_peak
 from hipct.reconstruction.axis_pair import opposite_pairs
+from hipct.reconstruction.axis_refine import refine_axis
 from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
 
 FULL = (np.arange(300) * np.pi / 300, 256)
