@@ -18,6 +18,14 @@ from hipct.cli.options import (
 )
 
 
+def _wherever(opening: dict[str, Any]) -> dict[str, Any]:
+    """The same for a process in another folder."""
+    angles = opening["angles"]
+    if angles is not None and Path(angles).exists():
+        return opening | {"angles": str(Path(angles).absolute())}
+    return opening
+
+
 @click.command(name="submit")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("-o", "--out", required=True, metavar="OUT.ome.zarr", help="The volume to write")
@@ -88,7 +96,7 @@ def command(
         sources=tuple(str(Path(each).absolute()) for each in sources),
         out=str(Path(out).absolute()),
         config=config.as_dict(),
-        opening=opening_options(**opening),
+        opening=_wherever(opening_options(**opening)),
         allow_gaps=allow_gaps,
         overwrite=overwrite,
         allow_missing=allow_missing,
@@ -98,7 +106,7 @@ def command(
 
         click.echo("\n".join(script.shown() for script in scripts(request, profile)), nl=False)
         return
-    request.look()
+    request.look(restart=restart)
     if dask is not None:
         from hipct.cluster.dask_run import run_on_dask
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from hipct.cluster.limits import within
 from hipct.cluster.profile import Profile
+from hipct.cluster.submit import refuse_queued
 from hipct.cluster.worker import Ending, work
 from hipct.core.errors import ClusterError
 from hipct.core.extras import require
@@ -23,6 +24,7 @@ from hipct.core.progress import Observer, Silent
 from hipct.core.threads import available_cores
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.request import Request
+from hipct.volume.publish import refuse_other_than_volume
 
 POLL_S = 0.5
 LOST_WORKERS = 3
@@ -61,6 +63,8 @@ def run_on_dask(
 
     Raises
     ------
+    OutputError
+        If the volume exists, or jobs of its run are queued.
     ClusterError
         If a stage fails, or the scheduler cannot be reached.
     MissingExtra
@@ -70,9 +74,11 @@ def run_on_dask(
     from distributed import Client
 
     observer = observer or Silent()
+    refuse_other_than_volume(Path(request.out), request.overwrite)
+    refuse_queued(request.folder)
+    request.keep()
     if profile.cpus is not None:
         request = within(request, cpus=profile.cpus)
-    request.keep()
     with _scheduler(where, profile, request.folder / "logs") as address:
         try:
             client = Client(address, timeout="20s")

@@ -25,11 +25,16 @@ def within(
 def within_job(request: Request, environment: Mapping[str, str] = os.environ) -> Request:
     """The same by what Slurm tells its jobs; outside of a job nothing changes.
 
-    ``SLURM_CPUS_PER_TASK``; of ``SLURM_MEM_PER_NODE`` (MiB) as much as of free memory elsewhere.
+    ``SLURM_CPUS_PER_TASK``; of ``SLURM_MEM_PER_NODE``, or ``SLURM_MEM_PER_CPU`` times
+    ``SLURM_CPUS_ON_NODE`` (MiB), as much as of free memory elsewhere. 0 stands for all of a node.
     """
-    cpus, memory = environment.get("SLURM_CPUS_PER_TASK"), environment.get("SLURM_MEM_PER_NODE")
+    cpus = environment.get("SLURM_CPUS_PER_TASK")
+    memory = int(environment.get("SLURM_MEM_PER_NODE") or 0)
+    if not memory:
+        each = int(environment.get("SLURM_MEM_PER_CPU") or 0)
+        memory = each * int(environment.get("SLURM_CPUS_ON_NODE") or cpus or 1)
     return within(
         request,
         cpus=int(cpus) if cpus else None,
-        memory_bytes=int(int(memory) * 2**20 * SHARE_OF_FREE_MEMORY) if memory else None,
+        memory_bytes=int(memory * 2**20 * SHARE_OF_FREE_MEMORY) if memory else None,
     )

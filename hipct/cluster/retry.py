@@ -9,7 +9,8 @@ from hipct.cluster import slurm
 from hipct.cluster.profile import Profile, load_profile
 from hipct.cluster.status import open_shares
 from hipct.cluster.submission import Submission
-from hipct.cluster.submit import resubmit, submit
+from hipct.cluster.submit import refuse_busy, resubmit, submit
+from hipct.cluster.tasks import keep_logs
 from hipct.core.errors import ClusterError
 from hipct.core.progress import Observer
 from hipct.pipeline.ledger import Ledger
@@ -52,6 +53,10 @@ def retry(
         If Slurm is not there or refuses, or Dask workers fail.
     """
     request = Request.of(run)
+    if Ledger(request.folder).delivered(Path(request.out)):
+        refuse_busy(request.folder)
+        keep_logs(request.folder)
+        return f"{request.out} is made; nothing is left to do."
     if allow_missing:
         request = replace(request, allow_missing=True)
         request.keep()

@@ -64,6 +64,21 @@ def requeue(job: str) -> None:
     _ask(["scontrol", "requeue", job])
 
 
+def _remedy(why: str) -> str:
+    """What to do about the refusals that say little."""
+    if "array specification" in why:
+        return (
+            ". The cluster allows shorter arrays (MaxArraySize of scontrol show config); deal the "
+            "layers to fewer --shares."
+        )
+    if "generic resource" in why:
+        return (
+            ". No node has what gres asks for (sinfo -o '%P %G' tells what they have); change gres "
+            "or partition of the profile."
+        )
+    return ""
+
+
 def _ask(command: list[str], text: str | None = None) -> str:
     try:
         answer = subprocess.run(
@@ -80,5 +95,5 @@ def _ask(command: list[str], text: str | None = None) -> str:
         ) from error
     if answer.returncode:
         why = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
-        raise ClusterError(f"Slurm refuses: {why}")
+        raise ClusterError(f"Slurm refuses: {why}{_remedy(why)}")
     return answer.stdout

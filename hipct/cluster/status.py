@@ -7,7 +7,6 @@ jobs say of themselves is believed as long as their locks are held by living pro
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,11 +14,13 @@ from typing import Any
 
 from hipct.cluster import slurm
 from hipct.cluster.submission import Submission
-from hipct.core.errors import ClusterError, OutputError
+from hipct.cluster.tasks import task_name
+from hipct.core.errors import ClusterError, HipctError, OutputError
 from hipct.core.run_folder import RunFolder
-from hipct.core.run_lock import RunLock, lives_here
+from hipct.core.run_lock import RunLock, age_s, lives_here
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.request import run_folder
+from hipct.volume.open import open_volume
 
 _RATE_OVER_S = 1800.0
 _NAMED = 10
@@ -106,13 +107,9 @@ def run_status(run: Path | str) -> RunStatus:
     """
     folder = run_folder(run)
     out = folder.with_name(folder.name.removesuffix(".run"))
-    tasks = _tasks(folder)
-    ended = tasks.get("finish", {}).get("state") == "done"
-    if out.is_dir() and (ended or not folder.is_dir()):
-        return RunStatus(str(out), "whole", {"total": 0, "done": 0, "failed": 0, "left": 0})
     if not folder.is_dir():
-        raise OutputError(f"Neither {out} nor {folder} exists; hipct submit begins a run.")
-    ledger = Ledger(folder)
+        return _without_folder(out)
+    ledger, tasks = Ledger(folder), _tasks(folder)
     notes = ledger.state()
     dealt: list[list[int]] = notes.get("shares", [])
     written = _written(folder)
@@ -125,6 +122,12 @@ def run_status(run: Path | str) -> RunStatus:
     busy = any(state == "running" for state in states.values())
     busy = busy or RunLock(folder / "lock").living_owner() is not None
     busy = busy or any(each.state == "RUNNING" for each in queue)
+    # It has got its name: what stands in its folder is of no use any more, or on its way out.
+    if (ledger.delivered(out) and not busy) or not folder.is_dir():
+        return _without_folder(out)
+    if not busy and not queue:
+        tasks = _silent_jobs(folder, len(dealt)) | tasks
+        states = {name: "died" for name in tasks} | states
     return RunStatus(
         out=str(out),
         state="running" if busy else "queued" if queue else "incomplete",
@@ -135,7 +138,7 @@ def run_status(run: Path | str) -> RunStatus:
         left_s=left / rate * 3600 if rate and busy else None,
         slowest=_slowest(ledger),
         failed=[
-            {"layer": layer, "error": each["error"], "log": each["log"]}
+            {"layer": layer, "error": each.get("error", ""), "log": each.get("log")}
             for layer, each in failed.items()
         ],
         tasks=[
@@ -143,12 +146,43 @@ def run_status(run: Path | str) -> RunStatus:
                 "task": name,
                 "state": states[name],
                 "sentence": tasks[name].get("sentence", "It ended without a word."),
-                "log": tasks[name]["log"],
+                "log": tasks[name].get("log", ""),
             }
             for name in tasks
             if states[name] in ("failed", "died", "stopped")
         ],
     )
+
+
+def _without_folder(out: Path) -> RunStatus:
+    """Of a run that has ended, from the volume that it has made."""
+    try:
+        provenance = open_volume(out).provenance
+    except HipctError as error:
+        raise OutputError(
+            f"{out} is no volume, and there is no folder {out.name}.run beside it; hipct submit "
+            "begins a run."
+        ) from error
+    state = "finished with gaps" if "incomplete" in provenance else "whole"
+    return RunStatus(str(out), state, {"total": 0, "done": 0, "failed": 0, "left": 0})
+
+
+def _silent_jobs(folder: Path, shares: int) -> dict[str, dict[str, Any]]:
+    """Jobs that ended before hipct could say anything: what Slurm has kept of their output."""
+    names = {"prepare", "finish", *(task_name("share", k) for k in range(shares))}
+    told = {path.stem for path in (folder / "tasks").glob("*.json")}
+    kept = sorted(path.name for path in (folder / "logs").glob("*.out"))
+    found: dict[str, dict[str, Any]] = {}
+    for file in kept:
+        stage, _, rest = file.removesuffix(".out").partition("-")
+        place = rest.rpartition("-")[2]
+        name = task_name("share", int(place)) if stage == "share" and place.isdecimal() else stage
+        if name in names and name not in told:
+            found[name] = {
+                "sentence": "It ended before hipct began; the log says why.",
+                "log": str(folder / "logs" / file),
+            }
+    return found
 
 
 def open_shares(run: Path | str) -> list[int]:
@@ -174,7 +208,8 @@ def _written(folder: Path) -> dict[int, float]:
 
 def _tasks(folder: Path) -> dict[str, dict[str, Any]]:
     read = RunFolder(folder).read
-    return {path.stem: read(path) for path in sorted((folder / "tasks").glob("*.json"))}
+    records = {path.stem: read(path) for path in sorted((folder / "tasks").glob("*.json"))}
+    return {name: record for name, record in records.items() if record}
 
 
 def _state(folder: Path, name: str, task: dict[str, Any]) -> str:
@@ -188,7 +223,7 @@ def _state(folder: Path, name: str, task: dict[str, Any]) -> str:
     # It may not have taken its lock yet, or have given it back.
     lives = lives_here(task.get("owner", {}))
     if lives is None:
-        lives = time.time() - (folder / "tasks" / f"{name}.json").stat().st_mtime < _YOUNG_S
+        lives = age_s(folder / "tasks" / f"{name}.json") < _YOUNG_S
     return "running" if lives else "died"
 
 
@@ -222,7 +257,7 @@ def _rate(times: list[float]) -> float | None:
 def _slowest(ledger: Ledger) -> tuple[str, float] | None:
     seconds: Counter[str] = Counter()
     for times in ledger.times():
-        seconds.update(times["seconds"])
+        seconds.update(times.get("seconds", {}))
     if not seconds:
         return None
     stage, most = seconds.most_common(1)[0]

@@ -6,14 +6,16 @@ what they know of each other stands in the folder of the run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hipct.cluster import slurm
 from hipct.cluster.profile import Profile
 from hipct.cluster.scripts import Script, array_option, job_script
 from hipct.cluster.submission import Submission
-from hipct.core.errors import ClusterError, OutputError
+from hipct.core.errors import HipctError, OutputError
 from hipct.core.run_lock import RunLock, told
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.request import Request
@@ -60,30 +62,14 @@ def submit(request: Request, profile: Profile, *, restart: bool = False) -> dict
         If Slurm is not there or refuses; nothing stays queued then.
     """
     refuse_other_than_volume(Path(request.out), request.overwrite)
-    folder = request.folder
-    refuse_busy(folder)
-    if restart:
-        # Not here: the folder may be large, and its records are of use until the run begins anew.
-        ledger = Ledger(folder)
-        ledger.take()
-        ledger.remove()
-    request.keep()
-    (folder / "logs").mkdir(exist_ok=True)
-    earlier = Submission.of(folder)
-    kept = Submission(profile, earlier.jobs if earlier else ())
-    # The jobs read what they need of the profile, and may start at once.
-    kept.keep(folder)
-    jobs: dict[str, str] = {}
-    try:
-        for script in scripts(request, profile):
-            options = [_with_jobs(option, jobs) for option in script.options]
-            jobs[script.stage] = slurm.submit_script(script.text, options)
-    except ClusterError:
-        if jobs:
-            slurm.cancel(list(jobs.values()))
-        raise
-    kept.with_jobs(jobs).keep(folder)
-    return jobs
+    with _submitting(request.folder):
+        if restart:
+            ledger = Ledger(request.folder)
+            ledger.take()
+            ledger.discard()
+            shutil.rmtree(request.folder / "tasks", ignore_errors=True)
+        request.keep()
+        return _queue(request.folder, profile, scripts(request, profile))
 
 
 def resubmit(request: Request, profile: Profile, numbers: Sequence[int]) -> dict[str, str]:
@@ -97,21 +83,51 @@ def resubmit(request: Request, profile: Profile, numbers: Sequence[int]) -> dict
         If Slurm is not there or refuses.
     """
     folder = request.folder
-    refuse_busy(folder)
-    earlier = Submission.of(folder)
-    kept = Submission(profile, earlier.jobs if earlier else ())
-    kept.keep(folder)
-    jobs: dict[str, str] = {}
     finish = job_script(folder, "finish", profile)
-    options = list(finish.options)
+    wanted = [finish]
     if numbers:
         share = job_script(folder, "share", profile)
-        jobs["share"] = slurm.submit_script(
-            share.text, [*share.options, array_option(numbers, profile.at_a_time)]
-        )
-        options.append(f"--dependency=afterany:{jobs['share']}")
-    jobs["finish"] = slurm.submit_script(finish.text, options)
-    kept.with_jobs(jobs).keep(folder)
+        array = array_option(numbers, profile.at_a_time)
+        wanted = [share.with_options(array), finish.with_options("--dependency=afterany:SHARE")]
+    with _submitting(folder):
+        return _queue(folder, profile, wanted)
+
+
+@contextmanager
+def _submitting(folder: Path) -> Iterator[None]:
+    """One submission at a time, of a run that nobody works on."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+    lock = RunLock(folder / "submitting")
+    lock.take()
+    try:
+        refuse_busy(folder)
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):  # it stays unless it is empty
+            folder.rmdir()
+
+
+def _queue(folder: Path, profile: Profile, wanted: Sequence[Script]) -> dict[str, str]:
+    """Queue scripts that wait for each other; none of them stays where one is refused."""
+    (folder / "logs").mkdir(exist_ok=True)
+    earlier = Submission.of(folder)
+    kept = Submission(profile, earlier.jobs if earlier else ())
+    # The jobs read what they need of the profile, and may start at once.
+    kept.keep(folder)
+    jobs: dict[str, str] = {}
+    try:
+        for script in wanted:
+            options = [_with_jobs(option, jobs) for option in script.options]
+            jobs[script.stage] = slurm.submit_script(script.text, options)
+            kept.with_jobs(jobs).keep(folder)
+    except HipctError:
+        if jobs:
+            slurm.cancel(list(jobs.values()))
+        raise
     return jobs
 
 
@@ -123,6 +139,24 @@ def refuse_busy(folder: Path) -> None:
     OutputError
         Naming the jobs or the process.
     """
+    refuse_queued(folder)
+    for lock in [folder / "lock", *(folder / "locks").glob("[!.]*")]:
+        owner = RunLock(lock).living_owner()
+        if owner is not None:
+            raise OutputError(
+                f"{folder} is at work ({told(owner)} holds {lock.name}); wait for it to end, or "
+                "end it."
+            )
+
+
+def refuse_queued(folder: Path) -> None:
+    """Raise if jobs of a run are queued.
+
+    Raises
+    ------
+    OutputError
+        Naming them.
+    """
     known = Submission.of(folder) if folder.is_dir() else None
     waiting = slurm.queued(known.jobs) if known else []
     if waiting:
@@ -131,13 +165,6 @@ def refuse_busy(folder: Path) -> None:
             f"{folder} has jobs in the queue ({numbers}); look at them with hipct status, or end "
             "them with hipct cancel."
         )
-    for lock in [folder / "lock", *(folder / "locks").glob("[!.]*")]:
-        owner = RunLock(lock).living_owner()
-        if owner is not None:
-            raise OutputError(
-                f"{folder} is at work ({told(owner)} holds {lock.name}); wait for it to end, or "
-                "end it."
-            )
 
 
 def _with_jobs(option: str, jobs: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ import os
 import shutil
 import threading
 import time
+import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,6 @@ from typing import Any
 
 from hipct.core.errors import OutputError
 from hipct.core.files import write_json
-from hipct.core.run_folder import RunFolder
 from hipct.core.run_lock import myself
 
 SECONDS_BETWEEN_RECORDS = 5.0
@@ -55,7 +55,8 @@ class TaskLog:
         self._record = folder / "tasks" / f"{name}.json"
         self.path = folder / "logs" / f"{name}.jsonl"
         for file in (self._record, self.path):
-            file.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):  # of a full disk the work itself will tell
+                file.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._written = 0.0
         self._said: set[str] = set()
@@ -131,12 +132,18 @@ def keep_logs(folder: Path) -> Path:
         ``<volume>.logs``: the last words of all jobs, and what they said.
     """
     kept = folder.with_name(folder.name.removesuffix(".run") + ".logs")
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True)
+    with suppress(OSError):
+        kept.mkdir(exist_ok=True)
     for name in ("tasks", "logs"):
-        with suppress(FileNotFoundError):
+        # Of an earlier run into the same volume; whatever else lies there is not ours.
+        shutil.rmtree(kept / name, ignore_errors=True)
+        with suppress(OSError):
             os.replace(folder / name, kept / name)
-    RunFolder(folder).remove()
+    # Whoever looks meanwhile sees all of it or nothing.
+    ended = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    with suppress(OSError):
+        os.rename(folder, ended)
+        shutil.rmtree(ended, ignore_errors=True)
     return kept
 
 

@@ -17,9 +17,9 @@ from hipct.cluster.limits import within_job
 from hipct.cluster.tasks import TaskLog, keep_logs, slurm_job, task_name
 from hipct.core.errors import ClusterError, HipctError
 from hipct.core.run_lock import STALE_S
+from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.request import Request
 from hipct.pipeline.shares import ShareDone, finish_run, prepare_run, run_share
-from hipct.pipeline.work import RunResult
 from hipct.volume.check import check_volume
 
 Stage = Literal["prepare", "share", "finish"]
@@ -89,14 +89,19 @@ def work(
     Ending
         What failed is in its sentence; nothing but a programming error is raised.
     """
-    request = within_job(request)
+    request, out = within_job(request), Path(request.out)
+    published = False
     log = TaskLog(request.folder, task_name(stage, number))
     try:
         with _stoppable():
             if stage == "prepare":
                 ending = _prepared(prepare_run(request, shares, restart=restart, observer=log))
             elif stage == "finish":
-                ending = _finished(finish_run(request, keep_folder=True, observer=log))
+                # It may have been stopped after the volume had got its name.
+                if not Ledger(request.folder).delivered(out):
+                    finish_run(request, keep_folder=True, observer=log)
+                published = True
+                ending = _checked(out)
             elif number is None:
                 raise ClusterError("A share has a number; give it, from 0.")
             else:
@@ -113,7 +118,8 @@ def work(
     except (HipctError, OSError, MemoryError) as error:
         ending = Ending("failed", " ".join(str(error).split()) or type(error).__name__)
     log.end(ending.state, sentence=ending.sentence)
-    if stage == "finish" and Path(request.out).exists():
+    # Not because there is a volume: it may be the one that is to be replaced.
+    if published:
         keep_logs(request.folder)
     return ending
 
@@ -130,11 +136,15 @@ def _shared(share: ShareDone) -> Ending:
     return Ending("done", f"{len(share.layers)} layers were made.")
 
 
-def _finished(result: RunResult) -> Ending:
-    wrong = [each.sentence for each in check_volume(result.path) if each.severity == "error"]
-    if wrong:
-        return Ending("failed", f"{result.path} is not right: {' '.join(wrong[:_NAMED])}")
-    return Ending("done", f"{result.path} is whole.")
+def _checked(out: Path) -> Ending:
+    wrong = [each for each in check_volume(out) if each.severity == "error"]
+    gaps = [each.sentence for each in wrong if each.rule == "incomplete"]
+    others = [each.sentence for each in wrong if each.rule != "incomplete"]
+    if others:
+        return Ending("failed", f"{out} is not right: {' '.join(others[:_NAMED])}")
+    if gaps:
+        return Ending("done", f"{out} is made, with gaps: {' '.join(gaps[:_NAMED])}")
+    return Ending("done", f"{out} is whole.")
 
 
 def _stopped(stopped: Stopped, requeues: int) -> Ending:

@@ -3,9 +3,9 @@
 A lock is a file that names its owner and is touched every few seconds. It is made by a hard link,
 the one step that is atomic on NFS too (the count of links tells whether it succeeded, even where
 the answer of the server was lost). Whether its owner still lives is known at once on the same
-machine, by the process, and elsewhere from the time of the last touch, by the clock of the file
-server. A process that was stopped for so long that another one took its place finds out before
-it records anything (:meth:`RunLock.check`).
+machine, by the process, and elsewhere (and after a start of the machine) from the time of the last
+touch, by the clock of the file server. A process that was stopped for so long that another one
+took its place finds out before it records anything (:meth:`RunLock.check`).
 
 Locks of the kernel (``flock``) are not used: on NFS some servers keep them of machines that have
 died, others never tell one machine of another's.
@@ -17,6 +17,7 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -143,8 +144,12 @@ class RunLock:
             return probe.stat().st_mtime - self.path.stat().st_mtime
         except FileNotFoundError:
             return STALE_S
+        except OSError:
+            # Who may only read asks its own clock.
+            return age_s(self.path)
         finally:
-            probe.unlink(missing_ok=True)
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
 
     def _bury(self, dead: dict[str, Any]) -> None:
         """Remove the lock of a dead owner, and no other.
@@ -178,6 +183,14 @@ class RunLock:
                 os.utime(self.path)
 
 
+def age_s(file: Path) -> float:
+    """Seconds since a file was touched, by the clock of this machine; infinite where it is gone."""
+    try:
+        return time.time() - file.stat().st_mtime
+    except OSError:
+        return float("inf")
+
+
 def told(owner: dict[str, Any]) -> str:
     """An owner in words."""
     return f"process {owner.get('process', '?')} on {owner.get('machine', '?')}"
@@ -189,7 +202,8 @@ def lives_here(owner: dict[str, Any]) -> bool | None:
     if owner.get("machine") != me["machine"] or owner.get("space") != me["space"]:
         return None
     if owner.get("boot") != me["boot"]:
-        return False
+        # It has started anew, or is another machine of the same name: its last touch will tell.
+        return None
     return _started(owner.get("process")) == owner.get("started")
 
 

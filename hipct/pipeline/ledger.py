@@ -10,6 +10,8 @@ from __future__ import annotations
 import shutil
 import socket
 import uuid
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from typing import Any
 from hipct.core.errors import OutputError
 from hipct.core.files import write_json
 from hipct.core.run_folder import RunFolder
+
+_OF_A_RUN = ("done", "failed", "times", "volume.ome.zarr", "scratch")
 
 
 class Ledger(RunFolder):
@@ -49,25 +53,74 @@ class Ledger(RunFolder):
             If another process works here, or an earlier run had other parameters.
         """
         self.take()
-        earlier = self.state().get("parameters")
-        # A run that has made no layer (refused for a setting, say) holds nothing worth keeping.
-        begun = earlier is not None and self.has_layers()
-        if begun and earlier != parameters and not restart:
-            self.close()
-            raise OutputError(
-                f"{self.folder} holds an unfinished run with other parameters "
-                f"({_difference(earlier, parameters)}); repeat it with the same ones to go on, "
-                "or give --restart (Python: restart=True) to begin anew."
-            )
-        if earlier == parameters and not restart:
+        if not restart:
+            try:
+                self.refuse_other(parameters)
+            except OutputError:
+                self.close()
+                raise
+        if self.state().get("parameters") == parameters and not restart:
             self.forget_lost()
             shutil.rmtree(self.scratch, ignore_errors=True)
             return True
-        for name in ("done", "failed", "times", "volume.ome.zarr", "scratch"):
+        for name in _OF_A_RUN:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "done").mkdir()
         self.note({"parameters": parameters})
         return False
+
+    def refuse_other(self, parameters: Mapping[str, Any]) -> None:
+        """Raise if what is done here was done with other parameters than these.
+
+        A run that has made no layer (refused for a setting, say) holds nothing worth keeping.
+
+        Parameters
+        ----------
+        parameters : mapping
+            As of :meth:`open`, or some of them.
+
+        Raises
+        ------
+        OutputError
+            With the difference.
+        """
+        earlier: dict[str, Any] | None = self.state().get("parameters")
+        if earlier is None or not self.has_layers():
+            return
+        earlier = {name: earlier.get(name) for name in parameters}
+        if earlier != dict(parameters):
+            raise OutputError(
+                f"{self.folder} holds an unfinished run with other parameters "
+                f"({_difference(earlier, dict(parameters))}); repeat it with the same ones to go "
+                "on, or give --restart (Python: restart=True) to begin anew."
+            )
+
+    def discard(self) -> None:
+        """Remove what a run has done and noted, and let go.
+
+        What was asked of a cluster and the logs stay for those who look for the reason; without
+        them the folder goes too.
+        """
+        for name in (*_OF_A_RUN, "locks"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        (self.folder / "run.json").unlink(missing_ok=True)
+        self.close()
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def backend(self) -> dict[str, Any]:
+        """What the layers were computed by, as it stands in the parameters; empty at first."""
+        parameters = self.state().get("parameters", {})
+        return {name: parameters[name] for name in ("backend",) if name in parameters}
+
+    def deliver(self) -> None:
+        """Note that the volume is whole and gets its name next."""
+        self.remember(delivered=True)
+
+    def delivered(self, out: Path) -> bool:
+        """Whether the volume of this run has got its name, and only the folder was left behind."""
+        noted = bool(self.state().get("delivered"))
+        return noted and not self.volume.exists() and out.is_dir()
 
     def join(self, parameters: dict[str, Any], share: str, *, wait_s: float = 0.0) -> None:
         """Take one share of a run that has been prepared; ``wait_s`` as in :meth:`take`.
@@ -137,7 +190,9 @@ class Ledger(RunFolder):
     def failed(self) -> dict[int, dict[str, Any]]:
         """Layers of level 0 that could not be made, with the reason."""
         files = sorted((self.folder / "failed").glob("0-*.json"))
-        return {int(file.stem.partition("-")[2]): self.read(file) for file in files}
+        records = {int(file.stem.partition("-")[2]): self.read(file) for file in files}
+        # One that was made meanwhile has none any more.
+        return {layer: record for layer, record in records.items() if record}
 
     def _failure(self, layer: int) -> Path:
         return self.folder / "failed" / f"0-{layer:06d}.json"
@@ -150,7 +205,8 @@ class Ledger(RunFolder):
 
     def times(self) -> list[dict[str, Any]]:
         """What all processes have recorded of their times."""
-        return [self.read(path) for path in sorted((self.folder / "times").glob("*.json"))]
+        records = map(self.read, sorted((self.folder / "times").glob("*.json")))
+        return [record for record in records if record]
 
     def record_tile(self, tile: int, pixels: dict[str, int]) -> None:
         """Record the pixels repaired in a phase tile (again, if the tile is done again)."""

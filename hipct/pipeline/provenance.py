@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
+import hipct
 from hipct.core.device import Device
 from hipct.pipeline.config import Config
 from hipct.pipeline.job import Job
@@ -60,6 +63,7 @@ def provenance(
         notes += part.motion.notes if part.motion is not None else ()
     said: dict[str, Any] = {
         "versions": versions | {"python": platform.python_version()},
+        "commit": source_commit(),
         "computed_by": {"backend": device.xp.__name__, "device": device.name},
         "source": {
             "path": info.source,
@@ -128,6 +132,12 @@ def _sub_scans(
     return table
 
 
+def checksums(decided: Mapping[str, Any]) -> list[str]:
+    """Checksums of what was read, one a sub-scan, from the parameters of a run."""
+    scans = decided["scans"] if "scans" in decided else [decided["scan"]]
+    return [scan["checksum"] for scan in scans]
+
+
 def counts(ledger: Ledger, plan: Plan) -> dict[str, dict[str, int]]:
     """Clipped voxels and repaired pixels of the whole volume, over all runs that made it."""
     voxels: Counter[str] = Counter()
@@ -139,6 +149,24 @@ def counts(ledger: Ledger, plan: Plan) -> dict[str, dict[str, int]]:
         pixels.update(record)
     pixels["current_repaired"] = sum(part.job.current_repaired for part in plan.organ.parts)
     return {"voxels": dict(voxels), "pixels": dict(pixels)}
+
+
+def source_commit() -> str:
+    """The commit of an installation from a repository; that of a release is in its version.
+
+    Ends in ``-dirty`` where files differ from it; ``"unknown"`` where git does not say.
+    """
+    root = Path(hipct.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return "that of the release"
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        said = subprocess.run(
+            [*command, "--exclude=*"], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return said.stdout.strip()
 
 
 def package_version(package: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
@@ -89,12 +89,8 @@ class StageClock:
         """Table of everything timed so far, and the memory that it took."""
         wall = time.perf_counter() - self.started
         with self._lock:
-            stages = {
-                name: StageTime(self._seconds[name], self._bytes[name])
-                for name in (*STAGES, *sorted(self._seconds.keys() - set(STAGES)))
-                if name in self._seconds
-            }
-            idle = wall - _covered(self._intervals)
+            stages = stage_times(self._seconds, self._bytes)
+            idle = wall - covered(self._intervals)
         return RunReport(
             wall, max(idle, 0.0), stages, voxels, peak_bytes, device, device_peak_bytes
         )
@@ -106,6 +102,15 @@ class StageTime:
 
     seconds: float
     bytes: int
+
+
+def stage_times(seconds: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, StageTime]:
+    """Times by stage, in the order of the data."""
+    return {
+        name: StageTime(seconds[name], sizes[name])
+        for name in (*STAGES, *sorted(seconds.keys() - set(STAGES)))
+        if name in seconds
+    }
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,10 @@ class RunReport:
         What it was computed on.
     device_peak_bytes : int
         Most memory that arrays and work spaces took on a GPU; 0 on the CPU.
+    machines : mapping
+        Of a run by several processes: how many of them were at work on each machine. ``wall_s`` is
+        then that from the start of the first to the end of the last, ``other_s`` the time in which
+        none was at work (in a queue, say), and the peaks are those of the largest process.
     """
 
     wall_s: float
@@ -137,6 +146,7 @@ class RunReport:
     peak_bytes: int
     device: str = "CPU"
     device_peak_bytes: int = 0
+    machines: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -152,7 +162,7 @@ class RunReport:
                 name: {"seconds": round(stage.seconds, 3), "bytes": stage.bytes}
                 for name, stage in self.stages.items()
             },
-        }
+        } | ({"machines": dict(self.machines)} if self.machines else {})
 
     def table(self) -> str:
         """The report as a text table."""
@@ -172,11 +182,18 @@ class RunReport:
             f"peak memory {self.peak_bytes / 1e9:.2f} GB; stages overlap, "
             "so their sum may exceed the wall time"
         )
+        if self.machines:
+            lines.append(f"{'processes':<12}{told_machines(self.machines)}")
         if self.device_peak_bytes:
             lines.append(
                 f"{'device':<12}{self.device}, peak memory {self.device_peak_bytes / 1e9:.2f} GB"
             )
         return "\n".join(lines)
+
+
+def told_machines(machines: Mapping[str, int]) -> str:
+    """Processes on their machines in words."""
+    return ", ".join(f"{count} on {name}" for name, count in machines.items())
 
 
 class MemoryWatch:
@@ -216,7 +233,7 @@ def _resident(process: psutil.Process) -> int:
     return 0
 
 
-def _covered(intervals: list[tuple[float, float]]) -> float:
+def covered(intervals: list[tuple[float, float]]) -> float:
     """Length of the union of intervals."""
     total, reach = 0.0, float("-inf")
     for begin, end in sorted(intervals):

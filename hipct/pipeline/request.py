@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from hipct.acquisition.open_any import open_any
 from hipct.acquisition.scan import Scan
 from hipct.acquisition.series import Series
@@ -15,9 +17,35 @@ from hipct.core.files import write_json
 from hipct.core.run_folder import RunFolder
 from hipct.pipeline.config import Config
 from hipct.pipeline.job import resolve
+from hipct.pipeline.ledger import Ledger
+from hipct.pipeline.provenance import parameters
 from hipct.pipeline.subject import Subject
 
 _FILE = "request.json"
+
+
+class _Opening(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    angles: str | None = None
+    entry: str | int | None = None
+    series: bool = False
+    z_um: list[float] | None = None
+    flip_z: bool = False
+
+
+class _Written(BaseModel):
+    """A request as it stands in a file that anything may have written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    out: str
+    config: dict[str, Any]
+    opening: _Opening = _Opening()
+    allow_gaps: bool = False
+    overwrite: bool = False
+    allow_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,19 +90,27 @@ class Request:
         what = self.sources[0] if len(self.sources) == 1 else list(self.sources)
         return open_any(what, allow_gaps=self.allow_gaps, **self.opening)
 
-    def look(self) -> None:
+    def look(self, *, restart: bool = False) -> None:
         """Open what is read and see that no value is missing, before anything waits in a queue.
+
+        Parameters
+        ----------
+        restart : bool
+            Whether what an unfinished run has done is thrown away.
 
         Raises
         ------
+        OutputError
+            If an unfinished run had other parameters, without ``restart``.
         HipctError
-            As a run would, of what can be known without reading projections.
+            As a run would, of what can be known from a few rows of the projections.
         """
         config = self.settings()
         with self.open() as opened:
             subject = Subject.of(opened)
-            for scan in subject.scans:
-                resolve(scan, config, of_series=subject.of_series)
+            jobs = [resolve(scan, config, of_series=subject.of_series) for scan in subject.scans]
+            if not restart:
+                Ledger(self.folder).refuse_other(parameters(subject, jobs))
 
     def keep(self) -> None:
         """Write it into the folder of the run.
@@ -111,15 +147,29 @@ class Request:
                 "reconstruct goes on with its own."
             )
         try:
-            return cls(**{**written, "sources": tuple(written["sources"])})
-        except (KeyError, TypeError) as error:
+            request = cls(**_Written(**written).model_dump())
+        except ValidationError as error:
+            fault = error.errors()[0]
             raise FormatError(
-                f"{folder / _FILE} is of another version of hipct ({error}); submit the run again."
+                f"{folder / _FILE} is of another version of hipct "
+                f"({'.'.join(map(str, fault['loc']))}: {fault['msg']}); submit the run again."
             ) from error
+        # A run writes beside its folder, and nowhere else.
+        if not (request.folder.exists() and request.folder.samefile(folder)):
+            raise OutputError(
+                f"{folder} is the run of {request.out}, which is elsewhere; move it back, or "
+                "submit the run again."
+            )
+        return request
 
 
 def run_folder(run: Path | str) -> Path:
     """Folder of a run, given itself or the volume that the run makes.
+
+    Raises
+    ------
+    OutputError
+        If the path names neither.
 
     Examples
     --------
@@ -127,4 +177,6 @@ def run_folder(run: Path | str) -> Path:
     ('organ.ome.zarr.run', 'organ.ome.zarr.run')
     """
     path = Path(run)
+    if path.name in ("", ".."):
+        raise OutputError(f"{run} is no volume; name one, such as organ.ome.zarr.")
     return path if path.name.endswith(".run") else path.with_name(path.name + ".run")

@@ -111,6 +111,7 @@ def at_work(
     wait_s: float = 0.0,
     allow_gaps: bool = False,
     restart: bool = False,
+    finishing: bool = False,
     observer: Observer | None = None,
 ) -> Iterator[Work]:
     """A run taken for this process, with all of its findings made.
@@ -123,6 +124,8 @@ def at_work(
         Name of the share that is taken, of a run that has been prepared; the whole run otherwise.
     wait_s : float
         How long another process that has this share is waited for, in seconds.
+    finishing : bool
+        Whether this process makes no layer of level 0, so that any device will do.
 
     Raises
     ------
@@ -132,6 +135,10 @@ def at_work(
     config, observer = config or Config(), observer or Silent()
     subject = Subject.of(scan)
     jobs = [resolve(each, config, of_series=subject.of_series) for each in subject.scans]
+    if finishing:
+        # A node without a GPU finishes what others have computed on theirs.
+        on_cpu = config.compute.model_copy(update={"backend": "numpy"})
+        config = config.model_copy(update={"compute": on_cpu})
     ledger = Ledger(out.with_name(out.name + ".run"))
     threads, threads_before = jobs[0].config.compute.threads, thread_count()
     with (
@@ -143,6 +150,8 @@ def at_work(
         try:
             # GPU and CPU round differently: one volume is made by one of them.
             made_by = {"hipct": package_version("hipct"), "backend": device.xp.__name__}
+            if finishing:
+                made_by |= ledger.backend()
             decided = parameters(subject, jobs) | made_by
             if share is None:
                 ledger.open(decided, restart=restart)
@@ -161,7 +170,7 @@ def at_work(
         except (InputError, ConfigError):
             # With this scan and these settings it will not work the next time either.
             if share is None and not ledger.has_layers():
-                ledger.remove()
+                ledger.discard()
             raise
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

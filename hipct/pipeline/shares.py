@@ -73,6 +73,7 @@ def prepare_run(
     """
     refuse_other_than_volume(Path(request.out), request.overwrite)
     with (
+        MemoryWatch() as memory,
         request.open() as opened,
         at_work(
             opened,
@@ -84,7 +85,7 @@ def prepare_run(
         ) as work,
     ):
         work.begin()
-        work.record_times("prepare")
+        work.record_times("prepare", memory.peak_bytes)
         known: list[list[int]] | None = work.ledger.state().get("shares")
         if known is None:
             known = [sorted(layers) for layers in deal(work.plan, set(), shares)]
@@ -122,9 +123,10 @@ def run_share(
     HipctError
         Whatever stops the share as a whole.
     """
-    observer = observer or Silent()
+    observer, out = observer or Silent(), Path(request.out)
     name = f"share-{number:05d}"
     with (
+        MemoryWatch() as memory,
         request.open() as opened,
         at_work(
             opened,
@@ -140,16 +142,19 @@ def run_share(
         mine = frozenset(dealt[number]) if number < len(dealt) else frozenset()
         before = {layer for level, layer in work.ledger.done() if level == 0}
         failed: dict[int, str] = {}
-        while True:
-            try:
-                work.stream_layers(mine - failed.keys(), work.ledger.scratch / name)
-                break
-            except UnreadableTile as unreadable:
-                for layer in sorted(unreadable.layers & mine - failed.keys()):
-                    failed[layer] = str(unreadable)
-                    work.ledger.fail(layer, str(unreadable), log)
-                observer.say(f"{unreadable} Its layers are left out; the rest goes on.")
-        work.record_times(name)
+        try:
+            while True:
+                try:
+                    work.stream_layers(mine - failed.keys(), work.scratch / f"{out.name}-{name}")
+                    break
+                except UnreadableTile as unreadable:
+                    for layer in sorted(unreadable.layers & mine - failed.keys()):
+                        failed[layer] = str(unreadable)
+                        work.ledger.fail(layer, str(unreadable), log)
+                    observer.say(f"{unreadable} Its layers are left out; the rest goes on.")
+        finally:
+            # Of a process that is stopped too: what it has done counts.
+            work.record_times(name, memory.peak_bytes)
         after = {layer for level, layer in work.ledger.done() if level == 0}
         return ShareDone(tuple(sorted((after - before) & mine)), failed)
 
@@ -170,7 +175,8 @@ def finish_run(
     Raises
     ------
     OutputError
-        If layers are missing and ``request.allow_missing`` is false.
+        If layers are missing: any without ``request.allow_missing``, with it those that nobody has
+        come to (their process was killed, say), which can be made.
     HipctError
         As :func:`hipct.pipeline.run.reconstruct` does.
     """
@@ -180,21 +186,23 @@ def finish_run(
         MemoryWatch() as memory,
         request.open() as opened,
         at_work(
-            opened, out, request.settings(), allow_gaps=request.allow_gaps, observer=observer
+            opened,
+            out,
+            request.settings(),
+            allow_gaps=request.allow_gaps,
+            finishing=True,
+            observer=observer,
         ) as work,
     ):
-        missing = _missing(work)
-        if missing and not request.allow_missing:
-            work.ledger.remember(incomplete=missing)
+        missing, failed = _missing(work), work.ledger.failed()
+        if missing and not (request.allow_missing and failed.keys() >= set(missing)):
             raise OutputError(_sentence(work, missing))
-        failed = work.ledger.failed()
         spec = work.plan.spec
         for layer in missing:
             zeros = np.zeros((), spec.dtype)
             block = np.broadcast_to(zeros, spec.levels[0].layer_shape(layer))
             write_layer(work.ledger.volume, spec, 0, layer, block)
-            why = failed[layer]["error"] if layer in failed else "Its process never ended well."
-            work.ledger.record(0, layer, {"voxels": {}, "missing": why})
+            work.ledger.record(0, layer, {"voxels": {}, "missing": failed[layer]["error"]})
         work.stream()
         return work.deliver(memory.peak_bytes, request.overwrite, keep_folder=keep_folder)
 
@@ -211,6 +219,6 @@ def _sentence(work: Work, missing: Sequence[int]) -> str:
     why = next((f": {failed[layer]['error']}" for layer in missing if layer in failed), ".")
     return (
         f"{len(missing)} of {work.plan.spec.layers(0)} layers are missing ({named}{more}){why} "
-        "hipct retry does them again; with --allow-missing they are stored as 0, and the volume "
-        "says so."
+        "hipct retry does them again; with --allow-missing those that fail for a reason are stored "
+        "as 0, and the volume says so."
     )

@@ -6,7 +6,8 @@ recorded, to the same plan, and streams its share of the layers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from hipct.pipeline.gpus import deal, run_on_gpus
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.organ import Organ
 from hipct.pipeline.plan import Plan, plan_organ
-from hipct.pipeline.provenance import counts, provenance
-from hipct.pipeline.report import Busy, RunReport, StageClock
+from hipct.pipeline.provenance import checksums, counts, provenance
+from hipct.pipeline.report import RunReport, StageClock
+from hipct.pipeline.report_parts import PartOfRun, report_of_parts
 from hipct.pipeline.seams import score_seams
 from hipct.pipeline.stream import Stream
 from hipct.pipeline.subject import Subject
@@ -139,6 +141,7 @@ class Work:
         self._provenance = provenance(
             self._plan, config, axes, device, placing=placing, series=subject.facts
         )
+        self._provenance["source"]["checksums"] = checksums(ledger.state()["parameters"])
 
     @property
     def ledger(self) -> Ledger:
@@ -184,6 +187,10 @@ class Work:
             for (_, layer), record in self._ledger.done().items()
             if "missing" in record
         }
+        if devices := sorted({part["device"] for part in self._ledger.times()}):
+            self._provenance["computed_by"] = self._ledger.backend() | {
+                "device": ", ".join(devices)
+            }
         if missing:
             rows = [self._plan.spec.levels[0].rows(layer) for layer in sorted(missing)]
             self._provenance["incomplete"] = {
@@ -215,11 +222,15 @@ class Work:
         )
         self._voxels += stream.run()
 
-    def record_times(self, name: str) -> None:
-        """Leave the times of this process to the one that delivers the volume."""
-        busy = self._clock.busy()
-        times = {"seconds": busy.seconds, "bytes": busy.bytes, "voxels": self._voxels}
-        self._ledger.record_times(name, times)
+    @property
+    def scratch(self) -> Path:
+        """Where staged buffers go."""
+        return self._scratch
+
+    def record_times(self, name: str, peak_bytes: int) -> None:
+        """Leave the times and the memory of this process to the one that delivers the volume."""
+        part = PartOfRun.of(self._clock, self._device, peak_bytes)
+        self._ledger.record_times(name, asdict(part))
 
     def deliver(self, peak_bytes: int, overwrite: bool, *, keep_folder: bool = False) -> RunResult:
         """Give the whole volume its name, with a picture and the report beside it.
@@ -234,9 +245,6 @@ class Work:
             Whether the folder of the run stays, for those who still write logs into it.
         """
         out, stem = self._out, _stem(self._out)
-        for times in self._ledger.times():
-            self._clock.merge(Busy(times["seconds"], times["bytes"], []))
-            self._voxels += times["voxels"]
         device = self._device.name
         report = self._clock.report(
             voxels=self._voxels,
@@ -244,12 +252,19 @@ class Work:
             device=device if self._gpus == 1 else f"{self._gpus} x {device}",
             device_peak_bytes=max(self._device.peak_bytes, self._gpu_peak),
         )
+        if parts := [PartOfRun(**times) for times in self._ledger.times()]:
+            last = PartOfRun.of(self._clock, self._device, peak_bytes)
+            report = report_of_parts([*parts, last], self._voxels_made())
+        self._provenance["timing"] = report.as_dict()
+        write_metadata(self._ledger.volume, self._plan.spec, self._provenance)
         preview = out.with_name(f"{stem}.preview.png")
         report_path = out.with_name(f"{stem}.report.json")
         # The volume gets its name last: what fails before can be done again.
         orthogonal_preview(self._ledger.volume, preview)
         document = {"volume": out.name, **report.as_dict(), "plan": self._plan.as_dict()}
-        write_json(report_path, document | self._provenance)
+        made = {name: said for name, said in self._provenance.items() if name != "timing"}
+        write_json(report_path, document | made)
+        self._ledger.deliver()
         publish(self._ledger.volume, out, overwrite=overwrite)
         if not keep_folder:
             self._ledger.remove()
@@ -262,6 +277,15 @@ class Work:
             unit=self._plan.job.unit,
             report=report,
             provenance=self._provenance,
+        )
+
+    def _voxels_made(self) -> int:
+        """Voxels of level 0 that were reconstructed by all processes."""
+        spec = self._plan.spec
+        return sum(
+            math.prod(spec.levels[0].layer_shape(layer))
+            for (level, layer), record in self._ledger.done().items()
+            if level == 0 and "missing" not in record
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,41 @@ def describe_volume(path: Path | str) -> dict[str, str]:
     for key, value in volume.provenance.items():
         if key != "window" and not isinstance(value, (dict, list)):
             facts[key] = str(value)
+    facts |= _made(volume.provenance)
     for number, note in enumerate(volume.notes, 1):
         facts[f"note {number}"] = note
     return facts
+
+
+def _made(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """How a volume was made, in lines: versions, source, estimates, settings, where time went."""
+    facts = {}
+    for key in ("versions", "computed_by", "source", "estimates"):
+        if said := _flat(provenance.get(key)):
+            facts[key.replace("_", " ")] = said
+    settings = provenance.get("config")
+    for section, values in settings.items() if isinstance(settings, Mapping) else ():
+        if said := _flat(values):
+            facts[f"config {section}"] = said
+    timing = provenance.get("timing")
+    if isinstance(timing, Mapping):
+        facts["took"] = _flat({key: timing[key] for key in timing if key != "stages"})
+        stages = timing.get("stages")
+        for stage, values in stages.items() if isinstance(stages, Mapping) else ():
+            facts[f"took {stage}"] = _flat(values)
+    return facts
+
+
+def _flat(value: Any) -> str:
+    """Names and values in one line, without those that nobody has set."""
+    if isinstance(value, Mapping):
+        said = {key: _flat(each) for key, each in value.items()}
+        return ", ".join(f"{key} {text}" for key, text in said.items() if text)
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(_flat, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
 
 
 def _times(values: Any) -> str:

@@ -148,7 +148,9 @@ def test_a_run_that_nobody_submitted_is_named(tmp_path):
         retry(tmp_path / "v.ome.zarr")
     with pytest.raises(ClusterError, match="was not given to Slurm"):
         cancel(tmp_path / "v.ome.zarr")
-    with pytest.raises(OutputError, match=r"Neither .* nor .* exists"):
+    with pytest.raises(
+        OutputError, match=r"is no volume, and there is no folder v\.ome\.zarr\.run"
+    ):
         run_status(tmp_path / "v.ome.zarr")
 
 

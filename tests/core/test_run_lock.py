@@ -80,11 +80,30 @@ def test_an_owner_elsewhere_lives_as_long_as_it_touches_the_lock(tmp_path):
     lock.release()
 
 
-def test_a_machine_that_started_anew_has_lost_its_processes(tmp_path):
+def test_another_machine_of_the_same_name_is_elsewhere_and_so_is_this_one_before_its_start(
+    tmp_path,
+):
     lock = RunLock(tmp_path / "lock")
-    of_elsewhere(lock, machine=run_lock.myself()["machine"], boot="before", process=os.getpid())
+    name = run_lock.myself()["machine"]
+    of_elsewhere(lock, machine=name, boot="another", process=os.getpid())
+    with pytest.raises(OutputError, match=f"on {name} holds"):
+        lock.take()
+    os.utime(lock.path, (1, 1))
     lock.take()
     lock.release()
+
+
+def test_who_may_only_read_is_told_the_owner(tmp_path, monkeypatch):
+    lock = RunLock(tmp_path / "lock")
+    of_elsewhere(lock)
+
+    def refused(*_arguments, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.touch", refused)
+    assert lock.living_owner()["machine"] == "elsewhere"
+    os.utime(lock.path, (1, 1))
+    assert lock.living_owner() is None
 
 
 def test_the_owner_touches_its_lock(tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ def test_a_run_whose_layers_are_all_there_needs_no_workers(tmp_path, discs, stan
     config = Config(**SETTINGS, compute={"backend": "cupy"})
     with monkeypatch.context() as patch:
 
-        def full(*_):
+        def full(*_, **__):
             raise OSError(28, os.strerror(28))
 
         patch.setattr("hipct.pipeline.stream.write_node", full)
