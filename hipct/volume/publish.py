@@ -9,6 +9,7 @@ from pathlib import Path
 from hipct.core.errors import InputError, OutputError
 from hipct.core.files import refuse_existing
 from hipct.volume.open import read_attributes
+from hipct.volume.storage import SCHEMES
 
 _REPLACED_SUFFIX = ".replaced"
 
@@ -20,9 +21,16 @@ def refuse_other_than_volume(path: Path | str, overwrite: bool = False) -> None:
     ------
     OutputError
         If something exists there (with ``overwrite``: something that is no OME-Zarr volume, such
-        as the scan itself).
+        as the scan itself), or it is an address.
     """
     path = Path(path)
+    # A path has lost one of the slashes by now; it would be a folder of this name.
+    scheme, colon, rest = path.as_posix().partition(":/")
+    if colon and scheme in SCHEMES:
+        raise OutputError(
+            f"{scheme}://{rest} is an address, and volumes are written into folders; give a folder, and send "
+            "what stands there: hipct export FOLDER ADDRESS --format ome-zarr."
+        )
     if path.name in ("", ".."):
         raise OutputError(f"{path} is no name for a volume; give one such as organ.ome.zarr.")
     if not overwrite:

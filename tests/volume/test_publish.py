@@ -32,6 +32,9 @@ def test_nothing_but_a_volume_is_overwritten(tmp_path: Path) -> None:
             write_pyramid(noise((4, 4, 4)), name, voxel_size_um=1.0, chunk=16, overwrite=True)
     with pytest.raises(OutputError, match="no name for a volume"):
         write_pyramid(noise((4, 4, 4)), folder / "..", voxel_size_um=1.0, overwrite=True)
+    for address in ("s3://bucket/v.ome.zarr", "https://host/v.ome.zarr"):
+        with pytest.raises(OutputError, match="is an address, and volumes are written into"):
+            write_pyramid(noise((4, 4, 4)), address, voxel_size_um=1.0)
     assert (folder / "chapter.txt").read_text() == "precious"
     assert [path.name for path in tmp_path.rglob("*")] == ["thesis", "chapter.txt"]
 
