@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from hipct.reconstruction.axis_input import (
     check_options,
     checked_views,
 )
-from hipct.reconstruction.axis_overlap import MirrorPeak, mirror_peak
-from hipct.reconstruction.axis_pair import Pairs, Reals, opposite_pairs, static_stripes
-from hipct.reconstruction.axis_refine import Estimate, refine_parts
+from hipct.reconstruction.axis_overlap import MirrorPeak, search_mirror
+from hipct.reconstruction.axis_pair import Pairs, Reals, fine_part, mean_view, opposite_pairs
+from hipct.reconstruction.axis_refine import Estimate, refine_pairs
 from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
 
 _MOST_LINES = 2048
@@ -90,12 +91,17 @@ class _Scan:
     views: NDArray[Any]
     radians: Float
 
+    @cached_property
+    def mean(self) -> Reals:
+        """Mean over all views."""
+        return mean_view(self.views)
+
     def sample(self) -> list[Pairs]:
         """Pairs for the search: all columns, some lines."""
         lines = max(1, _MOST_LINES // self.views.shape[1])
-        return opposite_pairs(self.views, self.radians, lines)
+        return opposite_pairs(self.views, self.radians, lines, self.mean)
 
-    def strip(self, axis: float, static: Reals | None) -> _Strip:
+    def strip(self, axis: float) -> _Strip:
         """Pairs for the refinement: the columns that both see, and the more lines for it.
 
         Photon noise decides how well the axis is known, so that every line counts.
@@ -105,8 +111,7 @@ class _Scan:
         first, last = max(0, math.floor(axis - reach)), min(columns, math.ceil(axis + reach) + 1)
         pairs = max(1, _MOST_SAMPLES // (rows * (last - first)))
         inside = slice(first, last)
-        static = None if static is None else static[:, inside]
-        some = opposite_pairs(self.views[:, :, inside], self.radians, pairs, static)
+        some = opposite_pairs(self.views[:, :, inside], self.radians, pairs, self.mean[:, inside])
         return _Strip(some, first)
 
 
@@ -222,7 +227,7 @@ def find_axis(
     chosen = candidates[0]
     confidence = mirror.clarity
     if acquisition == "full" and method != "pairs":
-        wedge = _sinogram_candidate(views, radians, mirror.value)
+        wedge = _sinogram_candidate(scan, mirror.value)
         if wedge is None:
             if method == "sinogram":
                 raise InputError(
@@ -290,14 +295,10 @@ def _search(
 def _mirror(
     scan: _Scan, sets: list[Pairs], low: float, high: float, min_overlap: int
 ) -> _Mirror | None:
-    lines = sets[0].lines(striped=False)
-    changes = sets[0].changes.reshape(-1, sets[0].changes.shape[-1])
-    peak = mirror_peak(lines, changes, low, high, min_overlap)
+    peak = search_mirror(sets[0], low, high, min_overlap)
     if peak is None:
         return None
-    (value, uncertainty), *halves = _refined(
-        scan.strip(peak.value, None if sets[0].stripes_exact else sets[0].stripes), peak.value
-    )
+    (value, uncertainty), *halves = _refined(scan.strip(peak.value), peak.value)
     if not math.isfinite(uncertainty) or abs(value - peak.value) > 3.0:
         value, uncertainty = peak.value, 1.0
     distinct = (peak.evidence - peak.runner_up) / max(peak.evidence, 1e-12)
@@ -313,12 +314,7 @@ def _refined(strip: _Strip, start: float) -> list[Estimate]:
     found = []
     begin = start - strip.first
     for pairs in strip.sets:
-        rows = pairs.views.shape[1]
-        variants = [pairs.lines(striped=False)]
-        if not pairs.stripes_exact:
-            # Removing stripes may remove some of the object: keep whichever leaves less doubt.
-            variants.append(pairs.lines(striped=True))
-        found.append(refine_parts(variants, begin, rows))
+        found.append(refine_pairs(pairs, begin))
     if len(found) == 1:
         return [(strip.first + value, error) for value, error in found[0]]
     near, far = (pairs.error_rad for pairs in strip.sets)
@@ -332,12 +328,12 @@ def _refined(strip: _Strip, start: float) -> list[Estimate]:
     ]
 
 
-def _sinogram_candidate(views: NDArray[Any], angles: Float, start: float) -> AxisCandidate | None:
-    stripes = static_stripes(views)
-    reach = max(8.0, 0.02 * views.shape[2])
+def _sinogram_candidate(scan: _Scan, start: float) -> AxisCandidate | None:
+    stripes = fine_part(scan.mean)
+    reach = max(8.0, 0.02 * scan.views.shape[2])
     found = [
-        wedge_minimum(views, turn, start, (start - reach, start + reach), stripes)
-        for turn in half_turns(angles)
+        wedge_minimum(scan.views, turn, start, (start - reach, start + reach), stripes)
+        for turn in half_turns(scan.radians)
     ]
     sure = [one for one in found if one and not one.at_border and math.isfinite(one.uncertainty)]
     if not sure:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hipct.reconstruction.axis_pair import Pairs
+
 Float = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
 
@@ -59,12 +61,30 @@ class MirrorPeak:
         )
 
 
+def search_mirror(pairs: Pairs, low: float, high: float, min_overlap: int) -> MirrorPeak | None:
+    """:func:`mirror_peak` of some lines by the quick way if it is clear, of all in any case."""
+    columns = pairs.views.shape[2]
+    changes = pairs.changes.reshape(-1, columns)
+    if columns >= _MANY_COLUMNS:
+        few = max(_FEW_LINES, pairs.count // _FEW_SHARE)
+        for count in (few, pairs.count) if 2 * few <= pairs.count else (pairs.count,):
+            some = np.linspace(0, pairs.count - 1, count).round().astype(np.intp)
+            lines = pairs.lines(some if count < pairs.count else None, striped=False)
+            noise = changes[:: max(1, len(changes) // max(_ENOUGH_LINES, count))]
+            peak = mirror_peak(lines, noise, low, high, min_overlap, quick=True)
+            if peak is not None and peak.clear:
+                return peak
+    return mirror_peak(pairs.lines(striped=False), changes, low, high, min_overlap)
+
+
 def mirror_peak(
     lines: tuple[Reals, Reals],
     changes: Reals,
     low: float,
     high: float,
     min_overlap: int,
+    *,
+    quick: bool = False,
 ) -> MirrorPeak | None:
     """Find the axis that mirrors opposites onto lines, to half a column.
 
@@ -85,35 +105,14 @@ def mirror_peak(
         Range of the axis.
     min_overlap : int
         Fewest columns that must be shared.
+    quick : bool
+        By a transform instead of all pairs of columns, which is near to it.
 
     Returns
     -------
     MirrorPeak or None
         None if there is no position to try, or nothing in the lines.
     """
-    count, columns = lines[0].shape
-    if columns >= _MANY_COLUMNS:
-        few = max(_FEW_LINES, count // _FEW_SHARE)
-        for some in (few, count) if 2 * few <= count else (count,):
-            chosen = np.linspace(0, count - 1, some).round().astype(np.intp)
-            part = lines if some == count else (lines[0][chosen], lines[1][chosen])
-            noise = changes[:: max(1, len(changes) // max(_ENOUGH_LINES, some))]
-            peak = _peak(part, noise, low, high, min_overlap, quick=True)
-            if peak is not None and peak.clear:
-                return peak
-    return _peak(lines, changes, low, high, min_overlap, quick=False)
-
-
-def _peak(
-    lines: tuple[Reals, Reals],
-    changes: Reals,
-    low: float,
-    high: float,
-    min_overlap: int,
-    *,
-    quick: bool,
-) -> MirrorPeak | None:
-    """The peak of the evidence of some lines, exact or of the quick way."""
     margin = int(np.ceil(_EDGE_SIGMAS * _COARSE_SIGMA_PX))
     first, second = (_band(stack)[:, margin:-margin] for stack in lines)
     columns = first.shape[1]

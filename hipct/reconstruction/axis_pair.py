@@ -7,7 +7,7 @@ transmission as well as for line integrals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,11 @@ class Pairs:
     ----------
     views, opposites : ndarray of float, (pairs, rows, columns)
         View k and its partner half a turn later; ``opposites`` may be interpolated.
-    stripes : ndarray of float, (rows, columns)
-        What is static in all views, to be subtracted.
+    mean : ndarray of float, (rows, columns)
+        Mean over views, which holds what is static.
     stripes_exact : bool
-        The stripes hold nothing of the object that is not symmetric about the axis, so that
-        their removal is free of doubt.
+        The mean holds nothing of the object that is not symmetric about the axis, so that its
+        removal is free of doubt. Otherwise only what is fine of it is taken for stripes.
     error_rad : float
         Angle that is missing to half a turn: 0 unless no opposite view exists.
     changes : ndarray of float, (n, rows, columns)
@@ -46,22 +46,45 @@ class Pairs:
 
     views: Reals
     opposites: Reals
-    stripes: Reals
+    mean: Reals
     stripes_exact: bool
     changes: Reals
     error_rad: float = 0.0
 
-    def lines(self, *, striped: bool) -> tuple[Reals, Reals]:
-        """Views and opposites as stacks of lines (pairs x rows, columns)."""
-        columns = self.views.shape[-1]
-        both = self.views, self.opposites
+    @property
+    def count(self) -> int:
+        """Lines: pairs x rows."""
+        pairs, rows, _ = self.views.shape
+        return int(pairs * rows)
+
+    def lines(self, some: NDArray[np.intp] | None = None, *, striped: bool) -> tuple[Reals, Reals]:
+        """All or some of the lines of views and opposites, (lines, columns), rows fastest."""
+        rows, columns = self.views.shape[1:]
+        both = [stack.reshape(-1, columns) for stack in (self.views, self.opposites)]
+        if some is not None:
+            both = [stack[some] for stack in both]
         if not striped:
-            both = both[0] - self.stripes, both[1] - self.stripes
-        return both[0].reshape(-1, columns), both[1].reshape(-1, columns)
+            chosen = np.arange(rows) if some is None else np.unique(some % rows)
+            stripes = self.mean[chosen]
+            stripes = stripes if self.stripes_exact else fine_part(stripes)
+            each = np.arange(self.count) % rows if some is None else some % rows
+            stripes = stripes[np.searchsorted(chosen, each)]
+            both = [stack - stripes for stack in both]
+        return both[0], both[1]
+
+    def of_rows(self, rows: slice) -> Pairs:
+        """The same of some rows."""
+        return replace(
+            self,
+            views=self.views[:, rows],
+            opposites=self.opposites[:, rows],
+            mean=self.mean[rows],
+            changes=self.changes[:, rows],
+        )
 
 
 def opposite_pairs(
-    projections: NDArray[Any], angles: Float, most: int, static: Reals | None = None
+    projections: NDArray[Any], angles: Float, most: int, mean: Reals | None = None
 ) -> list[Pairs]:
     """Pair views with their opposites.
 
@@ -72,8 +95,8 @@ def opposite_pairs(
         Radians, any order and range.
     most : int
         Most pairs taken; they are spread evenly over the range.
-    static : ndarray of float, (rows, columns), optional
-        :func:`static_stripes` of the projections, where they are known.
+    mean : ndarray of float, (rows, columns), optional
+        Of the projections over all angles, where it is known.
 
     Returns
     -------
@@ -95,7 +118,7 @@ def opposite_pairs(
     exact_below, exact_above = below < 0.02 * step, above < 0.02 * step
     usable = np.flatnonzero(inside | exact_below | exact_above)
     if not usable.size:
-        return _inexact_pairs(projections, order, folded, step, static)
+        return _inexact_pairs(projections, order, folded, step, mean)
     # The second half of a turn looks back at the first: the same pairs once more, whose noise
     # would pass for new.
     usable = first if (first := usable[folded[usable] < np.pi - 0.5 * step]).size else usable
@@ -115,10 +138,10 @@ def opposite_pairs(
     if len(chosen) >= 8 and np.ptp(folded[chosen]) > np.pi / 6:
         # The mean over both members of all pairs is symmetric about the axis but for what is
         # static, so that its removal takes every static pattern and disturbs no symmetry.
-        stripes = (views.mean(axis=0) + opposites.mean(axis=0)) / 2
-        return [Pairs(views, opposites, stripes, True, changes)]
-    static = static_stripes(projections) if static is None else static
-    return [Pairs(views, opposites, static, False, changes)]
+        symmetric = (views.mean(axis=0) + opposites.mean(axis=0)) / 2
+        return [Pairs(views, opposites, symmetric, True, changes)]
+    mean = mean_view(projections) if mean is None else mean
+    return [Pairs(views, opposites, mean, False, changes)]
 
 
 def _some(projections: NDArray[Any], chosen: NDArray[np.intp] | list[np.intp]) -> Reals:
@@ -136,16 +159,21 @@ def _changes(projections: NDArray[Any], order: NDArray[np.intp]) -> Reals:
     return changes
 
 
-def static_stripes(projections: NDArray[Any]) -> Reals:
-    """Fine part of the mean over all angles, (rows, columns): what rings are made of.
+def mean_view(projections: NDArray[Any]) -> Reals:
+    """Mean over all angles, (rows, columns)."""
+    exact = projections.mean(axis=0, dtype=np.float64)
+    mean: Reals = exact.astype(np.result_type(projections.dtype, np.float32))
+    return mean
+
+
+def fine_part(mean: Reals) -> Reals:
+    """What is fine in a mean over all angles, (rows, columns): what rings are made of.
 
     Over less than 360 degrees it holds fine parts of the object too.
     """
     from scipy import ndimage
 
-    mean = projections.mean(axis=0, dtype=np.float64)
-    smooth = ndimage.gaussian_filter1d(mean, _STRIPE_SIGMA_PX, axis=-1, mode="nearest")
-    fine: Reals = (mean - smooth).astype(np.result_type(projections.dtype, np.float32))
+    fine: Reals = mean - ndimage.gaussian_filter1d(mean, _STRIPE_SIGMA_PX, axis=-1, mode="nearest")
     return fine
 
 
@@ -161,9 +189,9 @@ def _inexact_pairs(
     order: NDArray[np.intp],
     folded: Float,
     step: float,
-    static: Reals | None,
+    mean: Reals | None,
 ) -> list[Pairs]:
-    static = static_stripes(projections) if static is None else static
+    mean = mean_view(projections) if mean is None else mean
     changes = _changes(projections, order)
     sets: list[Pairs] = []
     # Two or three views leave nothing to extrapolate from.
@@ -176,5 +204,5 @@ def _inexact_pairs(
         if sets and abs(angle_missing - sets[-1].error_rad) < 0.5 * step:
             # Repeated views miss the same angle: there is nothing to extrapolate along.
             break
-        sets.append(Pairs(views, opposites, static, False, changes, angle_missing))
+        sets.append(Pairs(views, opposites, mean, False, changes, angle_missing))
     return sets if abs(sets[0].error_rad) < min(1.5 * step, _WIDEST_GAP_RAD / 2) else []

@@ -10,13 +10,14 @@ see a few of the lines only; all of them have the last word, once.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hipct.reconstruction.axis_pair import Pairs
 
 Reals = NDArray[np.floating[Any]]
 Complexes = NDArray[np.complexfloating[Any, Any]]
@@ -29,11 +30,13 @@ _FEW_LINES = 16
 _FEW_SHARE = 16
 _NEAR_PX = 0.25
 """Steps of a part of the lines that the first order holds for."""
+_STATIC = 1.5
+"""Scatter by columns over that by lines from which on lines are thought to share a pattern."""
 _SETTLED_PX = 0.05
 """Steps after which the next one would change less than a hundredth."""
 _MOST_STEPS = 12
 _SCALE_SAMPLES = 4096
-_BATCH_SAMPLES = 1 << 18
+_BATCH_SAMPLES = 1 << 15
 """Samples that are compared at a time, so that they stay in the cache."""
 
 Estimate = tuple[float, float]
@@ -62,70 +65,61 @@ def refine_axis(lines: Reals, opposites: Reals, start: float) -> Estimate:
         alone cannot tell. Lines of one view should follow each other. Infinite where nothing was
         found.
     """
-    return refine_parts([(lines, opposites)], start, 1)[0]
+    found = _best(_Spectra.of(lines, opposites), start, 1)
+    return (start, math.inf) if found is None else found.whole
 
 
-def refine_parts(
-    variants: Sequence[tuple[Reals, Reals]], start: float, rows: int
-) -> list[Estimate]:
-    """Refine on all lines, and on those of the upper and the lower half of the rows.
+def refine_pairs(pairs: Pairs, start: float) -> list[Estimate]:
+    """Refine on all lines of pairs, and on those of the upper and the lower half of the rows.
 
     Parameters
     ----------
-    variants : sequence of (lines, opposites)
-        As for :func:`refine_axis`; the same ones with one or another correction. The one with
-        the least error counts.
+    pairs : Pairs
     start : float
-    rows : int
-        Lines of one view, which follow each other.
+        Axis to about a pixel.
 
     Returns
     -------
     list of (value, uncertainty)
-        All lines; and from 2 rows on the upper and the lower half.
+        As of :func:`refine_axis`: all rows; and from 2 rows on the upper and the lower half.
     """
-    count = len(variants[0][0])
-    few = max(_FEW_LINES, count // _FEW_SHARE)
-    lines, found = variants[0], None
-    if 2 * few <= count:
+    rows = pairs.views.shape[1]
+    few = max(_FEW_LINES, pairs.count // _FEW_SHARE)
+    found = None
+    if 2 * few <= pairs.count:
         # Rows of different heights and views of different angles alike.
-        chosen = np.linspace(0, count - 1, few).round().astype(np.intp)
-        some = [(one[chosen], other[chosen]) for one, other in variants]
-        which, scout = _least(some, start, 1)
+        some = np.linspace(0, pairs.count - 1, few).round().astype(np.intp)
+        scout, striped = _least(pairs, some, start, 1)
         if scout is not None:
-            lines = variants[which]
-            found = _settled(_Spectra.of(*lines), scout.whole[0], scout.sigma, rows)
+            lines = _Spectra.of(*pairs.lines(striped=striped))
+            found = _settled(lines, scout.whole[0], scout.sigma, rows)
     if found is None:
-        which, found = _least(variants, start, rows)
-        lines = variants[which]
+        found, _ = _least(pairs, None, start, rows)
     estimates = [(start, math.inf) if found is None else found.whole]
     for number in range(2 if rows > 1 else 0):
         value, error = (start, math.inf) if found is None else found.half(number, rows)
         if found is None or not math.isfinite(error) or abs(value - found.at) > _NEAR_PX:
             # Too far from where all rows were compared: a tilt.
             half = slice(0, rows // 2) if number == 0 else slice(rows // 2, rows)
-            own = [
-                (_rows_of(one, rows, half), _rows_of(other, rows, half))
-                for one, other in ([lines] if found else variants)
-            ]
-            value, error = refine_parts(own, start, 1)[0]
+            value, error = refine_pairs(pairs.of_rows(half), start)[0]
         estimates.append((value, error))
     return estimates
 
 
-def _rows_of(lines: Reals, rows: int, half: slice) -> Reals:
-    columns = lines.shape[1]
-    return lines.reshape(-1, rows, columns)[:, half].reshape(-1, columns)
-
-
 def _least(
-    variants: Sequence[tuple[Reals, Reals]], start: float, rows: int
-) -> tuple[int, _Comparison | None]:
-    """Number and comparison of the variant with the least error."""
-    found = [_best(_Spectra.of(*both), start, rows) for both in variants]
-    errors = [math.inf if one is None else one.whole[1] for one in found]
-    which = int(np.argmin(errors))
-    return which, found[which]
+    pairs: Pairs, some: NDArray[np.intp] | None, start: float, rows: int
+) -> tuple[_Comparison | None, bool]:
+    """With or without stripes, whichever leaves less doubt, and whether it is with stripes."""
+    if pairs.stripes_exact:
+        return _best(_Spectra.of(*pairs.lines(some, striped=False)), start, rows), False
+    # Removing stripes may remove some of the object, so that it has to pay.
+    striped = _best(_Spectra.of(*pairs.lines(some, striped=True)), start, rows)
+    if striped is not None and not striped.static:
+        return striped, True
+    without = _best(_Spectra.of(*pairs.lines(some, striped=False)), start, rows)
+    if striped is None or (without is not None and without.whole[1] <= striped.whole[1]):
+        return without, False
+    return striped, True
 
 
 @dataclass(frozen=True)
@@ -192,6 +186,12 @@ class _Comparison:
         """Value, one step better, and standard error of all lines."""
         return self._estimate(self.pull, self.curvature, self.columns.sum(axis=0))
 
+    @cached_property
+    def static(self) -> bool:
+        """Whether lines may have something in common that does not turn: a pattern by columns."""
+        scatter = _scatters(self.pull, self.columns.sum(axis=0), self.sigma)
+        return len(scatter) < 2 or scatter[0] > _STATIC * scatter[1]
+
     def half(self, number: int, rows: int) -> Estimate:
         """The same of the upper (0) or the lower (1) half of the rows."""
         half = slice(0, rows // 2) if number == 0 else slice(rows // 2, rows)
@@ -205,7 +205,7 @@ class _Comparison:
         if not total > 0:
             return self.at, math.inf
         step = min(1.0, max(-1.0, float(pull.sum()) / total))
-        return self.at + step, _scatter(pull, columns, self.sigma) / total
+        return self.at + step, max(_scatters(pull, columns, self.sigma)) / total
 
 
 def _best(lines: _Spectra, start: float, rows: int) -> _Comparison | None:
@@ -214,8 +214,12 @@ def _best(lines: _Spectra, start: float, rows: int) -> _Comparison | None:
     value, error = start, math.inf
     for sigma in _SMOOTHING_PX:
         found = _settled(lines, value, sigma, rows)
-        if found is not None and found.whole[1] < error:
-            best, (value, error) = found, found.whole
+        if found is None:
+            continue
+        if found.whole[1] >= error:
+            # What is smoothed less is noisier still.
+            break
+        best, (value, error) = found, found.whole
     return best
 
 
@@ -257,7 +261,9 @@ def _compared(lines: _Spectra, axis: float, sigma: float, rows: int) -> _Compari
     count = len(lines.ahead)
     pull, curvature = np.empty(count), np.empty(count)
     columns = np.zeros((2, width))
-    batch = max(rows, _BATCH_SAMPLES // lines.size // rows * rows)
+    batch = max(1, _BATCH_SAMPLES // lines.size)
+    upper = np.arange(count) % rows < rows // 2
+    halves = np.stack([upper, ~upper]).astype(window.dtype)
     scale = _scale(difference(slice(0, count, count // batch + 1))[0]) if batch < count else None
     for start in range(0, count, batch):
         which = slice(start, start + batch)
@@ -282,9 +288,8 @@ def _compared(lines: _Spectra, axis: float, sigma: float, rows: int) -> _Compari
         slopes[0] += slopes[1]
         apart *= slopes[0]
         pull[which] = apart.sum(axis=1) / 2
-        stacked = apart.reshape(-1, rows, width)
-        columns[0] += stacked[:, : rows // 2].sum(axis=(0, 1)) / 2
-        columns[1] += stacked[:, rows // 2 :].sum(axis=(0, 1)) / 2
+        columns += halves[:, which] @ apart
+    columns /= 2
     return _Comparison(axis, sigma, pull, curvature, columns)
 
 
@@ -294,15 +299,14 @@ def _scale(apart: Reals) -> float:
     return float(1.4826 * np.median(np.abs(some)) + 1e-30)
 
 
-def _scatter(lines: Reals, columns: Reals, sigma: float) -> float:
-    """Standard error of the sum of all pulls, from their scatter by columns and by lines."""
+def _scatters(lines: Reals, columns: Reals, sigma: float) -> list[float]:
+    """Standard error of the sum of all pulls, from their scatter by columns; and by lines."""
     # Smoothing ties neighbouring columns: group them before they count as independent.
     parts = [np.add.reduceat(columns, np.arange(0, len(columns), max(1, int(4 * sigma))))]
     if len(lines) >= _FEWEST_BLOCKS:
         blocks = min(_BLOCKS, len(lines))
         parts.append(np.add.reduceat(lines, np.arange(blocks) * len(lines) // blocks))
-    variances = (len(part) * float(np.var(part, ddof=1)) for part in parts)
-    return math.sqrt(max(variances))
+    return [math.sqrt(len(part)) * float(np.std(part, ddof=1)) for part in parts]
 
 
 def _taper(distance: Reals) -> Reals:

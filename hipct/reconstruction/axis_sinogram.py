@@ -27,7 +27,7 @@ from hipct.reconstruction.axis_pair import typical_step
 
 Float = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
-Complex = NDArray[np.complex128]
+Complex = NDArray[np.complexfloating[Any, Any]]
 
 # Harmonics that say more of slow drifts than of the axis.
 _LOWEST_HARMONIC = 4
@@ -67,14 +67,18 @@ class HalfTurn:
     share: Float
     bundle: int
 
-    def sinogram(self, projections: NDArray[Any], row: int) -> Float:
+    def sinogram(self, projections: NDArray[Any], row: int) -> Reals:
         """One row's sinogram on the even grid, (angles, columns)."""
-        lines = projections[self.lower, row].astype(np.float64)
-        between = self.share > 0
-        share = self.share[between, None]
-        lines[between] *= 1 - share
-        lines[between] += share * projections[self.upper[between], row]
-        result: Float = lines.reshape(-1, self.bundle, lines.shape[1]).mean(axis=1)
+        seen = projections[self.lower, row]
+        lines: Reals = seen.astype(np.result_type(seen.dtype, np.float32), copy=False)
+        between = np.flatnonzero(self.share > 0)
+        if between.size:
+            share = self.share[between, None].astype(lines.dtype)
+            lines[between] *= 1 - share
+            lines[between] += share * projections[self.upper[between], row]
+        if self.bundle == 1:
+            return lines
+        result: Reals = lines.reshape(-1, self.bundle, lines.shape[1]).mean(axis=1)
         return result
 
 
@@ -146,24 +150,25 @@ def wedge_minimum(
         return None
     series = np.zeros(len(omega), np.complex128)
     energy = 0.0
+    sign = np.where(harmonic % 2, -1.0, 1.0)[:, None]
     for row in range(projections.shape[1]):
         sinogram = turn.sinogram(projections, row)
-        sinogram = (sinogram - sinogram.mean()) * window
+        sinogram -= sinogram.mean()
+        sinogram *= window.astype(sinogram.dtype)
         spectrum = scipy.fft.rfft(sinogram, size, axis=1)[:, 1 : len(omega) + 1]
         spectrum = scipy.fft.fft(spectrum, 2 * angles, axis=0)
         ahead, back = spectrum[1:angles], spectrum[-1:-angles:-1]
-        noise = float(np.median(np.abs(ahead[-(angles // 4) :, len(omega) // 2 :]) ** 2)) / np.log(
-            2
-        )
+        some = ahead[-(angles // 4) :, len(omega) // 2 :]
+        noise = float(np.median(np.abs(some) ** 2)) / np.log(2)
         pixel_noise = noise / (angles * np.sum(window**2))
         stripe = (1.4826 * np.median(np.abs(stripes[row]))) ** 2 - pixel_noise / angles
         ratio = pixel_noise * angles / stripe if stripe > 0 else np.inf
         whitened = _without_stripes(ahead, outside, harmonic, angles, ratio)
-        sign = np.where(harmonic % 2, -1.0, 1.0)[:, None]
         # Rows of little contrast weigh as little as their noise allows.
-        weight = 1 / max(noise, 1e-12 * float(np.max(np.abs(ahead) ** 2)), 1e-300)
-        series += weight * np.sum(sign * whitened * back, axis=0, where=outside)
-        energy += weight * float(np.sum(np.abs(ahead) ** 2 + np.abs(back) ** 2, where=outside))
+        weight = 1 / max(noise, 1e-12 * float(np.max(np.abs(ahead))) ** 2, 1e-300)
+        signed = (sign * outside).astype(some.real.dtype)
+        series += weight * np.einsum("ij,ij,ij->j", whitened, back, signed)
+        energy += weight * sum(float(np.linalg.norm(one[outside])) ** 2 for one in (ahead, back))
     return _minimum(series, omega, energy, *limits)
 
 
@@ -185,11 +190,13 @@ def _without_stripes(
     odd = harmonic % 2 == 1
     comb = np.zeros(len(harmonic), np.complex128)
     comb[odd] = 2 / (1 - np.exp(-1j * np.pi * harmonic[odd] / angles))
+    comb = comb.astype(spectrum.dtype)
     masked = comb[:, None] * outside
-    along = np.sum(np.conj(masked) * spectrum, axis=0)
-    along /= np.sum(np.abs(masked) ** 2, axis=0) + ratio
-    result: Complex = spectrum - comb[:, None] * along
-    return result
+    along = np.einsum("ij,ij->j", masked.conj(), spectrum)
+    along /= (np.abs(comb) ** 2) @ outside + ratio
+    whitened: Complex = comb[:, None] * along
+    np.subtract(spectrum, whitened, out=whitened)
+    return whitened
 
 
 def _minimum(
