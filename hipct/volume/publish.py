@@ -28,8 +28,8 @@ def refuse_other_than_volume(path: Path | str, overwrite: bool = False) -> None:
     scheme, colon, rest = path.as_posix().partition(":/")
     if colon and scheme in SCHEMES:
         raise OutputError(
-            f"{scheme}://{rest} is an address, and volumes are written into folders; give a folder, and send "
-            "what stands there: hipct export FOLDER ADDRESS --format ome-zarr."
+            f"{scheme}://{rest} is an address, and volumes are written into folders; give a "
+            "folder, and send what stands there: hipct export FOLDER ADDRESS --format ome-zarr."
         )
     if path.name in ("", ".."):
         raise OutputError(f"{path} is no name for a volume; give one such as organ.ome.zarr.")
