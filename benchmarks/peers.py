@@ -201,12 +201,12 @@ def skimage_fbp(
 def finufft_fbp(
     sinograms: NDArray[np.floating], angles: NDArray[np.floating], axis: float | None = None
 ) -> Floats:
-    """FINUFFT: type-1 transform of the filtered rows' spectra, two real slices a complex one.
+    """FINUFFT: type-1 transform of the filtered rows' spectra, slice by slice.
 
     Angles may be uneven: each weighs half the gaps to its neighbours modulo 180 degrees.
     """
     stack, angles, axis = _checked(sinograms, angles, axis)
-    return finufft_planned(angles, stack.shape[-1], axis)(stack)
+    return finufft_planned(angles, stack.shape[-1], axis, together=1)(stack)
 
 
 def finufft_planned(
@@ -215,10 +215,12 @@ def finufft_planned(
     axis: float | None = None,
     *,
     accuracy: float = 1e-3,
+    together: int = 2,
 ) -> Callable[[Floats], Floats]:
     """FINUFFT as :func:`finufft_fbp`, its plan made and its points sorted once for all slices.
 
-    One transform at a time (two slices): several at a time are no faster on a few cores.
+    One transform at a time, of one slice or of two (a complex one of two real ones): several at a
+    time are no faster on a few cores.
     """
     finufft = _require("finufft", "finufft")
     angles, n = np.asarray(angles, np.float64), columns
@@ -229,7 +231,7 @@ def finufft_planned(
     kernel[0] = 0.25
     ramp = np.fft.fft(kernel).real
     # The Nyquist frequency of an even row has no partner: shifted, it would mix the two slices.
-    if width % 2 == 0:
+    if width % 2 == 0 and together == 2:
         ramp[width // 2] = 0
     frequency = np.fft.fftfreq(width)
     to_axis = np.exp(2j * np.pi * frequency * axis) * ramp / width
@@ -244,8 +246,8 @@ def finufft_planned(
 
     def slices_of(stack: Floats) -> Floats:
         slices = np.empty((len(stack), n, n), np.float32)
-        for first in range(0, len(stack), 2):
-            pair = stack[first : first + 2]
+        for first in range(0, len(stack), together):
+            pair = stack[first : first + together]
             packed = np.zeros(pair.shape[1:], np.complex64)
             packed.real = pair[0]
             packed.imag = pair[1] if len(pair) == 2 else 0
@@ -253,7 +255,8 @@ def finufft_planned(
             values *= spectrum_weight
             image = plan.execute(values.ravel())
             slices[first] = image.real
-            slices[first + 1 : first + 2] = image.imag
+            if len(pair) == 2:
+                slices[first + 1] = image.imag
         return slices
 
     return slices_of

@@ -129,7 +129,8 @@ test)
     make_venv
     say 'Installing hipct, test tools, peers and viewer into .venv (a few minutes, 3 GB).'
     install_hipct hipct --group test
-    install_if_possible --group peers
+    # With the tests' own in one step: what peers pin must fit them.
+    install_if_possible --group test --group peers
     install_if_possible 'hipct[viewer]'
     install_screen
     install_compiler

@@ -184,6 +184,8 @@ def _scheduler(where: str, profile: Profile, logs: Path) -> Iterator[Any]:
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
+                # Without a dashboard too a scheduler answers for its health, on some free port.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 # hipct plans its own memory; Dask's limits would stop it in the middle.
                 memory_limit=0,
                 silence_logs=logging.ERROR,
@@ -216,5 +218,9 @@ def _slurm_cluster(profile: Profile, logs: Path) -> Any:
         worker_extra_args=["--resources", "GPU=1"] if "gres" in asked else [],
         log_directory=str(logs),
         interface=profile.interface,
-        scheduler_options={"dashboard_address": None, "interface": profile.interface},
+        scheduler_options={
+            "dashboard": False,
+            "dashboard_address": "127.0.0.1:0",
+            "interface": profile.interface,
+        },
     )

@@ -182,6 +182,8 @@ def _workers(count: int) -> Any:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
+            # Without a dashboard too a scheduler answers for its health, on some free port.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             # hipct plans its own memory; Dask's limits would stop a worker in the middle of it.
             memory_limit=0,
             resources={"GPU": 1},

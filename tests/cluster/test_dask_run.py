@@ -82,7 +82,11 @@ def test_a_scheduler_at_an_address_is_used_or_named(request_of, undisturbed, vol
     with pytest.raises(ClusterError, match="No Dask scheduler answers at tcp://127"):
         run_on_dask(request, "tcp://127.0.0.1:9", Profile(shares=2))
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=1,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
     ) as cluster:
         run_on_dask(request, cluster.scheduler_address, Profile(shares=2))
     assert volume_bytes(Path(request.out)) == undisturbed
