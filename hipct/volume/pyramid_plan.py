@@ -98,7 +98,8 @@ def plan_pyramid(
     voxel_size_um : float or (float, float, float), optional
         Voxel size in micrometres (z, y, x), instead of what the source says.
     window : Window or (float, float), optional
-        Values that grey 0 and grey 65535 stand for. Needed for all but 8 and 16 bit without sign.
+        Values that grey 0 and grey 65535 stand for. Needed for all but 8 and 16 bit without sign,
+        which are stored as they are: theirs may not contradict the source.
     unit : str
         Unit of the window's values.
     chunk : int
@@ -129,9 +130,13 @@ def plan_pyramid(
     reduction: Reduction = "mode" if kind == "labels" else projection or "mean"
     # Signed and wide values go through the window as what they stand for.
     meaning = Window(*window) if isinstance(window, tuple) else window
-    if meaning is None and source.value is not None and source.value[0] > 0 and kind == "image":
+    if not quantised and source.value is not None and source.value[0] > 0 and kind == "image":
         scale, offset = source.value
-        meaning, unit = Window(offset, offset + scale * int(np.iinfo(dtype).max)), source.unit
+        own = Window(offset, offset + scale * int(np.iinfo(dtype).max))
+        if meaning is None:
+            meaning, unit = own, source.unit
+        else:
+            _refuse_other_meaning(source, own, meaning)
     budget = free_memory() // 2 if memory_bytes is None else memory_bytes
 
     def made(depth: int, workers: int) -> PyramidPlan:
@@ -172,6 +177,18 @@ def plan_pyramid(
         f"A layer of {depths[-1]} slices of {source.shape[1]} x {source.shape[2]} voxels of "
         f"{source.name} needs {format_bytes(least.memory_bytes)} and {format_bytes(budget)} are "
         "allowed; give more memory."
+    )
+
+
+def _refuse_other_meaning(source: VolumeSource, own: Window, given: Window) -> None:
+    """Voxels that are stored as they are stand for what the source says."""
+    apart = max(abs(given.low - own.low), abs(given.high - own.high))
+    if apart <= 1e-6 * (own.high - own.low):
+        return
+    raise InputError(
+        f"{source.name} says that its grey values stand for {own.low:g} to {own.high:g} "
+        f"{source.unit}, and they are stored as they are; leave --window {given.low:g}:"
+        f"{given.high:g} out (Python: window)."
     )
 
 

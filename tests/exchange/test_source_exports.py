@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hipct.core.errors import InputError
 from hipct.exchange.export import export_volume
 from hipct.exchange.source import open_volume_source
 from hipct.volume.open import open_volume
@@ -32,6 +33,19 @@ def test_slices_come_in_again_as_they_were(tmp_path: Path, kind: str, dtype: typ
     assert (now.scale, now.offset, now.unit) == pytest.approx((was.scale, was.offset, was.unit))
     assert now.levels[0].scale == was.levels[0].scale
     assert now.levels[0].translation == pytest.approx((4 * 30.0, 0, 10 * 20.0))
+
+
+def test_a_window_that_contradicts_the_values_of_the_source_is_refused(tmp_path: Path) -> None:
+    """The voxels would stay as they are, and stand for something else."""
+    first = tmp_path / "v.ome.zarr"
+    write_pyramid(np.ones((4, 5, 6), "u2"), first, voxel_size_um=1.0, window=(-1.0, 3.0))
+    with open_volume_source(first) as source:
+        with pytest.raises(InputError, match=r"stand for -1 to 3 1/cm.* leave --window 0:3 out"):
+            build_pyramid(source, tmp_path / "w.ome.zarr", window=(0.0, 3.0))
+        build_pyramid(source, tmp_path / "w.ome.zarr", window=(-1.0, 3.0), unit="1/m")
+    made = open_volume(tmp_path / "w.ome.zarr")
+    assert (made.scale, made.offset) == pytest.approx((4 / 65535, -1.0))
+    assert made.unit == "1/m"
 
 
 def test_facts_of_other_slices_are_left_aside(tmp_path: Path) -> None:
