@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from hipct.core.threads import thread_count
 
 CHUNK_BYTES = 1 << 20
@@ -29,3 +35,16 @@ def in_flight(items: int, chunk: int) -> int:
     threads = min(thread_count(), items)
     share = items if threads == 1 else -(-items // min(4 * threads, items))
     return threads * min(chunk, share)
+
+
+def aligned(
+    make: Callable[[int, Any], NDArray[np.float32]], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """An array that begins at a cache line, so that no vector straddles two.
+
+    ``make`` is ``np.zeros`` or ``np.empty``.
+    """
+    count = int(np.prod(shape))
+    buffer = make(count + 16, np.float32)
+    first = -buffer.ctypes.data % 64 // 4
+    return buffer[first : first + count].reshape(shape)

@@ -22,7 +22,7 @@ from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 from hipct.core.jit import has_numba
 from hipct.core.threads import parallel_for
-from hipct.reconstruction.chunks import chunk_length, in_flight, ranges
+from hipct.reconstruction.chunks import aligned, chunk_length, in_flight, ranges
 from hipct.reconstruction.geometry import Geometry
 from hipct.reconstruction.planes import Plane, Span, back_project_plane, groups
 
@@ -31,6 +31,10 @@ LANES = 16
 
 BLOCK_BYTES = 32 << 20
 """Filtered rows of a block of angles."""
+
+APART = 27
+"""Samples between two rows: with a power of two of bytes from row to row, all rows of a tile would
+want the same few lines of the cache."""
 
 TILE = 16
 """Side of the tile of pixels that one thread holds, with its sums, in the first cache."""
@@ -92,7 +96,7 @@ class DirectEngine:
 
             direct_cuda.reconstruct(geometry, sinograms, out, rows, columns, self._idle)
             return
-        sums = np.zeros((y.size, x.size, self._lanes(shape[0])), np.float32)
+        sums = aligned(np.zeros, (y.size, x.size, self._lanes(shape[0])))
         for lines in self._blocks(shape[0]):
             self._add(sums, sinograms, lines, y, x)
         chunk = chunk_length(x.size * shape[0] * 4)
@@ -154,7 +158,8 @@ class DirectEngine:
         size, row = self.geometry.size, self.geometry.length * slices * 4
         block = int(self._blocks(slices)[0].stop)
         # Beside the filtered rows of a block: padded rows of a chunk and their spectra.
-        filtering = block * row // slices * self._lanes(slices)
+        pitch = self.geometry.length + APART
+        filtering = block * pitch * self._lanes(slices) * 4
         filtering += 2 * in_flight(block, chunk_length(row)) * row
         finishing = in_flight(size, chunk_length(size * slices * 4)) * size * (slices * 4 + 8)
         return size * size * self._lanes(slices) * 4 + max(filtering, finishing)
@@ -169,18 +174,19 @@ class DirectEngine:
     ) -> None:
         """Back-project some angles onto the pixels at (x, y): sums (rows, columns, slices)."""
         geometry = self.geometry
-        filtered = self._filter(sinograms, lines)
+        filtered = self._filter(sinograms, lines, APART)
         cos, sin = np.cos(geometry.angles[lines]), np.sin(geometry.angles[lines])
         if self.accelerated:
             from hipct.reconstruction.direct_numba import back_project_tiles
 
             tiles = -(-y.size // TILE) * -(-x.size // TILE)
-            shape = filtered.shape[1:]
+            shape = (geometry.length, *filtered.shape[1:])
             place = (cos, sin, geometry.axis, y, x, geometry.reach + 1.0, TILE)
             task = partial(back_project_tiles, sums.ravel(), filtered.ravel(), shape, *place)
             parallel_for(task, tiles)
         else:
-            _back_project(sums, filtered, cos, sin, axis=geometry.axis, y=y, x=x)
+            rows = filtered[:, : geometry.length]
+            _back_project(sums, rows, cos, sin, axis=geometry.axis, y=y, x=x)
 
     def _lanes(self, slices: int) -> int:
         """Slices in the sums: the accelerated loop takes whole vectors."""
@@ -197,12 +203,16 @@ class DirectEngine:
         step = max(1, BLOCK_BYTES // (self.geometry.length * slices * 4))
         return ranges(self.geometry.angles.size, step)
 
-    def _filter(self, sinograms: Array, lines: slice) -> Array:
-        """Weighted, filtered rows of some angles: (angles, length, slices)."""
+    def _filter(self, sinograms: Array, lines: slice, apart: int = 0) -> Array:
+        """Weighted, filtered rows of some angles, ``apart`` zeros after each.
+
+        (angles, length + apart, slices)
+        """
         geometry = self.geometry
         count = lines.stop - lines.start
         slices = sinograms.shape[0]
-        filtered = np.zeros((count, geometry.length, self._lanes(slices)), np.float32)
+        pitch = geometry.length + apart
+        filtered = aligned(np.zeros, (count, pitch, self._lanes(slices)))
         weight = geometry.weight.astype(np.float32)
         chunk = chunk_length(geometry.length * slices * 4)
 
@@ -210,7 +220,8 @@ class DirectEngine:
             for part in ranges(stop, chunk, start):
                 angles = slice(lines.start + part.start, lines.start + part.stop)
                 rows = geometry.filtered_rows(sinograms, angles)
-                np.multiply(rows, weight[angles, None, None], out=filtered[part, :, :slices])
+                into = filtered[part, : geometry.length, :slices]
+                np.multiply(rows, weight[angles, None, None], out=into)
 
         parallel_for(task, count)
         return filtered

@@ -18,14 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from hipct.core.threads import parallel_for, thread_count
-from hipct.reconstruction.chunks import ranges
+from hipct.reconstruction.chunks import aligned, ranges
 from hipct.reconstruction.geometry import refuse_not_finite
 from hipct.reconstruction.gridding import GridPlan, fold_margins
 from hipct.reconstruction.kernel import kernel_table
@@ -59,7 +58,7 @@ class _Scratch:
         try:
             pair = self._idle.pop()
         except IndexError:
-            pair = _aligned(np.zeros, (2, self.floats))
+            pair = aligned(np.zeros, (2, self.floats))
         yield pair
         self._idle.append(pair)
 
@@ -69,17 +68,17 @@ class _Grids:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: Floats | None = None
+        self._idle: list[Floats] = []
 
     @contextmanager
     def taken(self, shape: tuple[int, ...]) -> Iterator[Floats]:
         """A grid, filled with zeros."""
         size = int(np.prod(shape))
         with self._lock:
-            buffer, self._idle = self._idle, None
+            buffer = self._idle.pop() if self._idle else None
         if buffer is None or buffer.size < size:
             buffer = None  # given back before more is taken
-            buffer = _aligned(np.empty, (size,))
+            buffer = aligned(np.empty, (size,))
         grid = buffer[:size].reshape(shape)
 
         def clear(start: int, stop: int) -> None:
@@ -88,8 +87,7 @@ class _Grids:
         parallel_for(clear, len(grid))
         yield grid
         with self._lock:
-            if self._idle is None or self._idle.size < buffer.size:
-                self._idle = buffer
+            self._idle = [max(*self._idle, buffer, key=np.size)] if self._idle else [buffer]
 
 
 _grids: weakref.ref[_Grids] | None = None
@@ -164,7 +162,7 @@ class InLanes:
         response = 0.5 * plan.sample_response()
         table = kernel_table().ravel()
         tile = _tile_side(len(like))
-        spectra = _aligned(np.empty, (self._block_lines(len(like)), plan.samples, 2, len(like)))
+        spectra = aligned(np.empty, (self._block_lines(len(like)), plan.samples, 2, len(like)))
         flat, pitch, starts = _flat(sinograms)
         flat.flags.writeable = False  # or else loops are compiled for either kind
         turns = _turns(-geometry.length)
@@ -298,12 +296,3 @@ def _flat(array: Floats) -> tuple[Floats, int, NDArray[np.int64]]:
     pitch, step, _ = (stride // 4 for stride in array.strides)
     span = (slices - 1) * pitch + (rows - 1) * step + columns
     return as_strided(array, (span,), (4,)), pitch, np.arange(rows) * step
-
-
-def _aligned(make: Any, shape: tuple[int, ...]) -> Floats:
-    """An array that begins at a cache line, so that no vector straddles two."""
-    count = int(np.prod(shape))
-    buffer = make(count + 16, np.float32)
-    first = -buffer.ctypes.data % 64 // 4
-    aligned: Floats = buffer[first : first + count].reshape(shape)
-    return aligned

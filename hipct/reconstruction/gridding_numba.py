@@ -8,6 +8,11 @@ frequencies, found by two divisions, so that no list of samples is kept.
 A sample is added to 4 x 4 cells. Its four products with the weights along u stay in registers while
 the four rows of cells pass by; what remains is one load, one fused multiply-add and one store for
 each cell and vector, which is what limits the speed.
+
+Tried and lost: samples sorted by cell, with the sums of 4 x 4 cells in registers from one sample of
+a cell to the next, were 12 % faster with large blocks of lines and slower with small ones, for
+lists of all samples; and rows padded to 1.25 times the slice only, which are 1.6 times fewer
+samples, leave an error of 6e-4 to 2e-3 rms instead of 1.6e-4.
 """
 
 from __future__ import annotations
