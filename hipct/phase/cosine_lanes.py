@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hipct.core.runs import run_of_rows
 from hipct.core.threads import parallel_for, thread_count
 from hipct.phase.extent import Extent
 
@@ -70,6 +71,7 @@ class CosineLanes:
         self, extents: tuple[Extent, Extent], response: NDArray[np.float64], padding: str
     ) -> None:
         self._extents, self._mirror = extents, padding == "mirror"
+        self._size = extents[0].size, extents[1].size
         self._rows, self._columns = (Axis(extent.total) for extent in extents)
         groups = self._columns.groups
         table = np.zeros((groups * LANES, self._rows.length), np.float32)
@@ -78,26 +80,53 @@ class CosineLanes:
         by_groups = table.reshape(groups, LANES, -1).transpose(0, 2, 1)
         self._response = np.ascontiguousarray(by_groups).reshape(-1)
 
-    def apply(self, block: NDArray[Any], out: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Filter images (angles, rows, columns) into ``out``, which may be the same array.
+    def apply(
+        self,
+        block: NDArray[Any],
+        out: NDArray[np.float32],
+        *,
+        wanted: range | None = None,
+        minimum: float = 0.0,
+    ) -> tuple[NDArray[np.float32], int]:
+        """Filter images.
 
-        Returns a value of each image that is not finite where one of its pixels is not.
+        Parameters
+        ----------
+        block : ndarray, (angles, rows, columns)
+        out : ndarray of float32, (angles, wanted rows, columns)
+            Where the result T goes; may be ``block`` itself, or a view of sinograms.
+        wanted : range, optional
+            Rows that come out, of step 1; all by default.
+        minimum : float
+            Above 0: ``-log(max(T, minimum))`` comes out instead of T.
+
+        Returns
+        -------
+        ndarray of float32, (angles,)
+            A value of each image that is not finite where one of its pixels is not.
+        int
+            How many values were below the minimum.
         """
         from hipct.phase.cosine_numba import strip_count
 
+        wanted = range(self._extents[0].size) if wanted is None else wanted
+        seen = np.empty(len(block), np.float32)
+        raised: list[int] = []
+
         def work(start: int, stop: int) -> None:
             rows = strip_count(self._extents[0].size) * LANES
-            # Rows that fill the last strip are multiplied too.
-            spectrum = np.zeros(self._columns.groups * rows * LANES, np.float32)
+            spectrum = np.empty(self._columns.groups * rows * LANES, np.float32)
             for number in range(start, stop):
                 image = block[number].astype(np.float32, copy=False)
-                self._filter(image, out[number], spectrum)
+                with run_of_rows(out[number : number + 1]) as run:
+                    raised.append(self._filter(image, run, wanted, minimum, spectrum))
+                seen[number] = spectrum[0]
 
         if self._alone(len(block)):
             parallel_for(work, len(block))
         else:
             work(0, len(block))
-        return out[:, 0, 0]
+        return seen, sum(raised)
 
     def work_bytes(self, images: int) -> int:
         """Memory of the filter, and of a call beside its images and its result."""
@@ -116,18 +145,23 @@ class CosineLanes:
         return images >= thread_count() and strips < _STRIPS_A_THREAD * thread_count()
 
     def _filter(
-        self, image: NDArray[np.float32], out: NDArray[np.float32], spectrum: NDArray[np.float32]
-    ) -> None:
+        self,
+        image: NDArray[np.float32],
+        run: tuple[NDArray[np.float32], tuple[int, int]],
+        wanted: range,
+        minimum: float,
+        spectrum: NDArray[np.float32],
+    ) -> int:
         from hipct.phase import cosine_numba as passes
 
         rows, columns = self._extents
-        strips = -(-rows.size // LANES)
         along, across = self._columns, self._rows
-        continued = columns.before, columns.after
+        ends = columns.before, columns.after
+        raised: list[int] = []
 
         def forward(start: int, stop: int) -> None:
             passes.forward_strips(
-                image, *continued, self._mirror, along.tables, along.plan, start, stop, spectrum
+                image, *ends, self._mirror, along.tables, along.plan, start, stop, spectrum
             )
 
         def multiply(start: int, stop: int) -> None:
@@ -136,9 +170,16 @@ class CosineLanes:
                 across.tables, across.plan, start, stop,
             )  # fmt: skip
 
-        def inverse(start: int, stop: int) -> None:
-            passes.inverse_strips(spectrum, *continued, along.tables, along.plan, start, stop, out)
+        first = wanted.start // LANES
 
-        parallel_for(forward, strips)
+        def inverse(start: int, stop: int) -> None:
+            done = passes.inverse_strips(
+                spectrum, *self._size, *ends, along.tables, along.plan, first + start, first + stop,
+                (wanted.start, wanted.stop), np.float32(minimum), run[0], run[1][1],
+            )  # fmt: skip
+            raised.append(done)
+
+        parallel_for(forward, -(-rows.size // LANES))
         parallel_for(multiply, along.groups)
-        parallel_for(inverse, strips)
+        parallel_for(inverse, -(-wanted.stop // LANES) - first)
+        return sum(raised)

@@ -20,6 +20,7 @@ import numpy as np
 from numba import njit
 
 from hipct.core.fft_numba import transform
+from hipct.core.log_numba import line_integrals
 from hipct.core.simd_numba import (
     add,
     every,
@@ -226,9 +227,25 @@ def filter_groups(spectrum, response, rows, before, after, mirror, tables, plan,
 
 
 @njit(cache=True, nogil=True)
-def inverse_strips(spectrum, before, after, tables, plan, start, stop, image):  # type: ignore[no-untyped-def]
-    """Strips ``start .. stop`` back to an image; parameters as of :func:`forward_strips`."""
-    rows, columns = image.shape
+def inverse_strips(  # type: ignore[no-untyped-def]
+    spectrum, rows, columns, before, after, tables, plan, start, stop, wanted, minimum, out, step
+):
+    """Strips ``start .. stop`` back to an image of (rows, columns), as :func:`forward_strips`.
+
+    Parameters
+    ----------
+    wanted : tuple of int
+        First row that is wanted and the one after the last.
+    minimum : float32
+        Above 0: ``-log(max(T, minimum))`` is put into ``out`` instead of the result T.
+    out : float32
+        A run of memory, in which the wanted rows begin ``step`` floats apart.
+
+    Returns
+    -------
+    int
+        How many values of the wanted rows were raised.
+    """
     turns, factors, natural, _, back = tables
     length = before + columns + after
     groups = len(natural) // LANES
@@ -241,6 +258,7 @@ def inverse_strips(spectrum, before, after, tables, plan, start, stop, image):  
     pitches = np.arange(LANES) * pitch
     places = np.empty(LANES, np.int64)
     steps = np.arange(LANES) * LANES
+    raised = 0
     for strip in range(start, stop):
         for group in range(groups):
             place = (group * strips + strip) * LANES * LANES
@@ -251,8 +269,15 @@ def inverse_strips(spectrum, before, after, tables, plan, start, stop, image):  
             for c in range(LANES):
                 places[c] = back[group * LANES + c]
             transpose_by(LIKE, found, places, 0, run, pitches, group * LANES)
-        for lane in range(min(LANES, rows - strip * LANES)):
-            target = image[strip * LANES + lane]
-            line = lines[lane]
-            for c in range(columns):
-                target[c] = line[before + c]
+        for lane in range(LANES):
+            row = strip * LANES + lane
+            if row < wanted[0] or row >= wanted[1]:
+                continue
+            place = (row - wanted[0]) * step
+            line = lines[lane, before : before + columns]
+            if minimum > 0:
+                raised += line_integrals(line, minimum, out[place : place + columns])
+            else:
+                for c in range(columns):
+                    out[place + c] = line[c]
+    return raised

@@ -157,6 +157,89 @@ class PaganinFilter:
         InputError
             If the shapes do not fit, or an image holds NaN or infinite values.
         """
+        self._check(block, out)
+        if out is None:
+            out = self._xp.empty(block.shape, self.dtype)
+        elif out.shape != block.shape or out.dtype != self.dtype:
+            raise InputError(
+                f"out is {out.dtype} {out.shape}; it has to be {self.dtype} {block.shape}."
+            )
+        if self._product:
+            _refuse(np.flatnonzero(~np.isfinite(self._product.apply(block, out))))
+        elif self._lanes:
+            _refuse(np.flatnonzero(~np.isfinite(self._lanes.apply(block, out)[0])))
+        elif self._xp is not np:
+            self._filter(block, out, {})
+        elif len(block) >= thread_count():
+            parallel_for(partial(self._filter_range, block, out), len(block))
+        else:
+            self._filter_range(block, out, 0, len(block), workers=thread_count())
+        return out
+
+    @property
+    def takes_logarithm(self) -> bool:
+        """Whether :meth:`sinograms` spares a pass: on the host, with numba, in float32."""
+        return self._lanes is not None
+
+    def sinograms(
+        self,
+        block: Array,
+        out: Array,
+        first: int = 0,
+        *,
+        minimum: float,
+        rows: slice | None = None,
+    ) -> int:
+        """Retrieve a block of images and put the line integrals into sinograms.
+
+        Parameters
+        ----------
+        block : ndarray, (angles, rows, columns)
+            As in :meth:`apply`.
+        out : ndarray, (wanted rows, at least first + angles, columns)
+            Sinograms, dtype of the filter; other angles than these stay as they are.
+        first : int
+            Index in ``out`` of the first of these angles.
+        minimum : float
+            Smaller transmissions are raised to it before the logarithm; in (1e-37, 1).
+        rows : slice, optional
+            Rows that are wanted, where others are a halo; all by default.
+
+        Returns
+        -------
+        int
+            How many values of the wanted rows were raised.
+
+        Raises
+        ------
+        InputError
+            If the shapes do not fit, or an image holds NaN or infinite values.
+        """
+        self._check(block, out)
+        wanted = range(self.shape[0])[slice(None) if rows is None else rows]
+        angles = len(block)
+        fits = out.ndim == 3 and out.shape[::2] == (len(wanted), self.shape[1])
+        if not fits or out.dtype != self.dtype or not 0 <= first <= out.shape[1] - angles:
+            raise InputError(
+                f"out is {out.dtype} {out.shape}; for {angles} images from angle {first} on and "
+                f"rows {wanted} it has to be {self.dtype} ({len(wanted)}, {first + angles} or "
+                f"more, {self.shape[1]})."
+            )
+        if wanted.step != 1 or not 1e-37 < minimum < 1:
+            raise InputError(
+                f"rows is {rows} and minimum {minimum}; the rows have to follow one another, and "
+                "the minimum has to be a transmission in (1e-37, 1)."
+            )
+        part = out[:, first : first + angles].swapaxes(0, 1)
+        if self._lanes:
+            seen, raised = self._lanes.apply(block, part, wanted=wanted, minimum=minimum)
+            _refuse(np.flatnonzero(~np.isfinite(seen)))
+            return raised
+        retrieved = self.apply(block)[:, wanted.start : wanted.stop]
+        part[...] = -self._xp.log(self._xp.maximum(retrieved, minimum))
+        return int((retrieved < minimum).sum())
+
+    def _check(self, block: Array, out: Array | None) -> None:
         if block.ndim != 3 or block.shape[1:] != self.shape:
             raise InputError(
                 f"The block has the shape {block.shape}; this filter takes "
@@ -167,23 +250,6 @@ class PaganinFilter:
                 f"The block is an array of {namespace(block).__name__} and the filter is kept "
                 f"by {self._xp.__name__}; make the filter with xp={namespace(block).__name__}."
             )
-        if out is None:
-            out = self._xp.empty(block.shape, self.dtype)
-        elif out.shape != block.shape or out.dtype != self.dtype:
-            raise InputError(
-                f"out is {out.dtype} {out.shape}; it has to be {self.dtype} {block.shape}."
-            )
-        if self._product:
-            _refuse(np.flatnonzero(~np.isfinite(self._product.apply(block, out))))
-        elif self._lanes:
-            _refuse(np.flatnonzero(~np.isfinite(self._lanes.apply(block, out))))
-        elif self._xp is not np:
-            self._filter(block, out, {})
-        elif len(block) >= thread_count():
-            parallel_for(partial(self._filter_range, block, out), len(block))
-        else:
-            self._filter_range(block, out, 0, len(block), workers=thread_count())
-        return out
 
     def memory_bytes(self, angles: int) -> int:
         """Peak bytes of a call on ``angles`` images: filter, result, work space of each thread."""

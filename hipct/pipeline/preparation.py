@@ -14,7 +14,7 @@ from hipct.pipeline.organ import Part
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.transmission import Transmission
 from hipct.preparation.counts import PixelCounts
-from hipct.preparation.linearise import sinograms
+from hipct.preparation.linearise import MINIMUM, sinograms
 from hipct.preparation.moving import move_frames
 
 
@@ -98,6 +98,15 @@ class TilePreparation:
             self._level(out, first, len(raw))
             return
         transmission = self._source.frames(raw, angles, counts)
+        if self._phase is not None and self._phase.takes_logarithm and not part.moves:
+            rows = slice(self._keep.start, self._keep.stop)
+            with clock.stage("phase and log", transmission.nbytes):
+                clamped = self._phase.sinograms(
+                    transmission, out, first, minimum=MINIMUM, rows=rows
+                )
+            counts.add(clamped=clamped)
+            self._level(out, first, len(raw))
+            return
         if filtered:
             with clock.stage("phase", transmission.nbytes):
                 transmission = self._retrieved(transmission)

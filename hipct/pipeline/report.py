@@ -19,6 +19,7 @@ STAGES = (
     "move",
     "log",
     "flat and log",
+    "phase and log",
     "annuli",
     "axis",
     "motion",

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from hipct.core.log_numba import negative_log
+from hipct.core.log_numba import INFINITE, line_integrals, negative_log
 from hipct.core.simd_numba import bits_of_float
-from hipct.preparation.linearise_numba import INFINITE, line_integrals
 
 RUN = 64
 ONE = np.uint32(1)

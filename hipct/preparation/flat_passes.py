@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hipct.core.runs import run_of_rows
 from hipct.core.threads import parallel_for
-from hipct.preparation.checks import run_of_rows
 from hipct.preparation.flat_times import InTime
 from hipct.preparation.repair import mend_rows
 

@@ -15,8 +15,9 @@ import numpy as np
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 from hipct.core.jit import has_numba
+from hipct.core.runs import run_of_rows
 from hipct.core.threads import parallel_for
-from hipct.preparation.checks import floating, output, real_numbers, run_of_rows, three_axes
+from hipct.preparation.checks import floating, output, real_numbers, three_axes
 from hipct.preparation.counts import PixelCounts
 
 MINIMUM = 1e-6
@@ -225,7 +226,7 @@ def _in_blocks(transmission: Array, minimum: float, out: Array) -> list[int]:
 
 def _block(transmission: Array, minimum: float, out: Array) -> int:
     if transmission.dtype == np.float32 and has_numba():
-        from hipct.preparation.linearise_numba import line_integrals
+        from hipct.core.log_numba import line_integrals
 
         return int(line_integrals(transmission, np.float32(minimum), out))
     # A NaN fails the comparison, so that clean blocks cost two reductions and no copy.

@@ -1,53 +1,13 @@
-"""Inner loops of the logarithm: clamped, and from projections to sinograms in one pass."""
+"""Inner loop of the logarithm from projections to sinograms."""
 # mypy: disallow-untyped-decorators=False
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba import njit
 
-from hipct.core.log_numba import negative_log
-from hipct.core.simd_numba import bits_of_float
-
-INFINITE = np.int32(0x7F800000)
-"""Bits of infinity. Those of NaN are above, those of negative numbers below 0."""
-
-
-RUN = 2048
-"""Values that are looked at and then computed while they lie in the first cache."""
-
-
-@njit(cache=True, nogil=True)
-def line_integrals(values: Any, minimum: Any, out: Any) -> Any:  # pragma: no cover - compiled
-    """Put ``-log(max(values, minimum))`` into ``out``, 0 where a value is not finite.
-
-    Both are runs of float32, and may be the same. Returns how many values were replaced. Bits of
-    floats from the minimum on are a range of integers, so that two reductions tell of a clean run.
-    """
-    replaced = 0
-    for first in range(0, len(values), RUN):
-        part = values[first : first + RUN]
-        target = out[first : first + RUN]
-        lowest, highest = INFINITE, np.int32(0)
-        for k in range(len(part)):
-            lowest = min(lowest, bits_of_float(part[k]))
-            highest = max(highest, bits_of_float(part[k]))
-        if lowest >= bits_of_float(minimum) and highest < INFINITE:
-            for k in range(len(part)):
-                target[k] = negative_log(part[k])
-            continue
-        for k in range(len(part)):
-            value = part[k]
-            if not np.isfinite(value):
-                replaced += 1
-                value = np.float32(1)
-            elif value < minimum:
-                replaced += 1
-                value = minimum
-            target[k] = negative_log(value)
-    return replaced
+from hipct.core.log_numba import line_integrals
 
 
 @njit(cache=True, nogil=True)

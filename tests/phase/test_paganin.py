@@ -210,6 +210,43 @@ def test_strips_shared_by_all_threads_give_the_bits_of_one():
     assert np.abs(results[0] - mirrored(data, **SCAN)).max() < 1e-6
 
 
+@pytest.mark.parametrize("padding", ["mirror", "edge"])
+@pytest.mark.parametrize("accelerated", [True, False])
+def test_sinograms_are_minus_the_logarithm_of_what_is_retrieved(padding, accelerated, monkeypatch):
+    if accelerated:
+        pytest.importorskip("numba")
+    else:
+        for module in (paganin_module, extent):
+            monkeypatch.setattr(module, "has_numba", lambda: False)
+    data = images((5, 50, 72), np.float32)
+    # So strong a mask takes some of the noise below the minimum.
+    mask = UnsharpMask(sigma_px=0.8, strength=60.0)
+    plan = PaganinFilter(50, 72, padding=padding, unsharp=mask, **SCAN)
+    assert plan.takes_logarithm == accelerated
+    retrieved = plan.apply(data).astype(np.float64)[:, 13:37]
+    minimum = np.float32(0.3)
+    raised = int((retrieved < minimum).sum())
+    assert 0 < raised < retrieved.size
+    expected = -np.log(np.maximum(retrieved, minimum)).swapaxes(0, 1)
+    whole = np.full((26, 9, 80), 7, np.float32)
+    for lines in (whole[1:25, :, 3:75], np.full((24, 9, 144), 7, np.float32)[..., ::2]):
+        for part in (slice(0, 2), slice(2, 5)):
+            assert plan.sinograms(
+                data[part], lines, 3 + part.start, rows=slice(13, 37), minimum=minimum
+            ) == int((retrieved[part] < minimum).sum())
+        np.testing.assert_allclose(lines[:, 3:8], expected, rtol=2.5e-7, atol=1e-12)
+        assert (lines[:, :3] == 7).all()
+        assert (lines[:, 8:] == 7).all()
+    assert (whole[0] == 7).all()
+    with pytest.raises(InputError, match="8 or more"):
+        plan.sinograms(data, whole[:24, :7, :72], 3, rows=slice(13, 37), minimum=minimum)
+    with pytest.raises(InputError, match="minimum 2"):
+        plan.sinograms(data, whole[:24, :, :72], rows=slice(13, 37), minimum=2)
+    data[3, 2, 1] = np.inf
+    with pytest.raises(InputError, match="Image 3"):
+        plan.sinograms(data, whole[:24, :, :72], rows=slice(13, 37), minimum=minimum)
+
+
 def test_work_space_is_as_large_as_said():
     pytest.importorskip("numba")
     data = images((4, 256, 500), np.float32)

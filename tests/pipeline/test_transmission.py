@@ -11,6 +11,7 @@ from hipct.acquisition.scan import Scan, ScanInfo
 from hipct.core.device import HOST
 from hipct.core.errors import ConfigError, InputError
 from hipct.core.progress import Silent
+from hipct.phase import PaganinFilter
 from hipct.pipeline.backend import run_device
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections_measure import measure_corrections
@@ -234,6 +235,26 @@ def test_flat_field_and_logarithm_are_one_pass_where_nothing_stands_between(
     assert counts.as_dict() == expected_counts.as_dict()
     stages = clock.busy().seconds
     assert ("flat and log" in stages, "log" in stages) == (fused, not fused)
+
+
+def test_phase_retrieval_and_logarithm_are_one_pass(distorted, tmp_path):
+    pytest.importorskip("numba")
+    scan = distorted.scan
+    geometry = {"pixel_size_um": 20.0, "distance_m": 3.5, "energy_kev": 90.0}
+    config = Config(scan=geometry, phase={"method": "paganin", "delta_beta": 1470.0})
+    job, corrections = measured(scan, config, tmp_path)
+    own, clock, counts = range(20, 31), StageClock(), PixelCounts()
+    lines = np.zeros((len(own), ANGLES, COLUMNS), np.float32)
+    tile = TilePreparation(scan, Part(job, corrections=corrections), own, clock, counts)
+    for block in (slice(0, 50), slice(50, ANGLES)):
+        tile.line_integrals(tile.read(block), block, lines, block.start)
+    # All rows of so small a detector are a halo.
+    plan = PaganinFilter(ROWS, COLUMNS, delta_beta=1470.0, **geometry)
+    frames = plan.apply(transmission(scan, job, corrections))
+    expected = line_integral(frames[:, 20:31]).swapaxes(0, 1)
+    np.testing.assert_array_equal(lines, expected)
+    assert counts.values == lines.size
+    assert clock.busy().seconds.keys() == {"read", "flat", "phase and log"}
 
 
 def test_maps_that_cannot_be_used_are_refused(distorted, tmp_path):

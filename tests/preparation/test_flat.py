@@ -249,13 +249,13 @@ def test_line_integrals_in_one_pass_equal_flat_field_and_logarithm(size, data):
     set_thread_count(None)
     expected_counts.merge(expected_counts)
     assert counts.as_dict() == expected_counts.as_dict()
-    # The formula in NumPy, whose logarithm is another one.
+    # The formula in NumPy, whose logarithm is wrong by up to 4 units in the last place.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flat_module, "has_numba", lambda: False)
         patch.setattr(linearise, "has_numba", lambda: False)
         plain = np.zeros(shape, np.float32)
         field.sinograms(projections, plain, 2, **given_, rows=wanted, minimum=minimum)
-    np.testing.assert_allclose(found, plain, rtol=2.5e-7, atol=0)
+    np.testing.assert_allclose(found, plain, rtol=6e-7, atol=0)
     frames = found[:, 2:-1].swapaxes(0, 1)
     clamped = np.maximum(transmission[:, wanted].astype(np.float64), np.float32(minimum))
     np.testing.assert_allclose(frames, -np.log(clamped), rtol=1.2e-7, atol=1e-12)
