@@ -60,6 +60,29 @@ def test_a_good_volume_has_no_findings(organ: Path) -> None:
     assert check_volume(organ, deep=True) == []
 
 
+@pytest.mark.parametrize(("voxel", "is_error"), [(45 / 22, False), (2.0, True), (2.1, True)])
+def test_a_level_that_lost_its_odd_end_has_longer_voxels(
+    tmp_path: Path, voxel: float, is_error: bool
+) -> None:
+    """As ome-zarr-py writes them; the level is as long as the finest one then."""
+    group = zarr.open_group(tmp_path / "v.zarr", mode="w", zarr_format=3)
+    datasets = []
+    for name, shape, size in (("0", (40, 45, 45), 1.0), ("1", (20, 22, 22), voxel)):
+        group.create_array(name, shape=shape, dtype="u2", dimension_names=list("zyx"))
+        scale = [2.0 if name == "1" else 1.0, size, size]
+        steps = [
+            {"type": "scale", "scale": scale},
+            {"type": "translation", "translation": [(s - 1) / 2 for s in scale]},
+        ]
+        datasets.append({"path": name, "coordinateTransformations": steps})
+    axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"]
+    multiscale = {"axes": axes, "datasets": datasets}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    found = rules(check_volume(tmp_path / "v.zarr"))
+    assert ("shape" in found) is is_error
+    assert found["levels"] == "warning"
+
+
 @pytest.mark.parametrize(
     ("change", "rule", "words"),
     [
