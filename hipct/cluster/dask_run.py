@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hipct.cluster.limits import within
@@ -27,9 +28,15 @@ from hipct.pipeline.request import Request
 from hipct.volume.publish import refuse_other_than_volume
 
 POLL_S = 0.5
+CONNECT_S = 20.0
+"""How long a scheduler is looked for."""
 LOST_WORKERS = 3
 """How many workers a share may cost before it counts as failed."""
 
+HERE_ALONE = "127.0.0.1:0"
+"""Where Dask's pages are served: to this machine, at any free port."""
+
+ROLES = ("scheduler", "worker", "client")
 LOCAL, SLURM = "local", "slurm"
 
 
@@ -81,7 +88,7 @@ def run_on_dask(
         request = within(request, cpus=profile.cpus)
     with _scheduler(where, profile, request.folder / "logs") as address:
         try:
-            client = Client(address, timeout="20s")
+            client = Client(address, timeout=CONNECT_S)
         except OSError as error:
             raise ClusterError(
                 f"No Dask scheduler answers at {where}; give the address that it prints when it "
@@ -185,25 +192,48 @@ def _scheduler(where: str, profile: Profile, logs: Path) -> Iterator[Any]:
                 host="127.0.0.1",
                 dashboard_address=None,
                 # Without a dashboard too a scheduler answers for its health, on some free port.
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                scheduler_kwargs={"dashboard_address": HERE_ALONE},
                 # hipct plans its own memory; Dask's limits would stop it in the middle.
                 memory_limit=0,
                 silence_logs=logging.ERROR,
             ) as cluster:
                 yield cluster
         elif where == SLURM:
-            with _slurm_cluster(profile, logs) as cluster:
+            with ExitStack() as stack:
+                keys = None
+                if profile.tls:
+                    # Beside the volume: where the workers come to, and gone with them.
+                    place = logs.parent.parent
+                    made = TemporaryDirectory(prefix=".hipct-keys-", dir=place)
+                    keys = Path(stack.enter_context(made))
+                cluster = stack.enter_context(_slurm_cluster(profile, logs, keys))
                 cluster.scale(jobs=profile.at_a_time or profile.shares)
                 yield cluster
         else:
             yield where
 
 
-def _slurm_cluster(profile: Profile, logs: Path) -> Any:
+def _keys(folder: Path) -> Any:
+    """Keys of this run alone, in files that its user alone may read."""
+    require("cryptography", "cluster", "Talking to Dask workers by TLS")
+    from distributed.security import Security
+
+    folder.chmod(0o700)
+    files = {}
+    made = Security.temporary()
+    for name in ("ca_file", *(f"{who}_{what}" for who in ROLES for what in ("key", "cert"))):
+        path = folder / f"{name}.pem"
+        path.write_text(getattr(made, f"tls_{name}"))
+        files[f"tls_{name}"] = str(path)
+    return Security(require_encryption=True, **files)
+
+
+def _slurm_cluster(profile: Profile, logs: Path, keys: Path | None) -> Any:
     jobqueue = require("dask_jobqueue", "cluster", "Starting Dask workers through Slurm")
     asked = profile.resources("share")
     extra = [f"--{name}={asked[name]}" for name in ("qos", "constraint", "gres") if name in asked]
     memory = parse_bytes(asked.get("memory", "4GB"))
+    tls = {"protocol": "tls://", "security": _keys(keys)} if keys is not None else {}
     return jobqueue.SLURMCluster(
         queue=asked.get("partition"),
         account=asked.get("account"),
@@ -215,12 +245,16 @@ def _slurm_cluster(profile: Profile, logs: Path) -> Any:
         job_mem=f"{memory // 2**20}M",
         job_extra_directives=extra,
         job_script_prologue=list(profile.prologue),
-        worker_extra_args=["--resources", "GPU=1"] if "gres" in asked else [],
+        worker_extra_args=[
+            *("--dashboard-address", HERE_ALONE),
+            *(("--resources", "GPU=1") if "gres" in asked else ()),
+        ],
         log_directory=str(logs),
         interface=profile.interface,
         scheduler_options={
             "dashboard": False,
-            "dashboard_address": "127.0.0.1:0",
+            "dashboard_address": HERE_ALONE,
             "interface": profile.interface,
         },
+        **tls,
     )

@@ -87,6 +87,9 @@ class Profile(Resources):
         How often that happens before the job counts as failed.
     interface : str or None
         Network that Dask workers talk over, such as ``"ib0"``; batch jobs need none.
+    tls : bool
+        Whether Dask's scheduler and workers of Slurm know each other by keys made for the run, and
+        talk in cipher; batch jobs do not talk.
     prologue : list of str
         Lines of shell that every job begins with, as written here: ``module load ...``.
     prepare, share, finish : Resources
@@ -99,6 +102,7 @@ class Profile(Resources):
     warning_s: int = Field(default=180, ge=0)
     requeues: int = Field(default=5, ge=0)
     interface: Word | None = None
+    tls: bool = False
     prologue: tuple[Annotated[str, AfterValidator(_line)], ...] = ()
     prepare: Resources = Resources()
     share: Resources = Resources()

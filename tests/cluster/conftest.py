@@ -129,6 +129,7 @@ def slurm():
         os.environ["SLURM_CONF"] = str(root / "slurm.conf")
         yield root
         subprocess.run(["scancel", "--full", "-u", "root"], check=False, capture_output=True)
+        _wait_until_empty()
         if before is None:
             del os.environ["SLURM_CONF"]
         else:
@@ -140,6 +141,16 @@ def slurm():
         if (munge / "pid").exists():
             subprocess.run(["kill", (munge / "pid").read_text().strip()], check=False)
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _wait_until_empty():
+    """Wait for the ends of jobs: what watches over one would wait for ever for its daemon."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        said = subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=False)
+        if not said.stdout.strip():
+            return
+        time.sleep(0.2)
 
 
 def _wait_until_idle(environment, root):

@@ -23,16 +23,6 @@ from hipct.core.run_lock import RunLock
 pytest.importorskip("distributed", reason="distributed is not installed")
 
 
-def test_workers_of_this_machine_make_the_bytes_of_one_process(
-    request_of, undisturbed, volume_bytes
-):
-    request = request_of()
-    said = run_on_dask(request, "local", Profile(cpus=1, shares=3))
-    assert said == f"{request.out} is whole."
-    assert volume_bytes(Path(request.out)) == undisturbed
-    assert not request.folder.exists()
-
-
 def test_a_worker_that_is_killed_costs_a_share_its_unfinished_layers(
     request_of, undisturbed, volume_bytes
 ):
@@ -55,7 +45,8 @@ def test_a_worker_that_is_killed_costs_a_share_its_unfinished_layers(
     said = run_on_dask(request, "local", Profile(cpus=1, shares=3))
     killer.join()
     assert killed
-    assert said.endswith("is whole.")
+    assert said == f"{request.out} is whole."
+    assert not request.folder.exists()
     assert volume_bytes(Path(request.out)) == undisturbed
 
 
@@ -75,12 +66,16 @@ def test_the_controlling_process_may_die(request_of, undisturbed, volume_bytes):
     assert volume_bytes(Path(request.out)) == undisturbed
 
 
-def test_a_scheduler_at_an_address_is_used_or_named(request_of, undisturbed, volume_bytes):
+def test_a_scheduler_at_an_address_is_used_or_named(
+    request_of, undisturbed, volume_bytes, monkeypatch
+):
     from distributed import LocalCluster
 
     request = request_of()
-    with pytest.raises(ClusterError, match="No Dask scheduler answers at tcp://127"):
-        run_on_dask(request, "tcp://127.0.0.1:9", Profile(shares=2))
+    with monkeypatch.context() as patch:
+        patch.setattr("hipct.cluster.dask_run.CONNECT_S", 1.0)
+        with pytest.raises(ClusterError, match="No Dask scheduler answers at tcp://127"):
+            run_on_dask(request, "tcp://127.0.0.1:9", Profile(shares=2))
     with LocalCluster(
         n_workers=1,
         threads_per_worker=1,
@@ -98,11 +93,30 @@ def test_a_wrong_setting_ends_the_run_with_its_sentence(request_of):
         run_on_dask(wrong, "local", Profile(cpus=2, shares=2))
 
 
-def test_workers_started_by_slurm(slurm, request_of, undisturbed, volume_bytes):
+def test_workers_started_by_slurm_talk_in_cipher(
+    slurm, request_of, undisturbed, volume_bytes, monkeypatch
+):
+    from distributed import Scheduler
+
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     request = request_of()
-    profile = Profile(time="00:05:00", cpus=1, memory="900MB", shares=2, interface="lo")
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+    profile = Profile(
+        time="00:05:00", cpus=1, memory="900MB", shares=2, at_a_time=1, interface="lo", tls=True
+    )
+    met = []
+    listen = Scheduler.__init__
+
+    def listening(self, *arguments, **options):
+        listen(self, *arguments, **options)
+        met.append(self)
+
+    monkeypatch.setattr(Scheduler, "__init__", listening)
     run_on_dask(request, "slurm", profile)
+    assert [each.address.partition("://")[0] for each in met] == ["tls"]
+    assert [each.http_server.address for each in met] == ["127.0.0.1"]
+    files = [path for path in Path(request.out).parent.rglob("*") if path.is_file()]
+    assert [path for path in files if b"PRIVATE KEY" in path.read_bytes()] == []
     assert volume_bytes(Path(request.out)) == undisturbed
     tasks = Path(request.out + ".logs") / "tasks"
     assert all(json.loads(path.read_text())["job"] for path in tasks.iterdir())

@@ -108,19 +108,30 @@ def test_killed_jobs_are_told_and_done_again(slurm, request_of, undisturbed, vol
     assert volume_bytes(Path(request.out)) == undisturbed
 
 
-def test_a_job_stops_before_its_time_and_goes_on(slurm, request_of, undisturbed, volume_bytes):
+def test_jobs_stop_before_their_time_or_for_others_and_go_on(
+    slurm, request_of, undisturbed, volume_bytes
+):
     request = request_of()
     submit(request, PROFILE.model_copy(update={"warning_s": 5}))
+    ways = {
+        "The time limit is near": lambda task: os.kill(task["owner"]["process"], signal.SIGUSR1),
+        # What Slurm does to a job that another one preempts.
+        "Ended by SIGTERM": lambda task: subprocess.run(
+            ["scontrol", "requeue", task["job"]], check=True
+        ),
+    }
+    stopped = {}
 
-    def warn_one():
+    def stop_one_each():
         for lock in (request.folder / "locks").glob("share-*"):
-            owner = RunLock(lock).living_owner()
-            if owner:
-                os.kill(owner["process"], signal.SIGUSR1)
-                return True
-        return False
+            task = request.folder / "tasks" / f"{lock.name}.json"
+            for way in ways.keys() - stopped.values():
+                if RunLock(lock).living_owner() and lock.name not in stopped:
+                    stopped[lock.name] = way
+                    ways[way](json.loads(task.read_text()))
+        return len(stopped) == len(ways)
 
-    wait_for(warn_one, "a share at work")
+    wait_for(stop_one_each, "shares at work")
     restarted = {}
 
     def ended():
@@ -128,13 +139,20 @@ def test_a_job_stops_before_its_time_and_goes_on(slurm, request_of, undisturbed,
         return not request.folder.exists()
 
     wait_for(ended, "the volume")
-    assert restarted
+    assert len(restarted) == 2
     assert volume_bytes(Path(request.out)) == undisturbed
+    for name, way in stopped.items():
+        log = (Path(request.out + ".logs") / "logs" / f"{name}.jsonl").read_text()
+        lines = [json.loads(line) for line in log.splitlines()]
+        assert [line["event"] for line in lines].count("begin") == 2
+        (first,) = (line for line in lines if line.get("state") == "stopped")
+        assert first["sentence"].startswith(way)
+        assert lines[-1]["state"] == "done"
 
 
 def test_a_cancelled_run_goes_on_with_retry(slurm, request_of, undisturbed, volume_bytes):
     request = request_of()
-    jobs = submit(request, PROFILE)
+    jobs = submit(request, PROFILE.with_shares(1))
     assert jobs["prepare"] in cancel(request.out)
     wait_until_ended(request)
     assert run_status(request.out).state == "incomplete"
@@ -158,21 +176,14 @@ def test_what_slurm_refuses_is_said_and_nothing_stays_queued(slurm, request_of):
     assert said.stdout == ""
 
 
-def test_a_hostile_name_is_only_a_name(slurm, request_of, undisturbed, tmp_path, volume_bytes):
+def test_from_the_command_line_with_a_name_that_is_hostile(
+    slurm, scan_store, tmp_path, undisturbed, volume_bytes
+):
     folder = tmp_path / "a $(touch pwned) 'b\" %j; touch pwned #"
     folder.mkdir()
-    request = request_of(out=str(folder / "-o `touch pwned`.ome.zarr"))
-    submit(request, PROFILE.model_copy(update={"shares": 1}))
-    wait_for(lambda: not request.folder.exists(), "the volume")
-    assert volume_bytes(Path(request.out)) == undisturbed
-    assert not list(tmp_path.rglob("pwned*"))
-    assert not Path("pwned").exists()
-
-
-def test_from_the_command_line(slurm, scan_store, tmp_path, undisturbed, volume_bytes):
     profile = tmp_path / "mine.yaml"
     profile.write_text('time: "00:10:00"\ncpus: 1\nmemory: 900MB\nwarning_s: 0\n')
-    out = tmp_path / "organ.ome.zarr"
+    out = folder / "-o `touch pwned`.ome.zarr"
     words = [
         *("submit", str(scan_store), "-o", str(out), "--cluster", str(profile), "--shares", "2"),
         *("--set", "phase.delta_beta=300", "--set", "axis.value=24"),
@@ -192,3 +203,5 @@ def test_from_the_command_line(slurm, scan_store, tmp_path, undisturbed, volume_
     as_json = CliRunner().invoke(cli, ["status", str(out), "--json"], catch_exceptions=False)
     assert json.loads(as_json.output)["state"] == "whole"
     assert volume_bytes(out) == undisturbed
+    assert not list(tmp_path.rglob("pwned*"))
+    assert not Path("pwned").exists()
