@@ -19,11 +19,13 @@ _TOLERANCE = 0.1
 """Share of their power by which true mirror images may differ: interpolation, drift, tilt."""
 _WORST = 5.0
 _ENOUGH_LINES = 32
-_FEW_LINES = 16
+_FEW_LINES = 32
 _FEW_SHARE = 16
+_MORE = 4
+_BATCH_LINES = 64
 _MANY_COLUMNS = 256
 _BIN_PX = 8
-_CLEAR_SIGNIFICANCE, _CLEAR_SHARE = 10.0, 0.65
+_CLEAR_SIGNIFICANCE, _CLEAR_SHARE = 10.0, 0.7
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,18 @@ def search_mirror(pairs: Pairs, low: float, high: float, min_overlap: int) -> Mi
     columns = pairs.views.shape[2]
     changes = pairs.changes.reshape(-1, columns)
     if columns >= _MANY_COLUMNS:
-        few = max(_FEW_LINES, pairs.count // _FEW_SHARE)
-        for count in (few, pairs.count) if 2 * few <= pairs.count else (pairs.count,):
+        count = max(_FEW_LINES, pairs.count // _FEW_SHARE)
+        while True:
+            count = count if 2 * count <= pairs.count else pairs.count
             some = np.linspace(0, pairs.count - 1, count).round().astype(np.intp)
             lines = pairs.lines(some if count < pairs.count else None, striped=False)
             noise = changes[:: max(1, len(changes) // max(_ENOUGH_LINES, count))]
             peak = mirror_peak(lines, noise, low, high, min_overlap, quick=True)
             if peak is not None and peak.clear:
                 return peak
+            if count == pairs.count:
+                break
+            count *= _MORE
     return mirror_peak(pairs.lines(striped=False), changes, low, high, min_overlap)
 
 
@@ -182,11 +188,15 @@ def _quick_evidence(first: Reals, second: Reals, noise: Reals) -> Float:
     count, columns = first.shape
     powers, expected = _variances(first, second, noise)
     size = scipy.fft.next_fast_len(2 * columns - 1, real=True)
-    spectra = (
-        scipy.fft.rfft(stack / np.sqrt(variance), size, axis=1)
-        for stack, variance in zip((first, second), expected)
-    )
-    common = np.einsum("ij,ij->j", *spectra)
+    roots = [np.sqrt(variance) for variance in expected]
+    common = np.zeros(size // 2 + 1, np.complex128)
+    for start in range(0, count, _BATCH_LINES):
+        part = slice(start, start + _BATCH_LINES)
+        spectra = (
+            scipy.fft.rfft(stack[part] / root, size, axis=1)
+            for stack, root in zip((first, second), roots)
+        )
+        common += np.einsum("ij,ij->j", *spectra)
     evidence: Float = scipy.fft.irfft(common, size)[: 2 * columns - 1] / count
     bins = columns // _BIN_PX
     binned = [

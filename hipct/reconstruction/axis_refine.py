@@ -3,13 +3,14 @@
 Least squares between lines and mirrored opposites. What makes it cheap: lines are transformed once,
 so that smoothing and moving them by a part of a column is one factor in their spectra, and no
 spline is fitted; both are moved until the axis lies on a column or between two, where the mirror
-image is the same columns backwards. The search for the best smoothing and the way to the minimum
-see a few of the lines only; all of them have the last word, once.
+image is the same columns backwards. The way to the minimum and which smoothing is best are found on
+a few of the lines; all of them have the last word.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -92,7 +93,9 @@ def refine_pairs(pairs: Pairs, start: float) -> list[Estimate]:
         scout, striped = _least(pairs, some, start, 1)
         if scout is not None:
             lines = _Spectra.of(*pairs.lines(striped=striped))
-            found = _settled(lines, scout.whole[0], scout.sigma, rows)
+            # Few lines tell the best smoothing to about one step.
+            near = [one for one in _SMOOTHING_PX if 0.5 <= one / scout.sigma <= 2]
+            found = _best(lines, scout.whole[0], rows, near)
     if found is None:
         found, _ = _least(pairs, None, start, rows)
     estimates = [(start, math.inf) if found is None else found.whole]
@@ -208,11 +211,13 @@ class _Comparison:
         return self.at + step, max(_scatters(pull, columns, self.sigma)) / total
 
 
-def _best(lines: _Spectra, start: float, rows: int) -> _Comparison | None:
+def _best(
+    lines: _Spectra, start: float, rows: int, smoothings: Sequence[float] = _SMOOTHING_PX
+) -> _Comparison | None:
     """At the smoothing with the least error, from the widest on, each followed to its minimum."""
     best: _Comparison | None = None
     value, error = start, math.inf
-    for sigma in _SMOOTHING_PX:
+    for sigma in smoothings:
         found = _settled(lines, value, sigma, rows)
         if found is None:
             continue
