@@ -135,7 +135,7 @@ def _half(columns: int, angles: int) -> Case:
             aim=(as_exact_as(0.02, " px"),),
         ),
         "algotom, 360": Contender(
-            partial(_algotom_360, sinogram[:, 0], columns // 8), error=error, slow=True
+            partial(_algotom_360, sinogram[:, 0], columns // 16), error=error, slow=True
         ),
         "nabu, sliding window": Contender(partial(_nabu_sliding, sinogram), error=error),
     }
@@ -188,4 +188,6 @@ def _algotom_vo(sinogram: Floats) -> float:
 def _algotom_360(sinogram: Floats, width: int) -> float:
     from algotom.prep.calculation import find_center_360
 
-    return float(find_center_360(sinogram, width)[0])
+    # Half of the overlap as its window, and the side, as nabu is told it: nothing is searched twice,
+    # and the window never takes the overlap for that of the other side.
+    return float(find_center_360(sinogram, width, side=1)[0])
