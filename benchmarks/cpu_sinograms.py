@@ -188,6 +188,6 @@ def _algotom_vo(sinogram: Floats) -> float:
 def _algotom_360(sinogram: Floats, width: int) -> float:
     from algotom.prep.calculation import find_center_360
 
-    # Half of the overlap as its window, and the side, as nabu is told it: nothing is searched twice,
-    # and the window never takes the overlap for that of the other side.
+    # Half of the overlap as its window, and the side, as nabu is told it: nothing is searched
+    # twice, and the window never takes the overlap for that of the other side.
     return float(find_center_360(sinogram, width, side=1)[0])
