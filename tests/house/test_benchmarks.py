@@ -101,13 +101,13 @@ def test_the_median_is_quoted_and_the_spread_is_longest_over_shortest():
 def test_a_table_is_printed_and_kept_with_its_command_and_machine(tmp_path, capsys):
     chosen = argparse.Namespace(out=tmp_path, repeats=3, threads=None, quick=True)
     rows = [{"who": "hipct", "ms": 1.23456}, {"who": "peer", "ms": None}]
-    write_table("fbp", rows, chosen, facts={"angles": "900"})
+    write_table("cpu", rows, chosen, facts={"angles": "900"})
     table = "| who | ms |\n|---|---|\n| hipct | 1.23 |\n| peer | - |"
     assert table in capsys.readouterr().out
-    page = (tmp_path / "fbp.md").read_text()
+    page = (tmp_path / "cpu.md").read_text()
     assert table in page
-    assert page.startswith("`python -m benchmarks.fbp --repeats 3 --quick`\n")
-    record = json.loads((tmp_path / "fbp.json").read_text())
+    assert page.startswith("`python -m benchmarks.cpu --repeats 3 --quick`\n")
+    record = json.loads((tmp_path / "cpu.json").read_text())
     assert record["rows"] == rows
     assert record["facts"]["angles"] == "900"
     assert record["facts"]["cores"] != "0"
