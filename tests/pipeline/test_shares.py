@@ -201,3 +201,29 @@ def test_a_volume_with_missing_layers_says_so(request_of, store, tmp_path, whole
     assert finding.rule == "incomplete"
     assert finding.sentence.startswith(f"Rows {said['rows'][0][0]} to ")
     assert json.loads(result.report_path.read_text())["incomplete"] == said
+
+
+def test_sub_scans_are_shared_as_one_volume_and_their_places_found_once(tmp_path):
+    from hipct.simulation import simulate_series
+
+    series = simulate_series(
+        tmp_path / "organ.series.zarr",
+        sub_scans=2, rows=48, columns=64, angles=90, axis=50.0, overlap=0.4, acquisition="half",
+        distance_m=0.0, pixel_size_um=200.0, position_error_px=2.0, noise=None, seed=3,
+    )  # fmt: skip
+    config = {
+        "axis": {"value": 50.0},
+        "phase": {"method": "none"},
+        "volume": {"window": [-0.05, 0.5], "chunk": 32},
+        "stitching": {"margin_px": 5},
+    }
+    one = reconstruct(series, tmp_path / "one.ome.zarr", Config(**config))
+    request = Request((str(series),), str(tmp_path / "many.ome.zarr"), config)
+    for number in range(len(prepare_run(request, 2))):
+        assert run_share(request, number).failed == {}
+    many = finish_run(request)
+    assert volume_bytes(many.path) == volume_bytes(one.path)
+    made, alone = many.provenance, one.provenance
+    assert made["series"]["sub_scans"] == alone["series"]["sub_scans"]
+    assert made["source"]["checksums"] == alone["source"]["checksums"]
+    assert len(set(made["source"]["checksums"])) == 2
