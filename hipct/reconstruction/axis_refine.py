@@ -31,8 +31,6 @@ _FEW_LINES = 16
 _FEW_SHARE = 16
 _NEAR_PX = 0.25
 """Steps of a part of the lines that the first order holds for."""
-_STATIC = 1.5
-"""Scatter by columns over that by lines from which on lines are thought to share a pattern."""
 _SETTLED_PX = 0.05
 """Steps after which the next one would change less than a hundredth."""
 _MOST_STEPS = 12
@@ -113,13 +111,11 @@ def _least(
     pairs: Pairs, some: NDArray[np.intp] | None, start: float, rows: int
 ) -> tuple[_Comparison | None, bool]:
     """With or without stripes, whichever leaves less doubt, and whether it is with stripes."""
-    if pairs.stripes_exact:
-        return _best(_Spectra.of(*pairs.lines(some, striped=False)), start, rows), False
-    # Removing stripes may remove some of the object, so that it has to pay.
-    striped = _best(_Spectra.of(*pairs.lines(some, striped=True)), start, rows)
-    if striped is not None and not striped.static:
-        return striped, True
     without = _best(_Spectra.of(*pairs.lines(some, striped=False)), start, rows)
+    if pairs.stripes_exact:
+        return without, False
+    # Removing stripes may remove some of the object.
+    striped = _best(_Spectra.of(*pairs.lines(some, striped=True)), start, rows)
     if striped is None or (without is not None and without.whole[1] <= striped.whole[1]):
         return without, False
     return striped, True
@@ -189,12 +185,6 @@ class _Comparison:
         """Value, one step better, and standard error of all lines."""
         return self._estimate(self.pull, self.curvature, self.columns.sum(axis=0))
 
-    @cached_property
-    def static(self) -> bool:
-        """Whether lines may have something in common that does not turn: a pattern by columns."""
-        scatter = _scatters(self.pull, self.columns.sum(axis=0), self.sigma)
-        return len(scatter) < 2 or scatter[0] > _STATIC * scatter[1]
-
     def half(self, number: int, rows: int) -> Estimate:
         """The same of the upper (0) or the lower (1) half of the rows."""
         half = slice(0, rows // 2) if number == 0 else slice(rows // 2, rows)
@@ -219,12 +209,8 @@ def _best(
     value, error = start, math.inf
     for sigma in smoothings:
         found = _settled(lines, value, sigma, rows)
-        if found is None:
-            continue
-        if found.whole[1] >= error:
-            # What is smoothed less is noisier still.
-            break
-        best, (value, error) = found, found.whole
+        if found is not None and found.whole[1] < error:
+            best, (value, error) = found, found.whole
     return best
 
 
