@@ -30,6 +30,25 @@ def _time(value: str) -> str:
     return value
 
 
+def seconds(time: str) -> int:
+    """Seconds of a limit as Slurm writes it.
+
+    Examples
+    --------
+    >>> seconds("30"), seconds("30:15"), seconds("1:00:00"), seconds("1-12")
+    (1800, 1815, 3600, 129600)
+    """
+    days, dash, rest = time.rpartition("-")
+    numbers = [int(number) for number in rest.split(":")]
+    if dash:
+        hours, minutes, left = [*numbers, 0, 0][:3]
+    elif len(numbers) == 3:
+        hours, minutes, left = numbers
+    else:
+        hours, minutes, left = 0, *[*numbers, 0][:2]
+    return (int(days or 0) * 24 + hours) * 3600 + minutes * 60 + left
+
+
 def _amount(value: str) -> str:
     parse_bytes(value)
     return value
@@ -109,9 +128,16 @@ class Profile(Resources):
     finish: Resources = Resources()
 
     @model_validator(mode="after")
-    def _gpu_with_shares(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.at_a_time is not None and self.at_a_time > self.shares:
             raise ValueError(f"at_a_time is more than the {self.shares} shares")
+        for stage in STAGES:
+            time = self.resources(stage).get("time")
+            if time is not None and self.warning_s >= seconds(time):
+                raise ValueError(
+                    f"a job of {stage} would stop at once: warning_s is {self.warning_s} and its "
+                    f"time {time}"
+                )
         return self
 
     def with_shares(self, shares: int) -> Profile:

@@ -113,6 +113,7 @@ def test_the_profiles_that_come_with_hipct_load(name):
         ('prologue: ["a\\nb"]', r"prologue\.0: .*one line"),
         ("colour: red", "colour: Extra inputs"),
         ("at_a_time: 99", "at_a_time is more than the 32 shares"),
+        ('time: "3"', "prepare would stop at once: warning_s is 180 and its time 3"),
         ("- a", "holds no keys"),
         ("a: !!python/object/apply:os.system [ls]", "cannot be read"),
     ],
