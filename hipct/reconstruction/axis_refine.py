@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -83,19 +83,10 @@ def refine_pairs(pairs: Pairs, start: float) -> list[Estimate]:
         As of :func:`refine_axis`: all rows; and from 2 rows on the upper and the lower half.
     """
     rows = pairs.views.shape[1]
-    few = max(_FEW_LINES, pairs.count // _FEW_SHARE)
-    found = None
-    if 2 * few <= pairs.count:
-        # Rows of different heights and views of different angles alike.
-        some = np.linspace(0, pairs.count - 1, few).round().astype(np.intp)
-        scout, striped = _least(pairs, some, start, 1)
-        if scout is not None:
-            lines = _Spectra.of(*pairs.lines(striped=striped))
-            # Few lines tell the best smoothing to about one step.
-            near = [one for one in _SMOOTHING_PX if 0.5 <= one / scout.sigma <= 2]
-            found = _best(lines, scout.whole[0], rows, near)
-    if found is None:
-        found, _ = _least(pairs, None, start, rows)
+    # Removing stripes may remove some of the object: whichever leaves less doubt.
+    variants = (False,) if pairs.stripes_exact else (False, True)
+    tries = [one for one in (_found(pairs, start, striped=striped) for striped in variants) if one]
+    found = min(tries, key=lambda one: one.whole[1], default=None)
     estimates = [(start, math.inf) if found is None else found.whole]
     for number in range(2 if rows > 1 else 0):
         value, error = (start, math.inf) if found is None else found.half(number, rows)
@@ -107,18 +98,22 @@ def refine_pairs(pairs: Pairs, start: float) -> list[Estimate]:
     return estimates
 
 
-def _least(
-    pairs: Pairs, some: NDArray[np.intp] | None, start: float, rows: int
-) -> tuple[_Comparison | None, bool]:
-    """With or without stripes, whichever leaves less doubt, and whether it is with stripes."""
-    without = _best(_Spectra.of(*pairs.lines(some, striped=False)), start, rows)
-    if pairs.stripes_exact:
-        return without, False
-    # Removing stripes may remove some of the object.
-    striped = _best(_Spectra.of(*pairs.lines(some, striped=True)), start, rows)
-    if striped is None or (without is not None and without.whole[1] <= striped.whole[1]):
-        return without, False
-    return striped, True
+def _found(pairs: Pairs, start: float, *, striped: bool) -> _Comparison | None:
+    """All lines, with or without stripes, at the smoothing that is best."""
+    rows = pairs.views.shape[1]
+    few = max(_FEW_LINES, pairs.count // _FEW_SHARE)
+    lines = _Spectra.of(*pairs.lines(striped=striped))
+    if 2 * few <= pairs.count:
+        # Rows of different heights and views of different angles alike.
+        some = np.linspace(0, pairs.count - 1, few).round().astype(np.intp)
+        scout = _best(lines.part(some), start, 1)
+        if scout is not None:
+            # Few lines tell the best smoothing to about one step.
+            near = [one for one in _SMOOTHING_PX if 0.5 <= one / scout.sigma <= 2]
+            found = _best(lines, scout.whole[0], rows, near)
+            if found is not None:
+                return found
+    return _best(lines, start, rows)
 
 
 @dataclass(frozen=True)
@@ -146,6 +141,9 @@ class _Spectra:
             level -= level[:, -1:] * ramp
             spectra.append(scipy.fft.rfft(level, size, axis=1, overwrite_x=True))
         return cls(spectra[0], spectra[1], columns, size)
+
+    def part(self, some: NDArray[np.intp]) -> _Spectra:
+        return replace(self, ahead=self.ahead[some], back=self.back[some])
 
     def sampled(self, which: slice, sigma: float, shift: float) -> tuple[Reals, Reals]:
         """Smoothed by a Gaussian, at columns + shift: (lines, size) both."""
