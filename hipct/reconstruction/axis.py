@@ -69,7 +69,7 @@ class AxisEstimate:
         notes say so and the value has to be looked at.
     uncertainty_px : float
         Standard error in pixels, estimated from the residuals by columns and by views (see
-        :func:`hipct.reconstruction.axis_overlap.refine_axis`).
+        :func:`hipct.reconstruction.axis_refine.refine_axis`).
     candidates : tuple of AxisCandidate
         All methods' values, and those of the upper and lower half of the rows.
     notes : tuple of str

@@ -29,6 +29,8 @@ _BLOCKS = 64
 _FEWEST_BLOCKS = 4
 _FEW_LINES = 16
 _FEW_SHARE = 16
+_LEADS_PX = 0.3
+"""Error of a few lines up to which they lead to the minimum of all."""
 _NEAR_PX = 0.25
 """Steps of a part of the lines that the first order holds for."""
 _SETTLED_PX = 0.05
@@ -107,7 +109,7 @@ def _found(pairs: Pairs, start: float, *, striped: bool) -> _Comparison | None:
         # Rows of different heights and views of different angles alike.
         some = np.linspace(0, pairs.count - 1, few).round().astype(np.intp)
         scout = _best(lines.part(some), start, 1)
-        if scout is not None:
+        if scout is not None and scout.whole[1] < _LEADS_PX:
             # Few lines tell the best smoothing to about one step.
             near = [one for one in _SMOOTHING_PX if 0.5 <= one / scout.sigma <= 2]
             found = _best(lines, scout.whole[0], rows, near)
