@@ -113,7 +113,9 @@ def _found(pairs: Pairs, start: float, *, striped: bool) -> _Comparison | None:
             # Few lines tell the best smoothing to about one step.
             near = [one for one in _SMOOTHING_PX if 0.5 <= one / scout.sigma <= 2]
             found = _best(lines, scout.whole[0], rows, near)
-            if found is not None:
+            # Where it does not fall with their number, a few have found chance.
+            expected = scout.whole[1] * math.sqrt(few / pairs.count)
+            if found is not None and found.whole[1] < 2 * expected:
                 return found
     return _best(lines, start, rows)
 
