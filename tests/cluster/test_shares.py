@@ -12,7 +12,6 @@ import google_crc32c
 import numpy as np
 import pytest
 
-from hipct.acquisition.store import ScanStoreWriter
 from hipct.core.errors import OutputError
 from hipct.pipeline.config import Config
 from hipct.pipeline.ledger import Ledger
@@ -22,52 +21,7 @@ from hipct.pipeline.shares import finish_run, prepare_run, run_share
 from hipct.volume.check import check_volume
 from hipct.volume.open import open_volume
 
-CONFIG = {
-    "phase": {"delta_beta": 300.0},
-    "axis": {"value": 24.0},
-    "volume": {"chunk": 32, "window": [-20.0, 60.0]},
-}
 ROWS = 300
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    from tests.pipeline.conftest import disc_scan
-
-    scan = disc_scan(rows=ROWS, noise=50.0, pixel_size_um=10.0, distance_m=1.0, energy_kev=80.0)
-    path = tmp_path_factory.mktemp("shares") / "scan.zarr"
-    with ScanStoreWriter(path, scan.info) as writer:
-        for kind in ("flats", "darks", "projections"):
-            writer.write_frames(kind, 0, scan.frames[kind])
-    return path
-
-
-@pytest.fixture(scope="module")
-def whole(store):
-    out = store.with_name("whole.ome.zarr")
-    reconstruct(store, out, Config(**CONFIG))
-    return volume_bytes(out)
-
-
-@pytest.fixture
-def request_of(store, tmp_path):
-    def make(source=store, **changes):
-        facts = {
-            "sources": (str(source),),
-            "out": str(tmp_path / "organ.ome.zarr"),
-            "config": CONFIG,
-        }
-        return Request(**facts | changes)
-
-    return make
-
-
-def volume_bytes(path):
-    return {
-        str(file.relative_to(path)): file.read_bytes()
-        for file in sorted(path.rglob("*"))
-        if file.is_file() and file.name != "zarr.json"
-    }
 
 
 def damaged(store, path):
@@ -79,7 +33,7 @@ def damaged(store, path):
     return path
 
 
-def test_shares_in_any_order_make_the_bytes_of_one_process(request_of, whole):
+def test_shares_in_any_order_make_the_bytes_of_one_process(request_of, undisturbed, volume_bytes):
     request = request_of()
     dealt = prepare_run(request, 3)
     assert sorted(chain(*dealt)) == list(range(-(-ROWS // 32)))
@@ -92,12 +46,12 @@ def test_shares_in_any_order_make_the_bytes_of_one_process(request_of, whole):
         assert done.failed == {}
     assert run_share(request, 1).layers == ()
     result = finish_run(request)
-    assert volume_bytes(result.path) == whole
+    assert volume_bytes(result.path) == undisturbed
     assert [f for f in check_volume(result.path, deep=True) if f.severity == "error"] == []
     assert not request.folder.exists()
 
 
-def test_shares_run_beside_each_other_in_processes(request_of, whole):
+def test_shares_run_beside_each_other_in_processes(request_of, undisturbed, volume_bytes):
     request = request_of()
     prepare_run(request, 2)
     work = (
@@ -110,16 +64,16 @@ def test_shares_run_beside_each_other_in_processes(request_of, whole):
         for number in range(2)
     ]
     assert [process.wait(120) for process in processes] == [0, 0]
-    assert volume_bytes(finish_run(request).path) == whole
+    assert volume_bytes(finish_run(request).path) == undisturbed
 
 
-def test_what_is_missing_is_named_and_what_was_prepared_otherwise_refused(request_of, store):
+def test_what_is_missing_is_named_and_what_was_prepared_otherwise_refused(request_of, scan_store):
     request = request_of()
     with pytest.raises(OutputError, match="has to be prepared first"):
         run_share(request, 0)
     left = prepare_run(request, 2)[1]
     run_share(request, 0)
-    other = request_of(config=CONFIG | {"phase": {"delta_beta": 301.0}})
+    other = request_of(config=request.config | {"phase": {"delta_beta": 301.0}})
     with pytest.raises(OutputError, match=r"delta_beta: 300\.0 then, 301\.0 now"):
         run_share(other, 1)
     with pytest.raises(OutputError, match=rf"{len(left)} of 10 layers are missing \({left[0]}, "):
@@ -135,7 +89,9 @@ def test_what_is_missing_is_named_and_what_was_prepared_otherwise_refused(reques
     held.close()
 
 
-def test_files_that_were_lost_after_they_were_recorded_are_written_again(request_of, whole):
+def test_files_that_were_lost_after_they_were_recorded_are_written_again(
+    request_of, undisturbed, volume_bytes
+):
     request = request_of()
     prepare_run(request, 2)
     for number in range(2):
@@ -153,11 +109,13 @@ def test_files_that_were_lost_after_they_were_recorded_are_written_again(request
         finish_run(request)
     made = [run_share(request, number).layers for number in range(2)]
     assert sorted(chain(*made)) == [2, 7]
-    assert volume_bytes(finish_run(request).path) == whole
+    assert volume_bytes(finish_run(request).path) == undisturbed
 
 
-def test_a_chunk_that_cannot_be_read_fails_alone(request_of, store, tmp_path, whole):
-    broken = damaged(store, tmp_path / "broken.zarr")
+def test_a_chunk_that_cannot_be_read_fails_alone(
+    request_of, scan_store, tmp_path, undisturbed, volume_bytes
+):
+    broken = damaged(scan_store, tmp_path / "broken.zarr")
     request = request_of(broken)
     dealt = prepare_run(request, 2)
     done = [run_share(request, number, log="share.log") for number in range(2)]
@@ -175,15 +133,17 @@ def test_a_chunk_that_cannot_be_read_fails_alone(request_of, store, tmp_path, wh
 
     # The source is whole again, and only what had failed is done.
     shutil.rmtree(broken)
-    shutil.copytree(store, broken)
+    shutil.copytree(scan_store, broken)
     again = [run_share(request, number) for number in range(2)]
     assert sorted(chain(*(each.layers for each in again))) == sorted(failed)
     assert Ledger(request.folder).failed() == {}
-    assert volume_bytes(finish_run(request).path) == whole
+    assert volume_bytes(finish_run(request).path) == undisturbed
 
 
-def test_a_volume_with_missing_layers_says_so(request_of, store, tmp_path, whole):
-    request = request_of(damaged(store, tmp_path / "broken.zarr"), allow_missing=True)
+def test_a_volume_with_missing_layers_says_so(
+    request_of, scan_store, tmp_path, undisturbed, volume_bytes
+):
+    request = request_of(damaged(scan_store, tmp_path / "broken.zarr"), allow_missing=True)
     prepare_run(request, 1)
     failed = sorted(run_share(request, 0).failed)
     result = finish_run(request)
@@ -196,14 +156,14 @@ def test_a_volume_with_missing_layers_says_so(request_of, store, tmp_path, whole
         assert (not voxels[32 * layer : 32 * layer + 32].any()) == (layer in failed)
     made = volume_bytes(result.path)
     same = [key for key in made if key.startswith("0/") and int(key.split("/")[2]) not in failed]
-    assert all(made[key] == whole[key] for key in same)
+    assert all(made[key] == undisturbed[key] for key in same)
     (finding,) = (each for each in check_volume(result.path) if each.severity == "error")
     assert finding.rule == "incomplete"
     assert finding.sentence.startswith(f"Rows {said['rows'][0][0]} to ")
     assert json.loads(result.report_path.read_text())["incomplete"] == said
 
 
-def test_sub_scans_are_shared_as_one_volume_and_their_places_found_once(tmp_path):
+def test_sub_scans_are_shared_as_one_volume_and_their_places_found_once(tmp_path, volume_bytes):
     from hipct.simulation import simulate_series
 
     series = simulate_series(
