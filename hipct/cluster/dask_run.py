@@ -108,7 +108,7 @@ def _shares(client: Any, request: Request, observer: Observer) -> None:
 
     ledger = Ledger(request.folder)
     dealt: list[list[int]] = ledger.state().get("shares", [])
-    before = _layers_done(ledger)
+    before = len(ledger.layers())
     left = sum(map(len, dealt)) - before
     observer.start("layers", left)
     futures = [_submit(client, request, "share", number) for number in range(len(dealt))]
@@ -116,7 +116,7 @@ def _shares(client: Any, request: Request, observer: Observer) -> None:
     while waiting:
         with suppress(TimeoutError):
             waiting = wait(waiting, timeout=POLL_S, return_when="FIRST_COMPLETED").not_done
-        now = _layers_done(ledger)
+        now = len(ledger.layers())
         observer.advance("layers", now - seen)
         seen = now
     observer.finish("layers")
@@ -159,10 +159,6 @@ def _told(ending: tuple[str, str]) -> str:
     if state != "done":
         raise ClusterError(sentence)
     return sentence
-
-
-def _layers_done(ledger: Ledger) -> int:
-    return sum(1 for _ in (ledger.folder / "done").glob("0-*.json"))
 
 
 def _has_gpus(client: Any) -> bool:

@@ -6,7 +6,6 @@ jobs say of themselves is believed as long as their locks are held by living pro
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from hipct.core.run_folder import RunFolder
 from hipct.core.run_lock import RunLock, age_s, lives_here
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.request import run_folder
+from hipct.pipeline.shares import share_name
 from hipct.volume.open import open_volume
 
 _RATE_OVER_S = 1800.0
@@ -112,7 +112,7 @@ def run_status(run: Path | str) -> RunStatus:
     ledger, tasks = Ledger(folder), _tasks(folder)
     notes = ledger.state()
     dealt: list[list[int]] = notes.get("shares", [])
-    written = _written(folder)
+    written = ledger.layers()
     failed = ledger.failed()
     total = sum(map(len, dealt))
     left = max(0, total - len(written))
@@ -188,22 +188,10 @@ def _silent_jobs(folder: Path, shares: int) -> dict[str, dict[str, Any]]:
 def open_shares(run: Path | str) -> list[int]:
     """Numbers of the shares that have layers left."""
     folder = run_folder(run)
-    written = _written(folder)
-    dealt: list[list[int]] = Ledger(folder).state().get("shares", [])
+    ledger = Ledger(folder)
+    written = ledger.layers()
+    dealt: list[list[int]] = ledger.state().get("shares", [])
     return [k for k, layers in enumerate(dealt) if any(layer not in written for layer in layers)]
-
-
-def _written(folder: Path) -> dict[int, float]:
-    """Layers of level 0 that are recorded, and when, by names and times of the records."""
-    found: dict[int, float] = {}
-    try:
-        with os.scandir(folder / "done") as entries:
-            for entry in entries:
-                if entry.name.startswith("0-") and entry.name.endswith(".json"):
-                    found[int(entry.name[2:-5])] = entry.stat().st_mtime
-    except FileNotFoundError:
-        pass
-    return found
 
 
 def _tasks(folder: Path) -> dict[str, dict[str, Any]]:
@@ -232,7 +220,7 @@ def _share_state(
 ) -> str:
     if all(layer in written for layer in layers):
         return "done"
-    state = states.get(f"share-{number:05d}", "waiting")
+    state = states.get(share_name(number), "waiting")
     return "waiting" if state == "done" else state
 
 

@@ -25,6 +25,7 @@ from typing import Any
 from hipct.core.errors import OutputError
 from hipct.core.files import write_json
 from hipct.core.run_lock import myself
+from hipct.pipeline.shares import share_name
 
 SECONDS_BETWEEN_RECORDS = 5.0
 
@@ -37,7 +38,7 @@ def task_name(stage: str, number: int | None = None) -> str:
     >>> task_name("finish"), task_name("share", 3)
     ('finish', 'share-00003')
     """
-    return stage if number is None else f"{stage}-{number:05d}"
+    return stage if number is None else share_name(number)
 
 
 class TaskLog:

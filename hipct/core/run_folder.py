@@ -15,9 +15,11 @@ overwrites whatever a killed process left of it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,15 @@ class RunFolder:
         if self._lock is not None:
             self._lock.check()
         write_json(self.folder / "done" / f"{level}-{layer:06d}.json", values)
+
+    def layers(self) -> dict[int, float]:
+        """Finished layers of level 0, and when (seconds since 1970), by names and times alone."""
+        found: dict[int, float] = {}
+        with suppress(FileNotFoundError), os.scandir(self.folder / "done") as entries:
+            for entry in entries:
+                if entry.name.startswith("0-") and entry.name.endswith(".json"):
+                    found[int(entry.name[2:-5])] = entry.stat().st_mtime
+        return found
 
     def done(self) -> dict[tuple[int, int], dict[str, Any]]:
         """Records of all finished layers by (level, layer)."""

@@ -129,7 +129,7 @@ def run_on_gpus(
     from distributed import Client, wait
     from distributed.scheduler import KilledWorker
 
-    done = sum(level == 0 for level, _ in ledger.done())
+    done = len(ledger.layers())
     threads = max(1, available_cores() // len(shares))
     work = [
         Share(tuple(scans), plan, window, Ledger(ledger.folder), scratch, gpu, threads, layers)
@@ -148,7 +148,7 @@ def run_on_gpus(
         while waiting:
             with suppress(TimeoutError):
                 waiting = wait(waiting, timeout=POLL_S, return_when="FIRST_COMPLETED").not_done
-            now = sum(level == 0 for level, _ in ledger.done()) - done
+            now = len(ledger.layers()) - done
             observer.advance("layers", now - seen)
             seen = now
             for future in futures:

@@ -45,6 +45,17 @@ class ShareDone:
     failed: dict[int, str]
 
 
+def share_name(number: int) -> str:
+    """Name of a share, of its lock and of what is told of it.
+
+    Examples
+    --------
+    >>> share_name(3)
+    'share-00003'
+    """
+    return f"share-{number:05d}"
+
+
 def prepare_run(
     request: Request, shares: int, *, restart: bool = False, observer: Observer | None = None
 ) -> list[list[int]]:
@@ -124,7 +135,7 @@ def run_share(
         Whatever stops the share as a whole.
     """
     observer, out = observer or Silent(), Path(request.out)
-    name = f"share-{number:05d}"
+    name = share_name(number)
     with (
         MemoryWatch() as memory,
         request.open() as opened,
@@ -140,7 +151,7 @@ def run_share(
     ):
         dealt: list[list[int]] = work.ledger.state().get("shares", [])
         mine = frozenset(dealt[number]) if number < len(dealt) else frozenset()
-        before = {layer for level, layer in work.ledger.done() if level == 0}
+        before = work.ledger.layers().keys()
         failed: dict[int, str] = {}
         try:
             while True:
@@ -155,7 +166,7 @@ def run_share(
         finally:
             # Of a process that is stopped too: what it has done counts.
             work.record_times(name, memory.peak_bytes)
-        after = {layer for level, layer in work.ledger.done() if level == 0}
+        after = work.ledger.layers().keys()
         return ShareDone(tuple(sorted((after - before) & mine)), failed)
 
 
@@ -208,7 +219,7 @@ def finish_run(
 
 
 def _missing(work: Work) -> list[int]:
-    done = {layer for level, layer in work.ledger.done() if level == 0}
+    done = work.ledger.layers()
     return [layer for layer in range(work.plan.spec.layers(0)) if layer not in done]
 
 

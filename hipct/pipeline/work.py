@@ -161,7 +161,7 @@ class Work:
     def stream(self) -> None:
         """Reconstruct and write every layer that is not done yet, and what is said of them all."""
         self.begin()
-        done = {layer for level, layer in self._ledger.done() if level == 0}
+        done = set(self._ledger.layers())
         shares = deal(self._plan, done, self._gpus) if self._gpus > 1 else []
         # What is left of a resumed run, or a thin volume, may be too little to share.
         self._gpus = max(1, len(shares))

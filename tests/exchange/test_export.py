@@ -25,25 +25,6 @@ CROP = "3:40,:,5:50"
 PART = (slice(3, 40), slice(None), slice(5, 50))
 
 
-@pytest.fixture(scope="module")
-def organ(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    values = np.random.default_rng(0).uniform(-0.1, 0.5, SHAPE).astype(np.float32)
-    path = tmp_path_factory.mktemp("export") / "heart.ome.zarr"
-    write_pyramid(
-        values,
-        path,
-        voxel_size_um=VOXEL,
-        window=(-0.1, 0.5),
-        chunk=16,
-        attributes={"beamline": "BM18"},
-    )
-    node = json.loads((path / "zarr.json").read_text())
-    window = node["attributes"]["ome"]["omero"]["channels"][0]["window"]
-    window["start"], window["end"] = 10_000, 40_000
-    (path / "zarr.json").write_text(json.dumps(node))
-    return path
-
-
 def stored(organ: Path, level: int = 0) -> np.ndarray:
     """Voxels by zarr alone."""
     return zarr.open_array(organ / str(level), mode="r")[...]

@@ -104,7 +104,7 @@ def share(monkeypatch, work):
             n_workers=count, processes=False, dashboard_address=None, resources={"GPU": 1}
         ),
     )
-    heard, ledger = Heard(), SimpleNamespace(done=dict, folder="run")
+    heard, ledger = Heard(), SimpleNamespace(layers=dict, folder="run")
     shares = [frozenset({0}), frozenset({1})]
     made = run_on_gpus(
         (), None, None, ledger, None, shares=shares, clock=StageClock(), observer=heard

@@ -73,24 +73,6 @@ def addresses(values: np.ndarray, bucket: str, web: Any) -> Any:
         yield found
 
 
-@pytest.fixture(scope="module")
-def sharded(tmp_path_factory: pytest.TempPathFactory, web: Any) -> zarr.Array[Any]:
-    """Chunks of 8 in shards of 16 x 32 x 32, odd ends, an absent chunk and an absent shard."""
-    array = zarr.create_array(
-        web.folder / "sharded.zarr",
-        shape=SHAPE,
-        dtype="u2",
-        chunks=(8, 8, 8),
-        shards=(16, 32, 32),
-        fill_value=7,
-    )
-    values = np.random.default_rng(1).integers(0, 60000, SHAPE, np.uint16)
-    values[:8, :8, :8] = 7
-    values[16:32, 32:64, 32:64] = 7
-    array[...] = values
-    return array
-
-
 class Counted:
     """A storage that notes what is asked of it."""
 
