@@ -124,7 +124,7 @@ if TYPE_CHECKING:
     from hipct.simulation.scan import simulate_scan
     from hipct.simulation.series import simulate_series
     from hipct.simulation.truth import load_truth
-    from hipct.viewing.napari import view
+    from hipct.viewing.window import view
     from hipct.volume.check import check_volume
     from hipct.volume.open import open_volume
     from hipct.volume.pyramid import write_pyramid
@@ -171,7 +171,7 @@ _HOMES = {
     "fbp": "hipct.reconstruction.reconstructor",
     "simulate_scan": "hipct.simulation.scan",
     "load_truth": "hipct.simulation.truth",
-    "view": "hipct.viewing.napari",
+    "view": "hipct.viewing.window",
     "check_volume": "hipct.volume.check",
     "open_volume": "hipct.volume.open",
     "write_pyramid": "hipct.volume.pyramid",

@@ -182,7 +182,7 @@ def look_in_napari(volume: Path, out: Path) -> list[Path]:
         import napari_ome_zarr  # noqa: F401
     except ImportError as error:
         raise Absent(f"{error.name} is not installed") from error
-    from hipct.viewing.napari import view
+    from hipct.viewing.window import view
 
     written = []
     for name in ("plugin", "view"):

@@ -13,6 +13,6 @@ def command(volume: str) -> None:
     VOLUME is an OME-Zarr volume: a folder, or an address such as s3://BUCKET/organ.ome.zarr, of
     which only what is shown is read. napari comes with: pip install 'hipct[viewer]'
     """
-    from hipct.viewing.napari import view
+    from hipct.viewing.window import view
 
     view(volume)

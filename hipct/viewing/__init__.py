@@ -1,1 +1,1 @@
-"""Hand-over of volumes to people: napari, pictures."""
+"""How people see volumes: windows of napari, its plugin, a server for browsers."""

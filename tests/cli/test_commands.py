@@ -259,7 +259,7 @@ def test_config_prints_template_page_and_presets(hipct: Hipct) -> None:
 def test_view_hands_the_volume_over(
     hipct: Hipct, volume: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import hipct.viewing.napari as viewing
+    import hipct.viewing.window as viewing
 
     shown = []
     monkeypatch.setattr(viewing, "view", shown.append)

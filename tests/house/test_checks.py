@@ -43,9 +43,10 @@ def test_the_import_contract_would_notice_an_upward_import(tmp_path):
     package = tmp_path / "hipct"
     floors = [
         "cli",
+        "viewing",
+        "live",
         "cluster",
         "pipeline",
-        "viewing",
         "atlas",
         "exchange",
         "volume",

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from hipct.cli.inspect import command as inspect
 from hipct.core.errors import FormatError, InputError, RemoteError
-from hipct.viewing.napari import layer_data
+from hipct.viewing.layers import layer_data
 from hipct.volume.open import open_volume
 from hipct.volume.preview import orthogonal_preview
 from hipct.volume.pyramid import write_pyramid

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import numpy as np
 import pytest
 
 from hipct.core.errors import FormatError, MissingExtra
-from hipct.viewing.napari import layer_data, view
+from hipct.viewing.layers import layer_data
+from hipct.viewing.window import view
 from hipct.volume.pyramid import write_pyramid
 from hipct.volume.pyramid_build import build_pyramid
 from hipct.volume.pyramid_source import ArraySource
@@ -130,13 +130,11 @@ def test_labels_are_labels_by_hand_and_by_plugin(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(data[0]), volume)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("DISPLAY"), reason="real pixels need an X display: run under xvfb-run"
-)
+@pytest.mark.usefixtures("screen")
 def test_a_real_window_shows_the_volume(organ: Path) -> None:
-    napari = pytest.importorskip("napari", reason="napari is not installed")
-    pytest.importorskip("PySide6", reason="no Qt binding is installed")
-    from hipct.viewing import napari as hand_over
+    import napari
+
+    from hipct.viewing import window as hand_over
 
     started = []
     run = napari.run

@@ -1,11 +1,10 @@
-"""A thin hand-over of volumes to napari: levels, places, units, window."""
+"""What napari is given of a volume: levels, places, units, window."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hipct.core.extras import require
 from hipct.volume.open import Volume, open_volume
 
 if TYPE_CHECKING:
@@ -35,10 +34,11 @@ def layer_data(path: Path | str) -> tuple[list[zarr.Array[Any]], dict[str, Any]]
     InputError, FormatError, RemoteError
         If the volume cannot be opened.
     """
-    return _layer(open_volume(path))
+    return layer_of(open_volume(path))
 
 
-def _layer(volume: Volume) -> tuple[list[zarr.Array[Any]], dict[str, Any]]:
+def layer_of(volume: Volume) -> tuple[list[zarr.Array[Any]], dict[str, Any]]:
+    """Levels of an open volume, and how napari shows them; see :func:`layer_data`."""
     finest = volume.levels[0]
     options: dict[str, Any] = {
         "name": volume.name,
@@ -56,33 +56,20 @@ def _layer(volume: Volume) -> tuple[list[zarr.Array[Any]], dict[str, Any]]:
     return [level.chunkwise for level in volume.levels], options
 
 
-def view(path: Path | str, *, show: bool = True) -> Any:
-    """Open a volume in napari and, with ``show``, stay there until its window is closed.
+def add_volume(viewer: Any, volume: Volume, **options: Any) -> Any:
+    """Add a volume to a window of napari, as labels where its voxels are labels.
 
     Parameters
     ----------
-    path : path or str
-        An OME-Zarr volume: its folder, or its address on a server.
-    show : bool
-        Whether to show the window and run the event loop.
+    viewer : napari.Viewer
+    volume : Volume
+        From :func:`hipct.volume.open.open_volume`.
+    options
+        Of ``napari.Viewer.add_image`` or ``add_labels``, before those of :func:`layer_data`.
 
     Returns
     -------
-    napari.Viewer
-
-    Raises
-    ------
-    MissingExtra
-        If napari is not installed.
-    InputError, FormatError, RemoteError
-        If the volume cannot be opened.
+    napari.layers.Image or napari.layers.Labels
     """
-    volume = open_volume(path)
-    levels, options = _layer(volume)
-    napari = require("napari", "viewer", "hipct view")
-    viewer = napari.Viewer(show=show, title=f"{options['name']} - hipct")
-    (viewer.add_labels if volume.labels else viewer.add_image)(levels, **options)
-    viewer.canvas.overlays.scale_bar.visible = True
-    if show:
-        napari.run()
-    return viewer
+    levels, own = layer_of(volume)
+    return (viewer.add_labels if volume.labels else viewer.add_image)(levels, **(own | options))

@@ -1,0 +1,1 @@
+"""A part of a scan, reconstructed when it is looked at."""
