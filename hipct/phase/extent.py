@@ -29,12 +29,12 @@ LARGEST_PRIME_OF_LANES = 5
 
 # Growth that is worth a fast length: measured on the host. On a device it is reckoned: Bluestein's
 # algorithm, cuFFT's for large primes, passes through transforms of more than twice the length, in
-# up to eight times the work area, while a longer image costs all passes in proportion. Both stay
-# below 1.5, from where on the reach may be cut short (see PaganinFilter) and leave a trace.
+# up to eight times the work area, while a longer image costs all passes in proportion.
 _WORTHWHILE_GROWTH = 1.3
 _WORTHWHILE_GROWTH_ON_DEVICE = 1.45
-_WORTHWHILE_GROWTH_IN_LANES = 1.45
-"""Other lengths take the library's transform, which is more than twice as slow."""
+_WORTHWHILE_GROWTH_IN_LANES = 1.95
+"""Other lengths take the library's transform, which is more than twice as slow, four times with the
+logarithm, which has to follow it as a pass of its own. Below 2 the continuation is one mirror."""
 
 
 @dataclass(frozen=True)

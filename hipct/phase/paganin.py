@@ -113,7 +113,7 @@ class PaganinFilter:
         self._rows, self._columns = (
             plan_extent(
                 size,
-                _padding_reach(size, length, method) + mask_reach,
+                _padding_reach(size, length, method, padding) + mask_reach,
                 padding,
                 exact=self.dtype == np.float64,
                 xp=xp,
@@ -359,10 +359,11 @@ def _refuse(bad: Array, first: int = 0) -> None:
         )
 
 
-def _padding_reach(size: int, length_px: float, method: Method) -> int:
+def _padding_reach(size: int, length_px: float, method: Method, padding: Padding) -> int:
     # The slow ripple of a short kernel is followed to half the image at most, as padding to 2N
-    # would do; its exponential part always to the end.
-    return min(
-        step_reach(length_px, _PADDING_ERROR, method),
-        max(exponential_reach(length_px, _PADDING_ERROR), size // 2),
-    )
+    # would do; its exponential part always to the end. A mirrored axis needs none: where one is
+    # continued all the same, for a faster length, it must not show.
+    reach = step_reach(length_px, _PADDING_ERROR, method)
+    if padding == "mirror":
+        return reach
+    return min(reach, max(exponential_reach(length_px, _PADDING_ERROR), size // 2))

@@ -71,6 +71,18 @@ def test_edge_padding_by_the_reach_is_edge_padding_to_more_than_double(method, d
     assert np.abs(paganin(data, method=method, padding="edge", **SCAN) - expected).max() < 1e-6
 
 
+@pytest.mark.parametrize("rows", [304, 352])
+def test_a_tile_of_any_height_takes_the_fast_transform_without_a_trace(rows):
+    """A layer and its halos: a height with a prime above 5, and a reach above its half."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    scan = SCAN | {"pixel_size_um": 10.0, "distance_m": 1.0, "delta_beta": 1000.0}
+    data = images((1, rows, 64))
+    plan = PaganinFilter(rows, 64, **scan)
+    assert plan._rows.total > 1.5 * rows
+    assert plan.takes_logarithm
+    assert np.abs(plan.apply(data) - mirrored(data, **scan)).max() < 1e-6
+
+
 @pytest.mark.parametrize("columns", [2 * 79 * 4, 1021])
 def test_slow_lengths_are_extended_without_a_trace(columns):
     data = images((1, 32, columns))
