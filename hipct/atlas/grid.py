@@ -190,18 +190,39 @@ class BlockGrid(ABC):
 
     def __getitem__(self, region: Any) -> NDArray[Any]:
         """Values of a region: slices, whole numbers and ``...``, as NumPy takes them."""
-        box, picks = _box(region, self.shape)
-        empty = any(part.stop <= part.start for part in box)
-        values = (
-            np.empty([max(0, part.stop - part.start) for part in box], self.dtype)
-            if empty
-            else self.read(box)
-        )
-        picked: NDArray[Any] = values[picks]
-        return picked
+        return read_region(self.read, region, self.shape, self.dtype)
 
 
-def _box(region: Any, shape: Shape3) -> tuple[tuple[slice, slice, slice], tuple[Any, ...]]:
+def read_region(
+    read: Callable[[Box], NDArray[Any]], region: Any, shape: Shape3, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Values of a region as NumPy takes them, of what is read in boxes.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the values of a box; called once, and not at all for a region without voxels.
+    region : slices, whole numbers and ``...``
+    shape, dtype
+        Of all that there is.
+
+    Raises
+    ------
+    InputError
+        If the region has too many axes or runs backwards.
+    IndexError
+        If a number lies outside.
+    """
+    box, picks = parse_region(region, shape)
+    empty = any(part.stop <= part.start for part in box)
+    values = (
+        np.empty([max(0, part.stop - part.start) for part in box], dtype) if empty else read(box)
+    )
+    picked: NDArray[Any] = values[picks]
+    return picked
+
+
+def parse_region(region: Any, shape: Shape3) -> tuple[tuple[slice, slice, slice], tuple[Any, ...]]:
     """Slices that hold a region, and the index that takes the region out of them."""
     given = region if isinstance(region, tuple) else (region,)
     if sum(part is Ellipsis for part in given) > 1:
