@@ -16,7 +16,8 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A screen and napari to draw on it; the test is skipped where one is missing."""
     if not os.environ.get("DISPLAY"):
         pytest.skip("real pixels need an X display: run under xvfb-run")
-    pytest.importorskip("napari", reason="napari is not installed")
+    # With its parts, under importorskip: their own imports warn of pydantic.
+    pytest.importorskip("napari.viewer", reason="napari is not installed")
     pytest.importorskip("PySide6", reason="no Qt binding is installed")
     with pytest.MonkeyPatch.context() as environment:
         # Neither read nor change what the user of this machine has set.
