@@ -111,6 +111,17 @@ def fits_lanes(length: int) -> bool:
     return length > 2 and length % 2 == 0 and largest_prime(length) <= LARGEST_PRIME_OF_LANES
 
 
+def fast_rows(at_least: int) -> int:
+    """Rows of a tile with its halos that every transform takes without continuing them.
+
+    Examples
+    --------
+    >>> fast_rows(352)
+    360
+    """
+    return _fast_length(at_least, None, lanes=True)
+
+
 def _fast_length(at_least: int, xp: Any, lanes: bool) -> int:
     if xp is np and not lanes:
         import scipy.fft

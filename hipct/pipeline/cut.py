@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
+from hipct.phase.extent import fast_rows
 from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import unsharp_work_bytes
 from hipct.pipeline.organ import Organ, Part
@@ -294,6 +295,8 @@ def frame_pixels(organ: Organ) -> int:
 def _frame_rows(part: Part) -> int:
     job = part.job
     rows = job.tile_rows + 2 * job.halo + sum(part.halo)
+    if job.halo:
+        rows = fast_rows(rows)
     if part.corrections is not None:
         rows += 2 * part.corrections.halo_rows
     return min(job.info.rows, rows)

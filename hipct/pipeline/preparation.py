@@ -7,6 +7,7 @@ from types import ModuleType
 from hipct.acquisition.scan import Scan
 from hipct.core.arrays import Array
 from hipct.core.device import HOST, Device
+from hipct.phase.extent import fast_rows
 from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import UnsharpMask, unsharp
 from hipct.pipeline.job import Job
@@ -141,10 +142,18 @@ class TilePreparation:
 
 
 def phase_rows(part: Part, own: range) -> range:
-    """Detector rows that phase retrieval needs for some own rows of a part."""
-    (before, after), halo = part.halo, part.job.halo
-    first, stop = own.start - before - halo, own.stop + after + halo
-    return range(max(0, first), min(part.job.info.rows, stop))
+    """Detector rows that phase retrieval needs for some own rows of a part.
+
+    A few more than the halo, where the detector has them: a height that is fast to transform
+    spares the filter rows that are made up to continue them.
+    """
+    (before, after), halo, rows = part.halo, part.job.halo, part.job.info.rows
+    first, stop = max(0, own.start - before - halo), min(rows, own.stop + after + halo)
+    fast = fast_rows(stop - first)
+    if not halo or fast > rows:
+        return range(first, stop)
+    stop = min(rows, first + fast)
+    return range(stop - fast, stop)
 
 
 def unsharp_mask(job: Job) -> UnsharpMask | None:
