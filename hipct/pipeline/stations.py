@@ -69,17 +69,18 @@ def parts_by_motors(
     for number, station in enumerate(subject.stations):
         of_it = None if corrections is None else corrections[first : first + len(station.scans)]
         first += len(station.scans)
-        name, scan, asked, row = _name(station), station.scans[0], config, 0.0
+        name, scan, row = _name(station), station.scans[0], 0.0
+        asked = station_config(station, config)
         left = None if of_it is None else of_it[0]
         if len(station.scans) > 1:
             joined = join_station(
                 station.members, config, clock, observer, corrections=of_it, known=found.get(name)
             )
             found[name] = joined.found
-            scan, asked, left, row = joined, joined_config(config), None, joined.first_row
+            scan, left, row = joined, None, joined.first_row
         elif _helical(station):
             tall = HelicalScan(scan, config, left)
-            scan, asked, left, row = tall, helical_config(config), None, tall.first_row
+            scan, left, row = tall, None, tall.first_row
         scans.append(scan)
         parts.append(
             Part(
@@ -91,6 +92,13 @@ def parts_by_motors(
             )
         )
     return scans, parts, found
+
+
+def station_config(station: Station, config: Config) -> Config:
+    """What a run's configuration leaves to be done for the scan of a station."""
+    if len(station.scans) > 1:
+        return joined_config(config)
+    return helical_config(config) if _helical(station) else config
 
 
 def _name(station: Station) -> str:

@@ -1,0 +1,103 @@
+"""Live slices against what a run writes of the same scan with the same configuration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hipct.core.errors import InputError, MissingMetadata
+from hipct.live.cancel import Cancelled
+from hipct.live.scan import LiveScan
+from hipct.pipeline.config import Config
+
+PLAIN = {"phase": {"method": "none"}, "volume": {"window": [-0.01, 0.05], "chunk": 32}}
+RETRIEVED = {"phase": {"delta_beta": 300.0}, "volume": {"window": [-20.0, 60.0], "chunk": 32}}
+META = {"pixel_size_um": 10.0, "distance_m": 1.0, "energy_kev": 80.0}
+
+
+def inside(live):
+    """Voxels that a run does not set to 0."""
+    _, rows, columns = live.shape
+    y, x = np.arange(rows) - (rows - 1) / 2, np.arange(columns) - (columns - 1) / 2
+    return np.hypot(y[:, None], x) < min(rows, columns) / 2 - 2
+
+
+@pytest.mark.parametrize(("acquisition", "axis"), [("full", None), ("half", 40.7)])
+def test_without_phase_retrieval_slices_are_those_of_a_run(discs, as_a_run, acquisition, axis):
+    scan = discs(rows=40, noise=50.0, angles=90, acquisition=acquisition, axis=axis)
+    config = Config(**PLAIN, rings={"method": "sorting", "size_px": 5})
+    volume, step = as_a_run(scan, config)
+    with LiveScan(scan, config) as live:
+        assert live.shape == volume.shape
+        keep = inside(live)
+        for z in (0, 17, 39):
+            # A run clips to its window and rounds to the nearest grey value.
+            assert abs(live.slice(z).clip(-0.01, 0.05) - volume[z])[keep].max() <= 0.501 * step
+        assert (live.slice(3)[0, :3] == 0).all()
+
+
+@pytest.mark.parametrize(("acquisition", "axis"), [("full", None), ("half", 40.7)])
+def test_phase_retrieval_differs_by_the_accuracy_of_its_halo(discs, as_a_run, acquisition, axis):
+    scan = discs(rows=300, noise=50.0, angles=90, acquisition=acquisition, axis=axis, **META)
+    config = Config(**RETRIEVED, unsharp={"method": "log"})
+    volume, step = as_a_run(scan, config)
+    with LiveScan(scan, config) as live:
+        keep, values = inside(live), abs(volume).max()
+        for z in (0, 127, 128, 299):
+            wrong = abs(live.slice(z) - volume[z])[keep].max()
+            assert wrong <= 0.501 * step + 2 * config.phase.halo_accuracy * values
+
+
+def test_crop_turn_and_rows_are_those_of_a_run(discs, as_a_run):
+    scan = discs(rows=60, noise=50.0)
+    volume_settings = PLAIN["volume"] | {"crop_y": [5, 41], "crop_x": [3, 40], "rotation_deg": 30.0}
+    config = Config(
+        phase={"method": "none"}, volume=volume_settings, scan={"first_row": 11, "last_row": 52}
+    )
+    volume, step = as_a_run(scan, config)
+    live = LiveScan(scan, config)
+    assert live.shape == volume.shape == (41, 36, 37)
+    assert abs(live.slice(20) - volume[20])[12:24, 12:24].max() <= 0.501 * step
+
+
+def test_a_region_is_that_part_of_the_slice(discs):
+    live = LiveScan(discs(), Config(**PLAIN))
+    region = slice(5, 20), slice(11, 30)
+    np.testing.assert_array_equal(live.slice(9, region=region), live.slice(9)[region])
+
+
+def test_another_configuration_keeps_axis_and_what_went_before(discs):
+    scan = discs(rows=200, noise=50.0, **META)
+    live = LiveScan(scan, Config(**RETRIEVED))
+    first = live.slice(100)
+    reads = len(scan.reads)
+    rings = live.with_config(Config(**RETRIEVED, rings={"method": "sorting", "size_px": 5}))
+    assert rings.axis_px == live.axis_px
+    assert not np.array_equal(rings.slice(100), first)
+    # Rings are removed from the sinograms that are there.
+    assert len(scan.reads) == reads
+    np.testing.assert_array_equal(live.with_config(live.config).slice(100), first)
+    given = live.with_config(Config(**RETRIEVED, axis={"value": 21.0}))
+    assert given.axis_px == 21.0
+    assert live.settled_config.axis.value == live.axis_px
+    again = LiveScan(scan, live.settled_config)
+    np.testing.assert_array_equal(again.slice(100), first)
+    stronger = live.with_config(Config(phase={"delta_beta": 900.0}))
+    assert stronger.axis_px == live.axis_px
+    assert stronger.slice(100).std() < first.std()
+    assert len(scan.reads) > reads
+
+
+def test_what_nobody_waits_for_is_given_up(discs):
+    live = LiveScan(discs(), Config(**PLAIN, axis={"value": 24.0}))
+    with pytest.raises(Cancelled):
+        live.slice(3, cancelled=lambda: True)
+    assert live.slice(3, cancelled=lambda: False).any()
+
+
+def test_what_is_wrong_is_said_at_once(discs):
+    with pytest.raises(MissingMetadata, match=r"phase\.method=none"):
+        LiveScan(discs())
+    live = LiveScan(discs(), Config(**PLAIN))
+    with pytest.raises(InputError, match="Slice 70 of level 0 was asked for; it has 0 to 69"):
+        live.slice(70)
