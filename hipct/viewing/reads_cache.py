@@ -1,0 +1,86 @@
+"""Decoded chunks that were looked at, kept within a budget of memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hipct.core.errors import InputError
+from hipct.core.memory import free_memory
+
+Key = tuple[int, tuple[int, ...]]
+"""A level, and the place of a chunk in it."""
+
+_SHARE = 0.25
+_LARGEST_BYTES = 4 * 2**30
+
+
+def default_budget_bytes() -> int:
+    """Bytes that a volume may keep: a quarter of what is free, at most 4 GiB."""
+    return max(2**26, min(int(_SHARE * free_memory()), _LARGEST_BYTES))
+
+
+class ChunkCache:
+    """Chunks by level and place; those that were not looked at for longest go first.
+
+    Parameters
+    ----------
+    budget_bytes : int
+        What the chunks may take together.
+
+    Raises
+    ------
+    InputError
+        If the budget is not above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cache = ChunkCache(30)
+    >>> for number in range(4):
+    ...     cache.put((0, (number,)), np.zeros(10, np.uint8))
+    >>> cache.get((0, (0,))) is None, len(cache.get((0, (1,)))), cache.bytes
+    (True, 10, 30)
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        if budget_bytes <= 0:
+            raise InputError(f"A cache of {budget_bytes} bytes holds nothing; give more than 0.")
+        self.budget_bytes = budget_bytes
+        self._chunks: OrderedDict[Key, NDArray[Any]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the chunks that are kept."""
+        return self._bytes
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._chunks
+
+    def get(self, key: Key) -> NDArray[Any] | None:
+        """A chunk, which is now the one looked at last; None if it is not kept."""
+        with self._lock:
+            chunk = self._chunks.get(key)
+            if chunk is not None:
+                self._chunks.move_to_end(key)
+            return chunk
+
+    def put(self, key: Key, chunk: NDArray[Any]) -> None:
+        """Keep a chunk; one that is larger than the budget is kept alone."""
+        with self._lock:
+            former = self._chunks.pop(key, None)
+            self._bytes += chunk.nbytes - (0 if former is None else former.nbytes)
+            self._chunks[key] = chunk
+            while self._bytes > self.budget_bytes and len(self._chunks) > 1:
+                self._bytes -= self._chunks.popitem(last=False)[1].nbytes
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._chunks.clear()
+            self._bytes = 0

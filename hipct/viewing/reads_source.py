@@ -1,0 +1,88 @@
+"""Where the chunks of a level come from: our own reader on a disk, Zarr for everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipct.core.errors import FormatError, HipctError
+from hipct.volume.chunk_reader import ChunkReader, open_chunks
+from hipct.volume.nodes import is_own
+from hipct.volume.open import Volume, VolumeLevel
+from hipct.volume.storage import is_address
+
+Place = tuple[int, ...]
+
+
+class ChunkSource(Protocol):
+    """A level whose chunks can be asked for one by one, by several threads at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels."""
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Voxels of a chunk along each axis."""
+
+    def chunk(self, place: Place) -> NDArray[Any]:
+        """Voxels of a chunk that lie in the array; an array that nobody else writes to.
+
+        Raises
+        ------
+        HipctError
+            The sentence that says why there are none.
+        """
+
+
+def source_of(volume: Volume, number: int) -> ChunkSource:
+    """The chunks of a level of a volume, by the fastest way there is.
+
+    On a disk :mod:`hipct.volume.chunk_reader` reads them; ``python -m benchmarks.view`` compares it
+    with zarr-python and tensorstore. What it does not know, and servers, are left to Zarr.
+    """
+    level = volume.level(number)
+    if not is_address(volume.address):
+        whole = is_own({"hipct": volume.provenance} if volume.provenance else {})
+        reader = open_chunks(Path(volume.address) / level.path, whole=whole)
+        if reader is not None:
+            return _OnDisk(reader)
+    return _ThroughZarr(volume, level)
+
+
+class _OnDisk:
+    def __init__(self, reader: ChunkReader) -> None:
+        self._reader = reader
+        self.shape, self.dtype, self.chunks = reader.shape, reader.dtype, reader.chunks
+
+    def chunk(self, place: Place) -> NDArray[Any]:
+        return self._reader[_region(place, self.chunks)]
+
+
+class _ThroughZarr:
+    def __init__(self, volume: Volume, level: VolumeLevel) -> None:
+        self._array, self._name = level.chunkwise, f"level {level.path} of {volume.address}"
+        self.shape, self.dtype = tuple(self._array.shape), np.dtype(self._array.dtype)
+        self.chunks = tuple(self._array.chunks)
+
+    def chunk(self, place: Place) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[_region(place, self.chunks)])
+        except HipctError:
+            raise
+        except Exception as error:  # Codecs and stores have no common class of errors.
+            raise FormatError(
+                f"Chunk {place} of {self._name} cannot be read ({type(error).__name__}: {error}); "
+                "copy it again from its source, or make it again."
+            ) from error
+
+
+def _region(place: Place, chunks: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(p * c, (p + 1) * c) for p, c in zip(place, chunks))
