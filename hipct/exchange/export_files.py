@@ -122,6 +122,7 @@ def _nifti_header(source: Source) -> Any:
     header.set_qform(affine, code=1)
     if known:
         header.set_xyzt_units(xyz="mm")
+    header["descrip"] = b"hipct"
     if grey.scale is not None and grey.offset is not None:
         header.set_slope_inter(grey.scale, grey.offset)
         header["descrip"] = f"hipct, values in {grey.unit}".encode("ascii", "replace")[:79]

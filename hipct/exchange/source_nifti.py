@@ -44,6 +44,10 @@ class NiftiSource(FileSource):
     """
 
     format = "NIfTI"
+    header: Any
+    """Of nibabel: what the file says beside shape and type."""
+    mapped: NDArray[Any] | None = None
+    """Voxels (z, y, x) as they are stored, mapped and not read; None of a compressed file."""
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         super().__init__(path, options)
@@ -62,6 +66,7 @@ class NiftiSource(FileSource):
             rest = stream.read((540 if newer else 348) - 4)
             header = (nibabel.Nifti2Header if newer else nibabel.Nifti1Header)(start + rest)
             shape, dtype = tuple(int(n) for n in header.get_data_shape()), header.get_data_dtype()
+            self.header = header
             scale, offset = header.get_slope_inter()
             self._offset = int(header.get_data_offset())
             zooms, (unit, _) = header.get_zooms(), header.get_xyzt_units()
@@ -82,14 +87,13 @@ class NiftiSource(FileSource):
         self._place(zooms, unit)
         self._lock = threading.Lock()
         self._stream: gzip.GzipFile | None = None
-        self._voxels: NDArray[Any] | None = None
         if not self._compressed:
             self._map()
 
     def read(self, z: slice, y: slice = WHOLE) -> NDArray[Any]:
         """Read a region; slices of a compressed file have to be asked for in their order."""
-        if self._voxels is not None:
-            return np.ascontiguousarray(self._voxels[z, y], self.dtype)
+        if self.mapped is not None:
+            return np.ascontiguousarray(self.mapped[z, y], self.dtype)
         plane = self.shape[1] * self.shape[2] * self._stored.itemsize
         with self._lock, reading(self.path, "NIfTI"):
             if self._stream is None:
@@ -119,7 +123,7 @@ class NiftiSource(FileSource):
                 f"{self.path} is truncated: it has {size} bytes and its voxels need "
                 f"{self._offset + needed}; copy it again from its source."
             )
-        self._voxels = np.memmap(
+        self.mapped = np.memmap(
             self.path, self._stored, mode="r", offset=self._offset, shape=self.shape
         )
 
