@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from hipct.atlas.dataset import AtlasSet, read_set
 from hipct.core.errors import FormatError, InputError
+from hipct.exchange.clinical import clinical_name, is_clinical
 from hipct.volume.open import Volume, open_volume
 from hipct.volume.storage import Patience, is_address
 
@@ -189,12 +190,16 @@ def read_beside(file: Path, name: str) -> dict[str, Any]:
 
 
 def places_in(source: Path | str) -> list[Path]:
-    """Files of places that ``hipct register`` left in a folder; of a volume, the one beside it."""
+    """Files of places that ``hipct register`` left in a folder; of a volume, the one beside it.
+
+    A clinical volume (NIfTI) is a volume too: somebody may have placed it by other means.
+    """
     if is_address(source):
         return []
     source = Path(source)
-    if is_volume(source):
-        beside = source.with_name(stem(str(source)) + PLACE)
+    if is_volume(source) or is_clinical(source):
+        name = clinical_name(source) if is_clinical(source) else stem(str(source))
+        beside = source.with_name(name + PLACE)
         return [beside] if beside.is_file() else []
     return sorted(source.glob(f"*{PLACE}")) if source.is_dir() else []
 
