@@ -64,7 +64,8 @@ class PyramidReads:
         threads: int = 1,
     ) -> None:
         self._sources = tuple(sources)
-        self.places = tuple((tuple(scale), tuple(first)) for scale, first in places)
+        self._places = tuple((tuple(scale), tuple(first)) for scale, first in places)
+        self.places = self._places
         self.cache = ChunkCache(budget_bytes or default_budget_bytes())
         self._loader = Loader(self._fetch, threads)
         self._holes: dict[Key, tuple[float, str]] = {}
@@ -116,9 +117,19 @@ class PyramidReads:
         ndarray
             Of the level's dtype and the shape of ``bounds``.
         """
+        self.ask(level, [bounds])
+        return self.composed(level, bounds)
+
+    def ask(self, level: int, parts: Sequence[Bounds]) -> None:
+        """Let the chunks of some parts of a level come, in place of those of the view before."""
+        if not parts:
+            self._loader.want([])
+            return
         source = self._sources[level]
         room = max(1, self.cache.budget_bytes // max(1, _chunk_bytes(source)))
-        near = _from_the_middle(_places(bounds, source.chunks), bounds, source.chunks)[:room]
+        places = list(dict.fromkeys(p for part in parts for p in _places(part, source.chunks)))
+        bounds = tuple((min(a for a, _ in ends), max(b for _, b in ends)) for ends in zip(*parts))
+        near = _from_the_middle(places, bounds, source.chunks)[:room]
         missing = [(level, p) for p in near if self._is_missing((level, p))]
         if level == len(self._sources) - 1:
             self._loader.want_always(missing)
@@ -126,7 +137,6 @@ class PyramidReads:
             self._loader.want([*self._first_of(level, bounds, missing), *missing])
             self._loader.want_later(self._ahead(level, bounds, room // 2 - len(near)))
             self._last = (level, bounds)
-        return self._compose(level, bounds)
 
     def read(
         self, level: int, bounds: Bounds, cancelled: Callable[[], bool] = lambda: False
@@ -146,7 +156,7 @@ class PyramidReads:
                 raise InterruptedError
             if (level, place) not in self.cache:
                 self.cache.put((level, place), self._sources[level].chunk(place))
-        return self._compose(level, bounds)
+        return self.composed(level, bounds)
 
     def known(self, position: Vector) -> tuple[Any, int] | None:
         """The value at a place, and its level: the finest that is there; nothing is read.
@@ -156,7 +166,7 @@ class PyramidReads:
         position : sequence of float
             In the unit of the places of the levels.
         """
-        for number, (source, (scale, first)) in enumerate(zip(self._sources, self.places)):
+        for number, (source, (scale, first)) in enumerate(zip(self._sources, self._places)):
             index = tuple(round((p - f) / s) for p, s, f in zip(position, scale, first))
             if not all(0 <= i < n for i, n in zip(index, source.shape)):
                 continue
@@ -182,7 +192,7 @@ class PyramidReads:
         """The same levels, which nobody watches yet: a layer that is duplicated asks for them."""
         return PyramidReads(
             self._sources,
-            self.places,
+            self._places,
             budget_bytes=self.cache.budget_bytes,
             threads=self._loader.threads,
         )
@@ -241,7 +251,8 @@ class PyramidReads:
         keys = [(level, p) for p in _places(there, source.chunks)]
         return [key for key in keys if self._is_missing(key)][: max(0, room)]
 
-    def _compose(self, level: int, bounds: Bounds) -> NDArray[Any]:
+    def composed(self, level: int, bounds: Bounds) -> NDArray[Any]:
+        """Voxels of a part of a level as far as they are known; nothing is asked for."""
         source = self._sources[level]
         shape = tuple(high - low for low, high in bounds)
         if 0 in shape:
@@ -264,7 +275,7 @@ class PyramidReads:
     def _enlarged(self, level: int, bounds: Bounds) -> NDArray[Any]:
         """The next coarser level in place of this one."""
         wider = self._at(level, level + 1, bounds)
-        part = self._compose(level + 1, wider)
+        part = self.composed(level + 1, wider)
         # The last axis first: it costs most a voxel, and there are fewest then.
         for axis in reversed(range(part.ndim)):
             low, high = bounds[axis]
@@ -284,8 +295,8 @@ class PyramidReads:
     def _index(
         self, level: int, other: int, axis: int, index: NDArray[np.intp]
     ) -> NDArray[np.intp]:
-        scale, first = (vector[axis] for vector in self.places[level])
-        there_scale, there_first = (vector[axis] for vector in self.places[other])
+        scale, first = (vector[axis] for vector in self._places[level])
+        there_scale, there_first = (vector[axis] for vector in self._places[other])
         there = np.rint((first + index * scale - there_first) / there_scale)
         last = self._sources[other].shape[axis] - 1
         inside: NDArray[np.intp] = np.clip(there, 0, last).astype(np.intp)
