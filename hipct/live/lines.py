@@ -19,7 +19,12 @@ BLOCK_BYTES = 24 << 20
 
 
 def line_integrals(
-    scan: Scan, part: Part, own: range, cancelled: Asked | None = None
+    scan: Scan,
+    part: Part,
+    own: range,
+    cancelled: Asked | None = None,
+    *,
+    angle_bytes: int | None = None,
 ) -> NDArray[np.float32]:
     """Line integrals (rows, angles, columns) of a few own rows of a part.
 
@@ -32,6 +37,9 @@ def line_integrals(
         Own rows; the halo of phase retrieval is read around them.
     cancelled : callable, optional
         Asked between blocks of angles.
+    angle_bytes : int, optional
+        Raw bytes that an angle of these rows without their halo takes; by default those that the
+        scan has.
 
     Raises
     ------
@@ -43,8 +51,9 @@ def line_integrals(
     info = part.job.info
     preparation = TilePreparation(scan, part, own, Untimed(), PixelCounts())
     lines = np.empty((len(own), info.projections, info.columns), np.float32)
-    height = len(own) + 2 * part.job.halo
-    wanted = BLOCK_BYTES // (height * info.columns * info.dtype.itemsize)
+    if angle_bytes is None:
+        angle_bytes = len(own) * info.columns * info.dtype.itemsize
+    wanted = BLOCK_BYTES * len(own) // (angle_bytes * (len(own) + 2 * part.job.halo))
     step = max(1, scan.angle_chunk)
     blocks = angle_blocks(info.projections, step * max(1, wanted // step))
     with ThreadPoolExecutor(1, thread_name_prefix="hipct-live-read") as reader:

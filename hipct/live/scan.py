@@ -20,15 +20,27 @@ from hipct.core.errors import InputError
 from hipct.core.progress import Observer, Silent
 from hipct.live.cache import ArrayCache
 from hipct.live.cancel import Asked, stop_if
+from hipct.live.coarse import CoarseLevel, level_shapes
 from hipct.live.lines import line_integrals
 from hipct.live.settled import Settled, lines_key, slices_key
 from hipct.pipeline.assembly import Assembly
 from hipct.pipeline.config import Config
 from hipct.pipeline.engine import crop_window, slice_size
 from hipct.pipeline.job import resolve
+from hipct.pipeline.organ import Part
 from hipct.pipeline.subject import Subject
 from hipct.pipeline.virtual import Untimed
 from hipct.volume.disc import circle
+
+BAND_ROWS = 16
+"""Detector rows whose line integrals are made together: one row costs nearly as much as a chunk of
+a scan store, with the halo around it."""
+
+COARSE_ROWS = 32
+"""Fine slices that the slices of a coarse level that are made together stand for."""
+
+COARSEST = 128
+"""Voxels along the longest side of the coarsest level."""
 
 SHARE_OF_MEMORY = 4
 """One part in so many of the memory of a run is what is kept of what was looked at."""
@@ -119,6 +131,7 @@ class LiveScan:
         self._lock, self._computing = threading.Lock(), threading.Lock()
         self._settled: Settled | None = None
         self._assembly: Assembly | None = None
+        self._coarse: dict[int, CoarseLevel] = {}
 
     def with_config(self, config: Config) -> LiveScan:
         """The same scan under another configuration; shares all that does not depend on it.
@@ -161,6 +174,16 @@ class LiveScan:
         return len(settled.organ.rows), rows.stop - rows.start, columns.stop - columns.start
 
     @property
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """(z, y, x) of all levels, down to one of at most 128 voxels along each axis."""
+        return level_shapes(self.shape, COARSEST)
+
+    @property
+    def budget_bytes(self) -> int:
+        """Memory for what was computed."""
+        return self._shared.cache.budget_bytes
+
+    @property
     def voxel_size_um(self) -> float | None:
         """Edge of a voxel of level 0, or ``None`` where it is not known."""
         return self.settle().organ.job.info.pixel_size_um
@@ -200,9 +223,11 @@ class LiveScan:
         z : int
             Slice of the level.
         level : int
-            0, or a coarser one: a voxel is the mean of 2**level along each axis.
+            0, or a coarser one. A voxel stands for ``2**level`` along each axis, and is made of
+            means over as many pixels, of every ``2**level``-th projection.
         region : (slice, slice), optional
-            Rows and columns; all by default.
+            Rows and columns; all by default. It saves no time: with the Fourier method a whole
+            slice costs less than a region by itself would.
         cancelled : callable, optional
             Asked while it is computed; where it returns True, :class:`Cancelled` is raised.
 
@@ -219,15 +244,39 @@ class LiveScan:
         FormatError
             If projections cannot be read.
         """
-        depth = -(-self.shape[0] // 2**level)
+        depth = -(-self.shape[0] // 2 ** max(level, 0))
         if level < 0 or not 0 <= z < depth:
             raise InputError(f"Slice {z} of level {level} was asked for; it has 0 to {depth - 1}.")
-        key = ("slice", self.settle().number, slices_key(self._config), level, z)
-        plane = self._shared.cache.get(key)
-        if plane is None:
-            plane = self._finest(z, cancelled) if level == 0 else self._mean(z, level, cancelled)
-            self._shared.cache.put(key, plane)
+        together = self.together(level)
+        first = z // together * together
+        slices = self.slices(level, range(first, min(first + together, depth)), cancelled)
+        plane: NDArray[np.float32] = slices[z - first]
         return plane if region is None else plane[region]
+
+    def together(self, level: int) -> int:
+        """Slices of a level that are made together, from a multiple of them on."""
+        return max(1, COARSE_ROWS >> level) if level else 1
+
+    def slices(
+        self, level: int, rows: range, cancelled: Asked | None = None
+    ) -> NDArray[np.float32]:
+        """Slices (z, y, x) that are made :meth:`together`; see :meth:`slice`."""
+        key = ("slices", self.settle().number, slices_key(self._config), level, rows)
+        slices = self._shared.cache.get(key)
+        if slices is None:
+            if level == 0:
+                slices = np.stack([self._finest(z, cancelled) for z in rows])
+            else:
+                slices = self._level(level).slices(rows, cancelled)
+            self._shared.cache.put(key, slices)
+        return slices
+
+    def _level(self, level: int) -> CoarseLevel:
+        settled = self.settle()
+        with self._lock:
+            if level not in self._coarse:
+                self._coarse[level] = CoarseLevel(settled, level)
+            return self._coarse[level]
 
     def _finest(self, z: int, cancelled: Asked | None) -> NDArray[np.float32]:
         settled, assembly = self.settle(), self._assembly
@@ -236,7 +285,7 @@ class LiveScan:
         row = organ.rows.start + z
         rows = range(row, row + 1)
         lines = [
-            (number, self._lines(number, organ.parts[number].own(rows), cancelled))
+            (number, self._lines(number, organ.parts[number].own(rows)[0], cancelled))
             for number, share in enumerate(organ.shares)
             if row in share
         ]
@@ -250,28 +299,27 @@ class LiveScan:
         window = crop_window(organ, len(plane))
         return np.ascontiguousarray(plane[window])
 
-    def _lines(self, number: int, own: range, cancelled: Asked | None) -> NDArray[np.float32]:
+    def _lines(self, number: int, row: int, cancelled: Asked | None) -> NDArray[np.float32]:
+        """Line integrals (1, angles, columns) of an own row of a part."""
         settled = self.settle()
-        key = ("lines", settled.number, lines_key(self._config), number, own)
+        part = settled.organ.parts[number]
+        band = self._band(part, row)
+        key = ("lines", settled.number, lines_key(self._config), number, band)
         lines = self._shared.cache.get(key)
         if lines is None:
-            part = settled.organ.parts[number]
-            lines = line_integrals(settled.scans[number], part, own, cancelled)
+            lines = line_integrals(settled.scans[number], part, band, cancelled)
             self._shared.cache.put(key, lines)
-        return lines
+        return lines[row - band.start : row - band.start + 1]
 
-    def _mean(self, z: int, level: int, cancelled: Asked | None) -> NDArray[np.float32]:
-        finer = 2 * z, 2 * z + 1
-        depth = -(-self.shape[0] // 2 ** (level - 1))
-        planes = [
-            self.slice(each, level=level - 1, cancelled=cancelled) for each in finer if each < depth
-        ]
-        mean = np.mean(planes, axis=0, dtype=np.float32)
-        rows, columns = mean.shape
-        even = np.pad(mean, ((0, rows % 2), (0, columns % 2)), mode="edge")
-        blocks = even.reshape((rows + 1) // 2, 2, (columns + 1) // 2, 2)
-        found: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
-        return found
+    def _band(self, part: Part, row: int) -> range:
+        """Own rows that are prepared with one, as many as a quarter of the budget holds."""
+        info = part.job.info
+        affordable = self.budget_bytes // (4 * 4 * info.projections * info.columns)
+        height = BAND_ROWS
+        while height > max(1, affordable):
+            height //= 2
+        first = row // height * height
+        return range(max(0, first), min(first + height, info.rows))
 
     def close(self) -> None:
         """Close the scan, if it was opened here, and let go of what was computed."""

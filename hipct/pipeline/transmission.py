@@ -113,7 +113,7 @@ class Transmission:
         raw : array, shape (angles, rows, columns)
             All or some of the frames that were read.
         angles : slice
-            Which projections of the scan these are.
+            Which projections of the scan these are; may have a step.
         counts : PixelCounts
             Receives the repaired pixels.
         """
@@ -191,8 +191,9 @@ class Transmission:
         info, job, matched = self._job.info, self._job, self._matched
         if matched is None:
             current = None if job.current is None else job.current[angles]
-            given = {"projection_index": info.projection_index[angles], "current": current}
-            yield slice(0, angles.stop - angles.start), self._flat, given
+            index = info.projection_index[angles]
+            given = {"projection_index": index, "current": current}
+            yield slice(0, len(index)), self._flat, given
             return
         current = None if matched.current is None else matched.current[angles]
         positions = matched.positions[angles]

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
+from hipct.core.arrays import Array
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.job import Job, resolve, uses_flats
@@ -105,6 +106,13 @@ class Source:
     def frames(self, angles: slice, rows: range) -> NDArray[np.float32]:
         """Transmission (angles, rows, columns) float32, in memory of the caller's own.
 
+        Parameters
+        ----------
+        angles : slice
+            Projections; those that a step leaves out are not prepared, and not read where they do
+            not lie in one chunk with others.
+        rows : range
+
         Raises
         ------
         InputError
@@ -112,11 +120,19 @@ class Source:
         """
         read = self._with_halo(rows)
         transmission = self._of(read)
-        raw = transmission.read(angles)
+        raw = self._raw(transmission, angles)
         # It may hold on to flats between calls.
         with self._lock:
             found: NDArray[np.float32] = transmission.frames(raw, angles, PixelCounts())
         return found[:, rows.start - read.start : rows.stop - read.start]
+
+    def _raw(self, transmission: Transmission, angles: slice) -> Array:
+        step = angles.step or 1
+        if step == 1 or step <= self.scan.angle_chunk:
+            every = transmission.read(slice(angles.start, angles.stop))
+            return every if step == 1 else np.ascontiguousarray(every[::step])
+        picked = range(angles.start, angles.stop, step)
+        return np.concatenate([transmission.read(slice(k, k + 1)) for k in picked])
 
     def frames_bytes(self, angles: int, rows: int) -> int:
         """Bytes that :meth:`frames` takes at its peak, its result among them."""
