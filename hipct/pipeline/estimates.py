@@ -7,6 +7,7 @@ line integrals, the window from whole slices.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -129,9 +130,15 @@ def part_rows(
     with device.lane("prepare"):
         preparation = TilePreparation(scan, part, own, clock, PixelCounts(), device=device)
         lines = device.xp.empty((len(own), info.projections, info.columns), np.float32)
-        for block in angle_blocks(info.projections, max(scan.angle_chunk, 64)):
-            raw = preparation.read(block)
-            preparation.line_integrals(raw, block, lines, block.start)
+        blocks = angle_blocks(info.projections, max(scan.angle_chunk, 64))
+        # A few rows are read no faster than they are prepared: the next come meanwhile.
+        with ThreadPoolExecutor(1, thread_name_prefix="hipct-read") as reader:
+            coming = reader.submit(preparation.read, blocks[0])
+            for block, after in zip(blocks, [*blocks[1:], None]):
+                raw = coming.result()
+                if after is not None:
+                    coming = reader.submit(preparation.read, after)
+                preparation.line_integrals(raw, block, lines, block.start)
     return lines
 
 
