@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hipct.cluster.profile import Profile
 from hipct.core.errors import FormatError
 from hipct.core.files import write_json
-from hipct.core.run_folder import RunFolder
+from hipct.core.run_folder import RunFolder, now
 
 _FILE = "cluster.json"
 
@@ -33,8 +32,7 @@ class Submission:
 
     def with_jobs(self, jobs: Mapping[str, str]) -> Submission:
         """With the jobs of one more submission."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return replace(self, jobs=(*self.jobs, *jobs.values()), when=now)
+        return replace(self, jobs=(*self.jobs, *jobs.values()), when=now())
 
     def keep(self, folder: Path) -> None:
         """Write it into the folder of the run."""

@@ -18,12 +18,12 @@ import threading
 import time
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hipct.core.errors import OutputError
 from hipct.core.files import write_json
+from hipct.core.run_folder import now
 from hipct.core.run_lock import myself
 from hipct.pipeline.shares import share_name
 
@@ -66,7 +66,7 @@ class TaskLog:
             "state": "running",
             "owner": myself(),
             "job": slurm_job(),
-            "began": _now(),
+            "began": now(),
             "log": str(self.path),
             "progress": {},
         }
@@ -105,21 +105,21 @@ class TaskLog:
     def end(self, state: str, **facts: Any) -> None:
         """Leave the last word: ``"done"``, ``"failed"`` or ``"stopped"``, and why."""
         with self._lock:
-            self._state |= {"state": state, "ended": _now()} | facts
+            self._state |= {"state": state, "ended": now()} | facts
         self._log("end", state=state, **facts)
         self._write()
 
     def _write(self) -> None:
         with self._lock:
             self._written = time.monotonic()
-            self._state["updated"] = _now()
+            self._state["updated"] = now()
             state = json.loads(json.dumps(self._state))
         # A record is worth less than the work that it tells of.
         with suppress(OutputError):
             write_json(self._record, state)
 
     def _log(self, event: str, **facts: Any) -> None:
-        line = json.dumps({"time": _now(), "event": event, "process": os.getpid()} | facts)
+        line = json.dumps({"time": now(), "event": event, "process": os.getpid()} | facts)
         with suppress(OSError), open(self.path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
 
@@ -152,7 +152,3 @@ def slurm_job() -> str | None:
     """Job of this process, as Slurm names it: ``"17"``, or ``"17_3"`` in an array."""
     array, place = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{place}" if array and place else os.environ.get("SLURM_JOB_ID")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

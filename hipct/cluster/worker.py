@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from hipct.cluster.limits import within_job
 from hipct.cluster.tasks import TaskLog, keep_logs, slurm_job, task_name
 from hipct.core.errors import ClusterError, HipctError
 from hipct.core.run_lock import STALE_S
+from hipct.pipeline.attempts import Attempts
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.request import Request
 from hipct.pipeline.shares import ShareDone, finish_run, prepare_run, run_share
@@ -91,9 +92,11 @@ def work(
     """
     request, out = within_job(request), Path(request.out)
     published = False
-    log = TaskLog(request.folder, task_name(stage, number))
+    name = task_name(stage, number)
+    log = TaskLog(request.folder, name)
     try:
-        with _stoppable():
+        # Who was warned and is killed before the slab at hand is done was not killed by its layers.
+        with _stoppable(lambda: Attempts(request.folder, name).end()):
             if stage == "prepare":
                 ending = _prepared(prepare_run(request, shares, restart=restart, observer=log))
             elif stage == "finish":
@@ -163,13 +166,15 @@ def _stopped(stopped: Stopped, requeues: int) -> Ending:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable(heard: Callable[[], object]) -> Iterator[None]:
     """Turn the batch system's signals into :class:`Stopped`, in the main thread alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        with suppress(HipctError, OSError):
+            heard()
         raise Stopped(signal.Signals(number))
 
     caught = (signal.SIGUSR1, signal.SIGTERM)

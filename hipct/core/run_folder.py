@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,8 @@ class RunFolder:
         if not isinstance(value, dict):
             raise FormatError(f"{path} holds no JSON object; remove {self.folder} to begin anew.")
         return value
+
+
+def now() -> str:
+    """The time as records tell it: UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -6,6 +6,8 @@ are generated from the fields below, so that they cannot disagree with what the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -38,6 +40,9 @@ from hipct.pipeline.sections_motion import MotionConfig
 from hipct.pipeline.sections_series import StitchingConfig
 
 SHARE_OF_FREE_MEMORY = 0.8
+
+PATHS = (("compute", "scratch"), ("reference", "path"), ("distortion", "map_file"))
+"""Settings that name a file or a folder."""
 
 
 class Config(BaseModel):
@@ -104,3 +109,19 @@ class Config(BaseModel):
     def memory_bytes(self) -> int:
         """Bytes that the run may take: as given, else 80 % of what is free now."""
         return self.compute.memory or int(SHARE_OF_FREE_MEMORY * free_memory())
+
+
+def with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by section and name whose paths mean the same in every folder.
+
+    Examples
+    --------
+    >>> with_absolute_paths({"compute": {"scratch": "/fast", "threads": 2}})
+    {'compute': {'scratch': '/fast', 'threads': 2}}
+    """
+    found = dict(settings)
+    for section, name in PATHS:
+        values = found.get(section) or {}
+        if values.get(name) is not None:
+            found[section] = {**values, name: str(Path(values[name]).absolute())}
+    return found

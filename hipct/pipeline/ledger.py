@@ -12,15 +12,14 @@ import socket
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hipct.core.errors import OutputError
 from hipct.core.files import write_json
-from hipct.core.run_folder import RunFolder
+from hipct.core.run_folder import RunFolder, now
 
-_OF_A_RUN = ("done", "failed", "times", "volume.ome.zarr", "scratch")
+_OF_A_RUN = ("done", "failed", "begun", "times", "volume.ome.zarr", "scratch")
 
 
 class Ledger(RunFolder):
@@ -150,7 +149,7 @@ class Ledger(RunFolder):
 
     def record(self, level: int, layer: int, values: dict[str, Any]) -> None:
         """Record a finished layer, where and when it was made, after its shards are on disk."""
-        made = {"machine": socket.gethostname(), "ended": _now()}
+        made = {"machine": socket.gethostname(), "ended": now()}
         super().record(level, layer, values | made)
         if level == 0:
             self._failure(layer).unlink(missing_ok=True)
@@ -184,7 +183,7 @@ class Ledger(RunFolder):
         file.parent.mkdir(exist_ok=True)
         write_json(
             file,
-            {"error": error, "machine": socket.gethostname(), "ended": _now(), "log": log},
+            {"error": error, "machine": socket.gethostname(), "ended": now(), "log": log},
         )
 
     def failed(self) -> dict[int, dict[str, Any]]:
@@ -226,10 +225,6 @@ def _length(file: Path) -> int | None:
         return file.stat().st_size
     except OSError:
         return None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _difference(old: Any, new: Any, key: str = "") -> str:

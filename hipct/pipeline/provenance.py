@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -53,16 +53,12 @@ def provenance(
     what is done to each of them.
     """
     job, info = plan.job, plan.job.info
-    versions = {name: package_version(name) for name in PACKAGES}
-    if device.on_gpu:
-        # One package in many wheels of other names.
-        versions["cupy"] = device.xp.__version__
     notes = [note for part in plan.organ.parts for note in part.job.notes]
     for part in plan.organ.parts:
         notes += part.corrections.notes if part.corrections is not None else ()
         notes += part.motion.notes if part.motion is not None else ()
     said: dict[str, Any] = {
-        "versions": versions | {"python": platform.python_version()},
+        "versions": versions(device),
         "commit": source_commit(),
         "computed_by": {"backend": device.xp.__name__, "device": device.name},
         "source": {
@@ -149,6 +145,30 @@ def counts(ledger: Ledger, plan: Plan) -> dict[str, dict[str, int]]:
         pixels.update(record)
     pixels["current_repaired"] = sum(part.job.current_repaired for part in plan.organ.parts)
     return {"voxels": dict(voxels), "pixels": dict(pixels)}
+
+
+def versions(device: Device) -> dict[str, str]:
+    """Of Python and the packages that a process computes with."""
+    found = {name: package_version(name) for name in PACKAGES}
+    if device.on_gpu:
+        # One package in many wheels of other names.
+        found["cupy"] = device.xp.__version__
+    return found | {"python": platform.python_version()}
+
+
+def versions_of_all(processes: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Versions of several processes, each that occurs.
+
+    Examples
+    --------
+    >>> versions_of_all([{"numpy": "2.4.6"}, {"numpy": "2.5.0", "cupy": "14.0.1"}])
+    {'numpy': '2.4.6, 2.5.0', 'cupy': '14.0.1'}
+    """
+    found: dict[str, set[str]] = {}
+    for each in processes:
+        for name, number in each.items():
+            found.setdefault(name, set()).add(number)
+    return {name: ", ".join(sorted(numbers)) for name, numbers in found.items()}
 
 
 def source_commit() -> str:

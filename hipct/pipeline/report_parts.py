@@ -6,9 +6,10 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hipct.core.device import Device
+from hipct.pipeline.provenance import versions
 from hipct.pipeline.report import RunReport, StageClock, covered, stage_times
 
 
@@ -22,6 +23,7 @@ class PartOfRun:
     began, ended : seconds since 1970, by the clock of its machine
     seconds, bytes : busy seconds and bytes by stage
     peak_bytes, device_peak_bytes : largest memory
+    versions : of the packages that it computed with
     """
 
     machine: str
@@ -32,6 +34,7 @@ class PartOfRun:
     bytes: dict[str, int]
     peak_bytes: int
     device_peak_bytes: int
+    versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, clock: StageClock, device: Device, peak_bytes: int) -> PartOfRun:
@@ -46,6 +49,7 @@ class PartOfRun:
             bytes=busy.bytes,
             peak_bytes=peak_bytes,
             device_peak_bytes=device.peak_bytes,
+            versions=versions(device),
         )
 
 

@@ -15,7 +15,7 @@ from hipct.acquisition.series import Series
 from hipct.core.errors import FormatError, OutputError
 from hipct.core.files import write_json
 from hipct.core.run_folder import RunFolder
-from hipct.pipeline.config import Config
+from hipct.pipeline.config import Config, with_absolute_paths
 from hipct.pipeline.job import resolve
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.provenance import parameters
@@ -59,7 +59,8 @@ class Request:
     out : str
         Absolute path of the volume.
     config : mapping
-        The configuration, by section and key.
+        The configuration, by section and key; paths in it are those of the folder that this was
+        asked in.
     opening : mapping
         Options of :func:`hipct.acquisition.open_any.open_any`.
     allow_gaps, overwrite, allow_missing : bool
@@ -74,6 +75,9 @@ class Request:
     allow_gaps: bool = False
     overwrite: bool = False
     allow_missing: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", with_absolute_paths(self.config))
 
     @property
     def folder(self) -> Path:

@@ -15,7 +15,7 @@ from hipct.core.jit import compilation_told
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import set_thread_count, thread_count
 from hipct.pipeline.backend import run_device
-from hipct.pipeline.config import Config
+from hipct.pipeline.config import Config, with_absolute_paths
 from hipct.pipeline.job import resolve
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.provenance import package_version, parameters
@@ -132,7 +132,9 @@ def at_work(
     HipctError
         As :func:`reconstruct` does.
     """
-    config, observer = config or Config(), observer or Silent()
+    # Its paths count among the parameters of a run that may go on in another folder.
+    config = Config(**with_absolute_paths((config or Config()).as_dict()))
+    observer = observer or Silent()
     subject = Subject.of(scan)
     jobs = [resolve(each, config, of_series=subject.of_series) for each in subject.scans]
     if finishing:

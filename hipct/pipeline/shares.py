@@ -6,12 +6,12 @@ process at a time, wherever it runs; the last one makes what the shares have lef
 above, and gives the volume its name.
 
 A layer whose projections cannot be read fails alone: it is recorded with the reason, and the rest
-goes on.
+goes on. So does one that has cost several processes their lives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from hipct.core.errors import OutputError
 from hipct.core.progress import Observer, Silent
+from hipct.pipeline.attempts import Attempts, layers_at_once
 from hipct.pipeline.gpus import deal
 from hipct.pipeline.report import MemoryWatch
 from hipct.pipeline.request import Request
@@ -153,21 +154,46 @@ def run_share(
         mine = frozenset(dealt[number]) if number < len(dealt) else frozenset()
         before = work.ledger.layers().keys()
         failed: dict[int, str] = {}
+
+        def leave_out(layers: Collection[int], why: str) -> None:
+            for layer in sorted(mine.intersection(layers) - failed.keys()):
+                failed[layer] = why
+                work.ledger.fail(layer, why, log)
+
+        attempts = Attempts(work.ledger.folder, name)
+        attempts.take_over(before, layers_at_once(work.plan))
+        for layer, why in attempts.killers().items():
+            if request.allow_missing:
+                leave_out([layer], why)
+                observer.say(f"Layer {layer} is left out: {why}")
         try:
-            while True:
-                try:
-                    work.stream_layers(mine - failed.keys(), work.scratch / f"{out.name}-{name}")
-                    break
-                except UnreadableTile as unreadable:
-                    for layer in sorted(unreadable.layers & mine - failed.keys()):
-                        failed[layer] = str(unreadable)
-                        work.ledger.fail(layer, str(unreadable), log)
-                    observer.say(f"{unreadable} Its layers are left out; the rest goes on.")
+            for layers in attempts.rounds(mine - before - failed.keys()):
+                with attempts.at(layers):
+                    _stream(work, layers, work.scratch / f"{out.name}-{name}", leave_out, observer)
         finally:
             # Of a process that is stopped too: what it has done counts.
             work.record_times(name, memory.peak_bytes)
         after = work.ledger.layers().keys()
         return ShareDone(tuple(sorted((after - before) & mine)), failed)
+
+
+def _stream(
+    work: Work,
+    layers: frozenset[int],
+    scratch: Path,
+    leave_out: Callable[[Collection[int], str], None],
+    observer: Observer,
+) -> None:
+    """Make layers, without those whose projections cannot be read."""
+    while True:
+        try:
+            work.stream_layers(layers, scratch)
+        except UnreadableTile as unreadable:
+            leave_out(unreadable.layers, str(unreadable))
+            layers -= unreadable.layers
+            observer.say(f"{unreadable} Its layers are left out; the rest goes on.")
+        else:
+            return
 
 
 def finish_run(

@@ -23,7 +23,7 @@ from hipct.pipeline.gpus import deal, run_on_gpus
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.organ import Organ
 from hipct.pipeline.plan import Plan, plan_organ
-from hipct.pipeline.provenance import checksums, counts, provenance
+from hipct.pipeline.provenance import checksums, counts, provenance, versions_of_all
 from hipct.pipeline.report import RunReport, StageClock
 from hipct.pipeline.report_parts import PartOfRun, report_of_parts
 from hipct.pipeline.seams import score_seams
@@ -187,10 +187,17 @@ class Work:
             for (_, layer), record in self._ledger.done().items()
             if "missing" in record
         }
-        if devices := sorted({part["device"] for part in self._ledger.times()}):
+        if parts := self._ledger.times():
             self._provenance["computed_by"] = self._ledger.backend() | {
-                "device": ", ".join(devices)
+                "device": ", ".join(sorted({part["device"] for part in parts}))
             }
+            # What computed the layers may not be where this process runs.
+            self._provenance["versions"] = versions_of_all(
+                [
+                    self._provenance["versions"],
+                    *(part["versions"] for part in parts),
+                ]
+            )
         if missing:
             rows = [self._plan.spec.levels[0].rows(layer) for layer in sorted(missing)]
             self._provenance["incomplete"] = {

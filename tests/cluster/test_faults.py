@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from hipct.cluster.status import run_status
 from hipct.cluster.worker import work
 from hipct.core.errors import OutputError
 from hipct.core.run_lock import RunLock
+from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.shares import finish_run, prepare_run, run_share
+from hipct.volume.open import open_volume
 
 # A share that comes to its first layer, says so, and waits there.
 HELD = """
@@ -28,6 +31,21 @@ def held(*arguments, **options):
     sys.stdin.readline()
     return write_bands(*arguments, **options)
 stream.write_bands = held
+run_share(Request.of(sys.argv[1]), 0)
+"""
+
+# A share that one of its layers kills.
+FATAL = """
+import os, signal, sys
+import hipct.pipeline.stream as stream
+from hipct.pipeline.request import Request
+from hipct.pipeline.shares import run_share
+write_bands = stream.write_bands
+def fatal(volume, spec, level, layer, *arguments, **options):
+    if layer == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write_bands(volume, spec, level, layer, *arguments, **options)
+stream.write_bands = fatal
 run_share(Request.of(sys.argv[1]), 0)
 """
 
@@ -109,3 +127,41 @@ def test_a_slow_share_keeps_no_other_from_its_work(request_of, undisturbed, volu
         assert process.returncode == 0
     assert volume_bytes(finish_run(request).path) == undisturbed
     assert Path(request.out).is_dir()
+
+
+def test_a_layer_that_always_kills_its_job_is_left_out_where_that_is_allowed(
+    request_of, undisturbed, volume_bytes
+):
+    request = request_of(allow_missing=True)
+    prepare_run(request, 1)
+    fatal = 4
+    # First in company, then alone: the layers behind it come to their turn as well.
+    for left in (set(range(10)), {4, 5, 6, 7, 8, 9}, {4}):
+        command = [sys.executable, "-c", FATAL, request.out, str(fatal)]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        assert left >= set(range(10)) - Ledger(request.folder).layers().keys() >= {fatal}
+        assert "layers are missing" in work(request, "finish").sentence
+    assert Ledger(request.folder).failed() == {}
+    ending = work(request, "share", 0)
+    assert ending.state == "failed"
+    assert "1 layers could not be made: its process was killed 3 times" in ending.sentence
+    assert "layer 4 failed: its process was killed" in run_status(request.out).text()
+    ending = work(request, "finish")
+    assert "is made, with gaps: Rows 128 to " in ending.sentence
+    said = open_volume(request.out).provenance["incomplete"]
+    assert said["rows"] == [[128, 160]]
+    assert "killed 3 times" in said["reasons"][0]
+    made = volume_bytes(Path(request.out))
+    bottom = {key for key in undisturbed if key.startswith("0/")}
+    same = {key for key in bottom if made.get(key) == undisturbed[key]}
+    assert bottom - same == {key for key in bottom if key.startswith("0/c/4/")}
+
+
+def test_without_that_leave_it_is_tried_again(request_of, undisturbed, volume_bytes):
+    request = request_of()
+    prepare_run(request, 1)
+    begun = request.folder / "begun" / "share-00000.json"
+    begun.parent.mkdir()
+    begun.write_text('{"layers": [4], "killed": {"4": 2, "5": 1}}')
+    assert len(run_share(request, 0).layers) == 10
+    assert volume_bytes(finish_run(request).path) == undisturbed

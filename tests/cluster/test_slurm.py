@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import signal
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,22 @@ from hipct.cluster.submission import Submission
 from hipct.cluster.submit import submit
 from hipct.core.errors import ClusterError, OutputError
 from hipct.core.run_lock import RunLock
+from hipct.pipeline.ledger import Ledger
+from hipct.pipeline.request import Request
 from hipct.volume.open import open_volume
 
 PATIENCE_S = 90
+# What Python begins with: until its job has been queued again, every layer takes long.
+SLOW = """
+import os, time
+if not int(os.environ.get("SLURM_RESTART_COUNT", "0")):
+    import hipct.pipeline.stream as stream
+    write_bands = stream.write_bands
+    def slow(*arguments, **options):
+        time.sleep(8)
+        return write_bands(*arguments, **options)
+    stream.write_bands = slow
+"""
 PROFILE = Profile(time="00:10:00", cpus=1, memory="900MB", shares=3, warning_s=0)
 
 
@@ -54,6 +69,28 @@ def begin_soon(request, seen):
     for job in delayed:
         if time.monotonic() - seen.setdefault(job, time.monotonic()) > 4:
             subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=False)
+
+
+def wait_until_whole(request):
+    seen = {}
+
+    def whole():
+        if request.folder.exists():
+            begin_soon(request, seen)
+        return not request.folder.exists()
+
+    wait_for(whole, "the volume")
+
+
+def was_stopped_once(request, name, why):
+    """What a job said that was stopped, queued again, and done; its lines."""
+    log = (Path(request.out + ".logs") / "logs" / f"{name}.jsonl").read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert [line["event"] for line in lines].count("begin") == 2
+    (first,) = (line for line in lines if line.get("state") == "stopped")
+    assert first["sentence"].startswith(why)
+    assert lines[-1]["state"] == "done"
+    return lines
 
 
 def test_a_run_through_the_queue_makes_the_bytes_of_one_process(
@@ -108,46 +145,47 @@ def test_killed_jobs_are_told_and_done_again(slurm, request_of, undisturbed, vol
     assert volume_bytes(Path(request.out)) == undisturbed
 
 
-def test_jobs_stop_before_their_time_or_for_others_and_go_on(
-    slurm, request_of, undisturbed, volume_bytes
-):
+@pytest.fixture(scope="module")
+def limited(slurm, scan_store, tmp_path_factory):
+    """A run whose one share cannot end within the minute that it asks for, unless it goes on.
+
+    Begun before the other tests, as it takes Slurm half a minute to see that a limit comes near.
+    """
+    from tests.cluster.conftest import CONFIG
+
+    folder = tmp_path_factory.mktemp("limited")
+    (folder / "sitecustomize.py").write_text(SLOW)
+    request = Request((str(scan_store),), str(folder / "organ.ome.zarr"), CONFIG)
+    slow = f"export PYTHONPATH={shlex.quote(str(folder))}${{PYTHONPATH:+:$PYTHONPATH}}"
+    profile = PROFILE.model_copy(update={"shares": 1, "warning_s": 50, "prologue": (slow,)})
+    submit(request, profile.model_copy(update={"time": "1"}))
+    return request
+
+
+@pytest.fixture(autouse=True)
+def _limited_runs_meanwhile(limited):
+    """A test of this file begins after it."""
+
+
+def test_a_preempted_job_goes_on(slurm, request_of, undisturbed, volume_bytes):
     request = request_of()
-    submit(request, PROFILE.model_copy(update={"warning_s": 5}))
-    ways = {
-        "The time limit is near": lambda task: os.kill(task["owner"]["process"], signal.SIGUSR1),
-        # What Slurm does to a job that another one preempts.
-        "Ended by SIGTERM": lambda task: subprocess.run(
-            ["scontrol", "requeue", task["job"]], check=True
-        ),
-    }
-    stopped = {}
+    submit(request, PROFILE)
+    stopped = []
 
-    def stop_one_each():
+    def preempt_one():
         for lock in (request.folder / "locks").glob("share-*"):
-            task = request.folder / "tasks" / f"{lock.name}.json"
-            for way in ways.keys() - stopped.values():
-                if RunLock(lock).living_owner() and lock.name not in stopped:
-                    stopped[lock.name] = way
-                    ways[way](json.loads(task.read_text()))
-        return len(stopped) == len(ways)
+            if RunLock(lock).living_owner():
+                task = json.loads((request.folder / "tasks" / f"{lock.name}.json").read_text())
+                # What Slurm does to a job that another one preempts.
+                subprocess.run(["scontrol", "requeue", task["job"]], check=True)
+                stopped.append(lock.name)
+                return True
+        return False
 
-    wait_for(stop_one_each, "shares at work")
-    restarted = {}
-
-    def ended():
-        begin_soon(request, restarted)
-        return not request.folder.exists()
-
-    wait_for(ended, "the volume")
-    assert len(restarted) == 2
+    wait_for(preempt_one, "a share at work")
+    wait_until_whole(request)
     assert volume_bytes(Path(request.out)) == undisturbed
-    for name, way in stopped.items():
-        log = (Path(request.out + ".logs") / "logs" / f"{name}.jsonl").read_text()
-        lines = [json.loads(line) for line in log.splitlines()]
-        assert [line["event"] for line in lines].count("begin") == 2
-        (first,) = (line for line in lines if line.get("state") == "stopped")
-        assert first["sentence"].startswith(way)
-        assert lines[-1]["state"] == "done"
+    was_stopped_once(request, stopped[0], "Ended by SIGTERM")
 
 
 def test_a_cancelled_run_goes_on_with_retry(slurm, request_of, undisturbed, volume_bytes):
@@ -163,7 +201,12 @@ def test_a_cancelled_run_goes_on_with_retry(slurm, request_of, undisturbed, volu
 
 
 def test_what_slurm_refuses_is_said_and_nothing_stays_queued(slurm, request_of):
-    request = request_of()
+    def waiting():
+        queue = ["squeue", "--noheader", "--states=PENDING", "--format=%i"]
+        said = subprocess.run(queue, capture_output=True, text=True, check=True)
+        return set(said.stdout.split())
+
+    request, before = request_of(), waiting()
     with pytest.raises(ClusterError, match=r"Slurm refuses: .*invalid partition"):
         submit(request, PROFILE.model_copy(update={"partition": "nowhere"}))
     wrong = PROFILE.model_copy(
@@ -171,9 +214,7 @@ def test_what_slurm_refuses_is_said_and_nothing_stays_queued(slurm, request_of):
     )
     with pytest.raises(ClusterError, match="Slurm refuses"):
         submit(request, wrong)
-    queue = ["squeue", "--noheader", "--states=PENDING"]
-    said = subprocess.run(queue, capture_output=True, text=True, check=True)
-    assert said.stdout == ""
+    assert waiting() <= before
 
 
 def test_from_the_command_line_with_a_name_that_is_hostile(
@@ -205,3 +246,30 @@ def test_from_the_command_line_with_a_name_that_is_hostile(
     assert volume_bytes(out) == undisturbed
     assert not list(tmp_path.rglob("pwned*"))
     assert not Path("pwned").exists()
+
+
+def test_a_job_whose_time_runs_out_stops_by_itself_and_goes_on(limited, undisturbed, volume_bytes):
+    def stopped():
+        record = limited.folder / "tasks" / "share-00000.json"
+        return record.exists() and json.loads(record.read_text())["state"] == "stopped"
+
+    wait_for(stopped, "the warning of Slurm")
+    ledger = Ledger(limited.folder)
+    made = ledger.layers()
+    assert 0 < len(made) < 10
+    assert ledger.forget_lost() == []
+    wait_until_whole(limited)
+    assert volume_bytes(Path(limited.out)) == undisturbed
+    lines = was_stopped_once(limited, "share-00000", "The time limit is near")
+    at = [datetime.fromisoformat(line["time"]) for line in lines]
+    ends = [k for k, line in enumerate(lines) if line["event"] == "end"]
+    # By itself, before Slurm would have ended it.
+    assert (at[ends[0]] - at[0]).total_seconds() < 60
+    # What was made before is not made again.
+    begun = [
+        line["total"]
+        for line in lines
+        if line.get("stage") == "reconstruct" and line["event"] == "start"
+    ]
+    depth = [32] * 9 + [12]
+    assert begun == [300, 300 - sum(depth[layer] for layer in made)]

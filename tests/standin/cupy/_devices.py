@@ -36,10 +36,16 @@ def driver_version() -> int:
 
 
 def device_count() -> int:
-    """As ``HIPCT_STANDIN_DEVICES`` says, 1 by default."""
+    """As ``HIPCT_STANDIN_DEVICES`` says, 1 by default; as many as CUDA_VISIBLE_DEVICES shows."""
     if driver_version() // 1000 < RUNTIME // 1000:
         raise CUDARuntimeError(35)
     count = int(os.environ.get("HIPCT_STANDIN_DEVICES", "1"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        # CUDA stops at the first number that is none.
+        shown = [name.strip() for name in visible.split(",")]
+        valid = [name.isdecimal() and int(name) < count for name in shown]
+        count = (*valid, False).index(False)
     if count < 1:
         raise CUDARuntimeError(100)
     return count
