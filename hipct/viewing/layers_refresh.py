@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from hipct.viewing.reads import PyramidReads
 
@@ -38,7 +38,7 @@ class Freshness(QObject):
         self._guess, self._faults = guess_contrast, 0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(_PAUSE_MS)
+        self._drawn = QElapsedTimer()
         self._timer.timeout.connect(self._refresh)
         self.changed.connect(self._soon)
         self.fault.connect(self._tell)
@@ -51,9 +51,11 @@ class Freshness(QObject):
 
     def _soon(self) -> None:
         if not self._timer.isActive():
-            self._timer.start()
+            since = self._drawn.elapsed() if self._drawn.isValid() else _PAUSE_MS
+            self._timer.start(max(0, _PAUSE_MS - since))
 
     def _refresh(self) -> None:
+        self._drawn.start()
         # A volume in three dimensions is a large texture: it is drawn once it is whole.
         if self._viewer.dims.ndisplay == 3 and self._reads.pending:
             return
@@ -62,11 +64,11 @@ class Freshness(QObject):
         self._layer.refresh(extent=False, thumbnail=True, highlight=False)
 
     def _set_contrast(self) -> None:
-        coarsest = self._reads.levels[-1]
-        if self._reads.pending or coarsest.size > 2**27:
+        values = self._reads.sample()
+        if values is None:
             return
         self._guess = False
-        limits = limits_of(np.asarray(coarsest))
+        limits = limits_of(values)
         self._layer.contrast_limits_range = limits
         self._layer.contrast_limits = limits
 

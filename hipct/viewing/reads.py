@@ -29,6 +29,8 @@ from hipct.volume.storage import is_address
 _AT_ONCE_FROM_SERVERS = 16
 _HOLE_S = 5.0
 """For so long a chunk that could not be read is not asked for again."""
+_LARGEST_SAMPLE = 2**27
+"""Voxels of a level that is looked at as a whole."""
 _STAND_IN = 2
 """So many levels coarser is what comes first: a sixteenth of the voxels of a plane."""
 Vector = Sequence[float]
@@ -179,6 +181,13 @@ class PyramidReads:
         """What a level gives: a picture where somebody watches, else everything, waited for."""
         return self.picture(level, bounds) if self._watched else self.read(level, bounds)
 
+    def sample(self) -> NDArray[Any] | None:
+        """Values that tell what is black and what is white; None while there are too few."""
+        coarsest = self.levels[-1]
+        if self.pending or coarsest.size > _LARGEST_SAMPLE:
+            return None
+        return np.asarray(coarsest)
+
     def forget(self) -> None:
         """Read everything anew when it is looked at: files may have changed."""
         self._holes.clear()
@@ -209,6 +218,8 @@ class PyramidReads:
         level, place = key
         try:
             self.cache.put(key, self._sources[level].chunk(place))
+        except InterruptedError:  # Nobody waits for it any more; whoever does again asks again.
+            return
         except Exception as error:  # A thread that dies would leave the window without chunks.
             sentence = (
                 str(error)

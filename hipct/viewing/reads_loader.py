@@ -33,6 +33,7 @@ class Loader:
         self._wanted: deque[Key] = deque()
         self._later: deque[Key] = deque()
         self._busy: dict[Key, bool] = {}
+        self._looked_at: frozenset[Key] = frozenset()
         self._running: list[threading.Thread] = []
         self._condition = threading.Condition()
         self._closed = False
@@ -53,6 +54,8 @@ class Loader:
     def want(self, keys: Iterable[Key]) -> None:
         """Fetch these, in this order, in place of all that was wanted before."""
         with self._condition:
+            keys = list(keys)
+            self._looked_at = frozenset(keys)
             self._wanted = deque(k for k in keys if not self._is_busy(k))
             self._wake()
 
@@ -61,6 +64,13 @@ class Loader:
         with self._condition:
             self._later = deque(keys)
             self._wake()
+
+    def given_up(self, key: Key) -> bool:
+        """Whether a chunk that is on its way only keeps others waiting, which are looked at."""
+        with self._condition:
+            if self._closed:
+                return True
+            return key not in self._looked_at and bool(self._always or self._wanted)
 
     def close(self) -> None:
         """Fetch no more, and tell nobody."""
