@@ -9,7 +9,8 @@ From a scan to a volume
     open_scan, open_series, import_scan, import_series, simulate_scan, simulate_series, load_truth,
     make_plan, reconstruct
 Volumes
-    open_volume, check_volume, view, build_pyramid, build_levels, export_volume, register_zoom
+    open_volume, check_volume, view, snapshot, build_pyramid, build_levels, export_volume,
+    register_zoom
 Settings and conversions
     Config, load_config, set_thread_count, halo_rows, kernel_length_px, effective_geometry,
     soft_tissue_delta_beta and the converters of delta/beta
@@ -71,6 +72,7 @@ __all__ = [
     "set_thread_count",
     "simulate_scan",
     "simulate_series",
+    "snapshot",
     "soft_tissue_delta_beta",
     "tomopy_alpha_from_delta_beta",
     "unsharp",
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
     )
     from hipct.core.threads import set_thread_count
     from hipct.exchange.export import export_volume
+    from hipct.exchange.snapshot import snapshot
     from hipct.phase.convert import (
         delta_beta_from_pyhst_length,
         delta_beta_from_tomopy_alpha,
@@ -181,6 +184,7 @@ _HOMES = {
     "build_levels": "hipct.volume.pyramid_levels",
     "build_pyramid": "hipct.volume.pyramid_build",
     "export_volume": "hipct.exchange.export",
+    "snapshot": "hipct.exchange.snapshot",
     "import_series": "hipct.acquisition.series_import",
     "open_series": "hipct.acquisition.series",
     "register_zoom": "hipct.atlas.register",

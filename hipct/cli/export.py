@@ -7,6 +7,7 @@ from typing import Literal
 import click
 
 from hipct.cli.console import progress
+from hipct.cli.options import grey_window
 
 
 @click.command(name="export")
@@ -115,7 +116,7 @@ def command(
             crop=crop,
             oblique=oblique,
             dtype=dtype,
-            window=None if window is None else _window(window),
+            window=None if window is None else grey_window(window),
             lossless=lossless,
             ratio=ratio,
             url=url,
@@ -138,18 +139,6 @@ def command(
     click.echo(f"{out}: {size} {noun} of level {facts['level']}, {facts['dtype']}")
     if "compression" in facts:
         click.echo(_compression(facts["compression"]))
-
-
-def _window(words: str) -> tuple[float, float]:
-    from hipct.core.errors import InputError
-
-    try:
-        low, high = (float(word) for word in words.split(":"))
-    except ValueError as error:
-        raise InputError(
-            f"--window is {words!r}; give LOW:HIGH in stored grey values, such as 12000:40000."
-        ) from error
-    return low, high
 
 
 def _compression(facts: dict[str, float | str | bool | None]) -> str:

@@ -35,6 +35,7 @@ SECTIONS = {
         "pyramid": "Turn a volume of any format into an OME-Zarr pyramid",
         "check": "Validate an OME-Zarr volume",
         "view": "Open a volume in napari",
+        "snapshot": "Draw a volume as PNG: three slices, a projection, a scale bar, physical units",
         "serve": "Serve a volume to Neuroglancer in a browser of this machine",
         "export": "Write a volume or part of it as OME-Zarr, TIFF, JPEG2000, NIfTI, HDF5 or a link",
     },

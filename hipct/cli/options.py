@@ -188,3 +188,41 @@ def read_settings(
     }
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     return merge(config, [*overrides, *given])
+
+
+def voxel_size(words: str) -> float | tuple[float, float, float]:
+    """Micrometres of ``--voxel-um``: one size, or ``z,y,x``.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    from hipct.core.errors import InputError
+
+    try:
+        values = [float(word) for word in words.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 3):
+        raise InputError(f"--voxel-um is {words!r}; give one size in um, or three as z,y,x.")
+    return values[0] if len(values) == 1 else (values[0], values[1], values[2])
+
+
+def grey_window(words: str) -> tuple[float, float]:
+    """Values of ``--window LOW:HIGH``.
+
+    Raises
+    ------
+    InputError
+        If these are no two numbers.
+    """
+    from hipct.core.errors import InputError
+
+    low, _, high = words.partition(":")
+    try:
+        return (float(low), float(high))
+    except ValueError as error:
+        raise InputError(
+            f"--window is {words!r}; give two values as LOW:HIGH, such as -0.2:1.4 or 12000:40000."
+        ) from error

@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from hipct.cli.console import progress
+from hipct.cli.options import grey_window, voxel_size
 from hipct.core.errors import InputError
 
 
@@ -113,7 +114,10 @@ def command(
             "to build the coarser levels of an OME-Zarr volume in it."
         )
     opened = open_volume_source(
-        source, dataset=dataset, axes=axes, voxel_um=None if voxel_um is None else _size(voxel_um)
+        source,
+        dataset=dataset,
+        axes=axes,
+        voxel_um=None if voxel_um is None else voxel_size(voxel_um),
     )
     with opened, progress() as observer:
         plan = build_pyramid(
@@ -121,7 +125,7 @@ def command(
             out,
             kind="labels" if labels else "image",
             projection=projection,
-            window=None if window is None else _window(window),
+            window=None if window is None else grey_window(window),
             unit=unit,
             version=ome_zarr,
             consolidated=consolidated,
@@ -175,23 +179,3 @@ def _build_levels(
         f"{Path(source)}: {len(plan.spec.levels) - 1} coarser levels of "
         f"{' x '.join(str(n) for n in plan.spec.shape)} {plan.spec.dtype}, by {plan.spec.reduction}"
     )
-
-
-def _size(words: str) -> float | tuple[float, float, float]:
-    try:
-        values = [float(word) for word in words.split(",")]
-    except ValueError:
-        values = []
-    if len(values) not in (1, 3):
-        raise InputError(f"--voxel-um is {words!r}; give one size in um, or three as z,y,x.")
-    return values[0] if len(values) == 1 else (values[0], values[1], values[2])
-
-
-def _window(words: str) -> tuple[float, float]:
-    low, _, high = words.partition(":")
-    try:
-        return (float(low), float(high))
-    except ValueError as error:
-        raise InputError(
-            f"--window is {words!r}; give two values with a colon between, such as -0.2:1.4."
-        ) from error

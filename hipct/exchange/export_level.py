@@ -33,11 +33,13 @@ class LevelView:
     volume : Volume
     number : 0 is the finest level
     whole : whether hipct wrote it: then every file is stored, those of zeros too
+    planes : whether planes are read and not bands, so that parts of shards are asked for on servers
     """
 
     volume: Volume
     number: int
     whole: bool
+    planes: bool = False
 
     @property
     def level(self) -> VolumeLevel:
@@ -100,7 +102,7 @@ class LevelView:
     def _array(self) -> ChunkReader | zarr.Array[Any]:
         """The level, decoded without Zarr where that can be: in half of the memory."""
         if is_address(self.volume.address):
-            return self.level.array
+            return self.level.chunkwise if self.planes else self.level.array
         return open_chunks(self.volume.path / self.level.path) or self.level.array
 
     @cached_property

@@ -43,7 +43,7 @@ def choose_region(view: LevelView, crop: str | None) -> Slices3:
     if len(ranges) != 3 or any(len(bounds) != 2 for bounds in ranges):
         raise InputError(f"The crop is {crop!r}; give z0:z1,y0:y1,x0:x1, in voxels, um or mm.")
     words = [bound for bounds in ranges for bound in bounds]
-    values, unit = _numbers(words, f"crop is {crop!r}", optional=True)
+    values, unit = read_lengths(words, f"crop is {crop!r}", optional=True)
     if unit is None:
         z, y, x = (_voxels(view, axis, values[2 * axis : 2 * axis + 2]) for axis in range(3))
         return (z, y, x)
@@ -105,8 +105,8 @@ def choose_plane(view: LevelView, words: str) -> Plane:
             "and the size in voxels, um or mm."
         )
     what = f"plane is {words!r}"
-    lengths, unit = _numbers([*groups[0], *(groups[2] if len(groups) > 2 else [])], what)
-    direction, no_unit = _numbers(groups[1], what)
+    lengths, unit = read_lengths([*groups[0], *(groups[2] if len(groups) > 2 else [])], what)
+    direction, no_unit = read_lengths(groups[1], what)
     normal = np.array(direction, float)
     if no_unit is not None or not np.linalg.norm(normal) > 0:
         raise InputError(f"The {what}; its normal has to be three numbers, not all of them 0.")
@@ -164,7 +164,7 @@ def _cut(
     return np.array(points)
 
 
-def _numbers(
+def read_lengths(
     words: list[str], what: str, *, optional: bool = False
 ) -> tuple[list[Any], str | None]:
     """Numbers of words such as ``12`` and ``3.5mm``, and the one unit that they have."""

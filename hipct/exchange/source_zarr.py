@@ -48,7 +48,7 @@ class ZarrSource(AxesSource):
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
         super().__init__(path, options)
-        _refuse_unfinished(path)
+        refuse_unfinished(path)
         is_volume = options.dataset is None and _is_volume(path)
         array = self._open_volume() if is_volume else self._open_array()
         # Zarr gives zeros for a missing file, and hipct itself leaves none out.
@@ -158,7 +158,14 @@ def _is_volume(path: Path) -> bool:
     return False
 
 
-def _refuse_unfinished(path: Path) -> None:
+def refuse_unfinished(path: Path) -> None:
+    """Raise if a run lies beside a volume that writes it, or was broken off.
+
+    Raises
+    ------
+    FormatError
+        If there is one.
+    """
     for suffix in _UNFINISHED:
         sibling = path.with_name(path.name + suffix)
         if sibling.exists():

@@ -74,7 +74,7 @@ def test_an_oblique_picture_and_a_link(
     ("options", "sentence"),
     [
         (("--format", "tiff", "--level", "7"), "has no level 7"),
-        (("--format", "tiff", "--window", "7"), "--window is '7'; give LOW:HIGH"),
+        (("--format", "tiff", "--window", "7"), "--window is '7'; give two values as LOW:HIGH"),
         (("--format", "tiff", "--memory", "1kB"), "give more (--memory)"),
         (("--format", "tiff", "--dtype", "float32"), "does not store what its grey values mean"),
         (("--format", "gif"), "'gif' is not one of"),

@@ -49,6 +49,7 @@ def test_the_page_begins_with_two_examples_and_lists_the_commands_in_the_order_o
         "pyramid",
         "check",
         "view",
+        "snapshot",
         "serve",
         "export",
         "submit",
