@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hipct.core.errors import FormatError, HipctError
 from hipct.volume.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.nodes import is_own
-from hipct.volume.open import Volume, VolumeLevel
+from hipct.volume.open import Volume
 from hipct.volume.storage import is_address
 
 Place = tuple[int, ...]
@@ -54,7 +54,8 @@ def source_of(volume: Volume, number: int) -> ChunkSource:
         reader = open_chunks(Path(volume.address) / level.path, whole=whole)
         if reader is not None:
             return _OnDisk(reader)
-    return _ThroughZarr(volume, level)
+    array = level.chunkwise
+    return SlicedSource(array, array.chunks, f"level {level.path} of {volume.address}")
 
 
 class _OnDisk:
@@ -66,15 +67,29 @@ class _OnDisk:
         return self._reader[_region(place, self.chunks)]
 
 
-class _ThroughZarr:
-    def __init__(self, volume: Volume, level: VolumeLevel) -> None:
-        self._array, self._name = level.chunkwise, f"level {level.path} of {volume.address}"
-        self.shape, self.dtype = tuple(self._array.shape), np.dtype(self._array.dtype)
-        self.chunks = tuple(self._array.chunks)
+class SlicedSource:
+    """The chunks of an array that is read, or made, where it is sliced.
+
+    Parameters
+    ----------
+    array : Sliceable
+        Has a shape and a dtype, and gives regions of slices without steps to several threads.
+    chunks : tuple of int
+        Voxels that are asked for at a time: those of its own chunks where it has any.
+    name : str
+        Of what cannot be read, for the sentence.
+    """
+
+    def __init__(self, array: Any, chunks: tuple[int, ...], name: str) -> None:
+        self._array, self._name, self.chunks = array, name, tuple(chunks)
+        self.shape, self.dtype = tuple(array.shape), np.dtype(array.dtype)
 
     def chunk(self, place: Place) -> NDArray[Any]:
+        """Voxels of a chunk that lie in the array."""
+        region = _region(place, self.chunks)
+        inside = tuple(slice(r.start, min(r.stop, n)) for r, n in zip(region, self.shape))
         try:
-            return np.asarray(self._array[_region(place, self.chunks)])
+            return np.asarray(self._array[inside])
         except HipctError:
             raise
         except Exception as error:  # Codecs and stores have no common class of errors.

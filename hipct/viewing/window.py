@@ -1,22 +1,121 @@
-"""Windows of napari that show volumes."""
+"""Windows of napari that show volumes, with what one needs beside them."""
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hipct.core.extras import require
 from hipct.viewing.layers import add_volume
 from hipct.volume.open import open_volume
+from hipct.volume.storage import Patience
+
+_PATIENCE = Patience(timeout_s=10.0, attempts=3)
+"""A person waits: what does not come within half a minute is a hole, and told."""
+_SWITCH_S = 0.0005
+_FAR = 10
+"""Slices that Page Up and Page Down go at once."""
 
 
-def view(path: Path | str, *, show: bool = True) -> Any:
-    """Open a volume in napari and, with ``show``, stay there until its window is closed.
+def new_window(title: str, *, show: bool = True, bookmarks: Path | None = None) -> Any:
+    """A window of napari with the panels of hipct beside it, and no volume yet.
+
+    Parameters
+    ----------
+    title : str
+    show : bool
+        Whether it shows itself.
+    bookmarks : Path, optional
+        File in which its bookmarks are kept.
+
+    Returns
+    -------
+    napari.Viewer
+
+    Raises
+    ------
+    MissingExtra
+        If napari is not installed.
+    FormatError
+        If the bookmarks cannot be read.
+    """
+    # A call of OpenGL lets other threads in; each of them would keep the window waiting for 5 ms.
+    sys.setswitchinterval(_SWITCH_S)
+    # Slices are cut in a thread of napari's, whatever its user has set; nothing is saved there.
+    os.environ.setdefault("NAPARI_ASYNC", "1")
+    napari = require("napari", "viewer", "hipct view")
+    # What the first layer would import, which takes a second, is imported before there is a window.
+    napari.layers.Image(np.eye(2))
+    viewer = napari.Viewer(show=show, title=f"{title} - hipct")
+    furnish(viewer, bookmarks)
+    # To look through all objects of napari for garbage would stop the window for a third of a
+    # second, again and again.
+    gc.collect()
+    gc.freeze()
+    return viewer
+
+
+def furnish(viewer: Any, bookmarks: Path | None = None) -> dict[str, Any]:
+    """Put panels, keys and a scale bar into a window of napari.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    bookmarks : Path, optional
+        File in which its bookmarks are kept.
+
+    Returns
+    -------
+    dict of str to QWidget
+        The panels by their names: Position, Volume, Bookmarks, Oblique.
+    """
+    from hipct.viewing.bookmarks_panel import BookmarksPanel
+    from hipct.viewing.detail_panel import VolumePanel
+    from hipct.viewing.minimap_panel import PositionPanel
+    from hipct.viewing.window_state import look_along, step
+
+    viewer.canvas.overlays.scale_bar.visible = True
+    kept, facts = BookmarksPanel(viewer, bookmarks), VolumePanel(viewer)
+    panels = {"Position": PositionPanel(viewer), "Volume": facts, "Bookmarks": kept}
+    for number, (name, panel) in enumerate(panels.items()):
+        # The first panel stands alone: it is looked at all the time.
+        viewer.window.add_dock_widget(panel, name=name, area="right", tabify=number > 1)
+    keys = {
+        "Shift-Z": lambda _: look_along(viewer, 0),
+        "Shift-Y": lambda _: look_along(viewer, 1),
+        "Shift-X": lambda _: look_along(viewer, 2),
+        "PageUp": lambda _: step(viewer, -_FAR),
+        "PageDown": lambda _: step(viewer, _FAR),
+        "Shift-B": lambda _: kept.add(),
+        "N": lambda _: kept.next(),
+        "F5": lambda _: facts.read_again(),
+    }
+    for key, call in keys.items():
+        viewer.bind_key(key, call, overwrite=True)
+    return panels
+
+
+def view(
+    path: Path | str,
+    *zooms: Path | str,
+    bookmarks: Path | None = None,
+    show: bool = True,
+) -> Any:
+    """Open volumes in napari and, with ``show``, stay there until its window is closed.
 
     Parameters
     ----------
     path : path or str
         An OME-Zarr volume: its folder, or its address on a server.
+    zooms : path or str
+        More of them, shown over it.
+    bookmarks : Path, optional
+        File in which views are kept by name.
     show : bool
         Whether to show the window and run the event loop.
 
@@ -29,13 +128,21 @@ def view(path: Path | str, *, show: bool = True) -> Any:
     MissingExtra
         If napari is not installed.
     InputError, FormatError, RemoteError
-        If the volume cannot be opened.
+        If a volume cannot be opened.
     """
-    volume = open_volume(path)
-    napari = require("napari", "viewer", "hipct view")
-    viewer = napari.Viewer(show=show, title=f"{volume.name} - hipct")
-    add_volume(viewer, volume)
-    viewer.canvas.overlays.scale_bar.visible = True
+    volumes = [open_volume(one, patience=_PATIENCE, whole=False) for one in (path, *zooms)]
+    viewer = new_window(volumes[0].name, show=show, bookmarks=bookmarks)
+    for volume in volumes:
+        add_volume(viewer, volume)
+    _fit(viewer)
     if show:
-        napari.run()
+        require("napari", "viewer", "hipct view").run()
     return viewer
+
+
+def _fit(viewer: Any) -> None:
+    """Show all of it, now and when the panels have taken their room."""
+    from qtpy.QtCore import QTimer
+
+    viewer.reset_view()
+    QTimer.singleShot(0, viewer.reset_view)

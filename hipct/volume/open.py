@@ -202,7 +202,9 @@ class Volume:
         return self.levels[number]
 
 
-def open_volume(path: Path | str, *, patience: Patience | None = None) -> Volume:
+def open_volume(
+    path: Path | str, *, patience: Patience | None = None, whole: bool = True
+) -> Volume:
     """Open an OME-Zarr volume (0.4 or 0.5, three axes).
 
     Parameters
@@ -212,13 +214,16 @@ def open_volume(path: Path | str, *, patience: Patience | None = None) -> Volume
         ``file:///...`` (extra ``remote``).
     patience : Patience, optional
         How long a server is waited for.
+    whole : bool
+        Whether every level has to be there; otherwise those that cannot be opened are left out,
+        and the notes say so.
 
     Raises
     ------
     InputError
         If the path does not exist, or the address cannot be one.
     FormatError
-        If it is no OME-Zarr image of three axes, or its metadata is broken.
+        If it is no OME-Zarr image of three axes, its metadata is broken, or no level is there.
     RemoteError
         If the server does not answer, or refuses.
     """
@@ -228,7 +233,7 @@ def open_volume(path: Path | str, *, patience: Patience | None = None) -> Volume
     attributes = attributes_of(storage)
     ome = attributes.get("ome", attributes)
     try:
-        return _volume(storage, attributes, ome)
+        return _volume(storage, attributes, ome, whole)
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         if isinstance(error, FormatError):
             raise
@@ -285,7 +290,9 @@ def place_of_level(
     return scale, translation
 
 
-def _volume(storage: Storage, attributes: Mapping[str, Any], ome: Mapping[str, Any]) -> Volume:
+def _volume(
+    storage: Storage, attributes: Mapping[str, Any], ome: Mapping[str, Any], whole: bool
+) -> Volume:
     path = storage.address
     multiscale = ome["multiscales"][0]
     axes = multiscale["axes"]
@@ -297,8 +304,12 @@ def _volume(storage: Storage, attributes: Mapping[str, Any], ome: Mapping[str, A
     uncalibrated = "hipct" in attributes and not any("unit" in axis for axis in axes)
     factors = [1.0] * 3 if uncalibrated else [_micrometres(axis, notes) for axis in axes]
     levels = []
-    arrays = arrays_of(storage, [str(dataset["path"]) for dataset in multiscale["datasets"]])
-    for dataset, array in zip(multiscale["datasets"], arrays):
+    datasets = multiscale["datasets"]
+    paths = [str(dataset["path"]) for dataset in datasets]
+    arrays = _arrays(storage, paths, notes, whole=whole)
+    for dataset, array in zip(datasets, arrays):
+        if array is None:
+            continue
         steps = list(dataset["coordinateTransformations"])
         if [s["type"] for s in steps] == ["translation", "scale"]:
             notes.append(
@@ -320,7 +331,8 @@ def _volume(storage: Storage, attributes: Mapping[str, Any], ome: Mapping[str, A
             )
         )
     if not levels:
-        raise FormatError(f"{path} lists no level.")
+        why = " ".join(notes)
+        raise FormatError(why if datasets else f"{path} lists no level.")
     provenance = attributes.get("hipct", {})
     window = provenance.get("window", {})
     return Volume(
@@ -338,6 +350,25 @@ def _volume(storage: Storage, attributes: Mapping[str, Any], ome: Mapping[str, A
         provenance=provenance,
         notes=tuple(notes),
     )
+
+
+def _arrays(
+    storage: Storage, paths: list[str], notes: list[str], *, whole: bool
+) -> Sequence[zarr.Array[Any] | None]:
+    """The arrays of the levels; unless ``whole``, None and a note where one cannot be opened."""
+    try:
+        return arrays_of(storage, paths)
+    except FormatError:
+        if whole:
+            raise
+    found: list[zarr.Array[Any] | None] = []
+    for path in paths:
+        try:
+            found.append(array_of(storage, path))
+        except FormatError as error:
+            found.append(None)
+            notes.append(f"{error} The other levels are shown.")
+    return found
 
 
 def _micrometres(axis: Mapping[str, Any], notes: list[str]) -> float:
