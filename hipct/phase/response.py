@@ -10,11 +10,43 @@ the factors of an axis are all that is kept, and H is worked out where it is nee
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hipct.phase.kernel import Method, axis_term
 from hipct.phase.unsharp import UnsharpMask
+
+
+@dataclass(frozen=True)
+class SeparableResponse:
+    """Paganin's filter, or one of its kind, times an unsharp mask.
+
+    Attributes
+    ----------
+    length_px, method
+        As in :func:`hipct.phase.kernel.axis_term`.
+    mask : UnsharpMask or None
+        The mask.
+    """
+
+    length_px: float
+    method: Method
+    mask: UnsharpMask | None = None
+
+    @property
+    def level(self) -> float:
+        """What the products of the numerator are taken from."""
+        return self.mask.level if self.mask else 1.0
+
+    def factors(self, size: int) -> NDArray[np.float64]:
+        """Factors t, p and q of an axis (:func:`axis_factors`)."""
+        return axis_factors(size, self.length_px, self.method, self.mask)
+
+    def table(self, rows: int, columns: int) -> NDArray[np.float64]:
+        """H at all frequencies of a DCT-II, (rows, columns)."""
+        return response_table(self.factors(rows), self.factors(columns), self.mask)
 
 
 def axis_factors(

@@ -15,7 +15,7 @@ from hipct.phase import PaganinFilter, UnsharpMask, extent, paganin, unsharp
 from hipct.phase.convert import delta_beta_from_tomopy_alpha
 from hipct.phase.kernel import kernel_length_px
 
-paganin_module = importlib.import_module("hipct.phase.paganin")
+filter_module = importlib.import_module("hipct.phase.filter")
 
 SCAN = {"pixel_size_um": 20.0, "distance_m": 3.5, "energy_kev": 90.0, "delta_beta": 1470.0}
 METHODS = ["paganin", "generalised"]
@@ -194,7 +194,7 @@ def test_transforms_in_lanes_equal_the_librarys(size, padding, monkeypatch):
     data = images((4, *size), np.float32)
     given = {"padding": padding, "unsharp": UnsharpMask(sigma_px=0.8, strength=3.0), **SCAN}
     plan = PaganinFilter(*size, **given)
-    for module in (paganin_module, extent):
+    for module in (filter_module, extent):
         monkeypatch.setattr(module, "has_numba", lambda: False)
     library = PaganinFilter(*size, **given)
     assert library._lanes is None
@@ -228,7 +228,7 @@ def test_sinograms_are_minus_the_logarithm_of_what_is_retrieved(padding, acceler
     if accelerated:
         pytest.importorskip("numba")
     else:
-        for module in (paganin_module, extent):
+        for module in (filter_module, extent):
             monkeypatch.setattr(module, "has_numba", lambda: False)
     data = images((5, 50, 72), np.float32)
     # So strong a mask takes some of the noise below the minimum.
