@@ -1,12 +1,14 @@
 """Every stage on the CPU, against every peer that installs from PyPI, and how near to its floor.
 
     python -m benchmarks.cpu [--quick] [--repeats 5] [--threads N] [--stage fbp axis] [--large]
+    python -m benchmarks.cpu --scaling [--quick] [--repeats 5] [--stage fbp axis]
 
 Contenders of a row's stage and size get the same arrays and run in turns, warm; the figure is the
 median. What takes many seconds (column ``spread`` 1) runs once. ``error`` is what the stage's
 module says: rms over the object, largest difference, or pixels of an axis. ``floor`` and ``aim``
 name a condition and what was reached. All stages take a quarter of an hour on two cores;
-``--large`` adds 10240 columns, which takes a few minutes and 7 GB of memory.
+``--large`` adds 10240 columns, which takes a few minutes and 7 GB of memory. ``--scaling`` times
+ours alone, with 1, 2, 4 ... threads, into a table of its own (``cpu_scaling``).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from benchmarks.common import options, save_table, versions
 from benchmarks.cpu_case import Case, Contender, Row, at_most_ms, run
 from benchmarks.cpu_fbp import batches, half_acquisition, large
 from benchmarks.cpu_projections import facts, projections
+from benchmarks.cpu_scaling import scaling
 from benchmarks.cpu_sinograms import axis, rings
 
 PACKAGES = (
@@ -69,6 +72,12 @@ STAGES: dict[str, Callable[..., Iterator[Case]]] = {
 def main() -> None:
     chosen, which = _options()
     rows: list[Row] = []
+    if which.scaling:
+        cases = (case for name in which.stage for case in STAGES[name](quick=chosen.quick))
+        rows += scaling(cases, chosen.repeats)
+        command = f"python -m benchmarks.cpu --scaling{_asked(chosen, which)}"
+        save_table("cpu_scaling", rows, command, out=chosen.out)
+        return
     for name in which.stage:
         for case in STAGES[name](quick=chosen.quick):
             found = run(case, chosen.repeats)
@@ -79,10 +88,8 @@ def main() -> None:
                 print(f"{case.stage} {case.size}: {row['code']} {judged}", file=sys.stderr)
     if which.large:
         rows += large(quick=chosen.quick)
-    command = f"python -m benchmarks.cpu --repeats {chosen.repeats}"
+    command = f"python -m benchmarks.cpu{_asked(chosen, which)}"
     command += f" --threads {chosen.threads}" if chosen.threads else ""
-    command += " --quick" if chosen.quick else ""
-    command += f" --stage {' '.join(which.stage)}" if list(which.stage) != list(STAGES) else ""
     command += " --large" if which.large else ""
     save_table(
         "cpu",
@@ -93,10 +100,16 @@ def main() -> None:
     )
 
 
+def _asked(chosen: argparse.Namespace, which: argparse.Namespace) -> str:
+    stages = "" if list(which.stage) == list(STAGES) else f" --stage {' '.join(which.stage)}"
+    return f" --repeats {chosen.repeats}{' --quick' if chosen.quick else ''}{stages}"
+
+
 def _options() -> tuple[argparse.Namespace, argparse.Namespace]:
     parser = argparse.ArgumentParser(add_help=False)  # --help is answered by `options`
     parser.add_argument("--stage", nargs="*", choices=list(STAGES), default=list(STAGES))
     parser.add_argument("--large", action="store_true")
+    parser.add_argument("--scaling", action="store_true")
     which, rest = parser.parse_known_args()
     sys.argv[1:] = rest
     return options(__doc__), which
