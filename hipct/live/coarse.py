@@ -99,10 +99,17 @@ class CoarseLevel:
             total *= np.hypot(y[:, None], x) <= organ.radius_px / b
         return total
 
-    def _of_part(self, number: int, rows: range, cancelled: Asked | None) -> NDArray[np.float32]:
+    def part(self, number: int) -> tuple[BinnedScan, CoarsePart]:
+        """The binned scan of a part, and what is done to it."""
+        return self._made(number)[:2]
+
+    def _made(self, number: int) -> tuple[BinnedScan, CoarsePart, SlabChain]:
         if number not in self._parts:
             self._parts[number] = self._make(number)
-        scan, part, chain = self._parts[number]
+        return self._parts[number]
+
+    def _of_part(self, number: int, rows: range, cancelled: Asked | None) -> NDArray[np.float32]:
+        scan, part, chain = self._made(number)
         own = part.own(rows)
         inside = range(max(own.start, 0), min(own.stop, scan.info.rows))
         slices = np.zeros((len(rows), *self.shape[1:]), np.float32)
@@ -112,6 +119,9 @@ class CoarseLevel:
             )
             stop_if(cancelled)
             made = chain.slices(lines)
+            if part.job.info.pixel_size_um is None:
+                # Per pixel of the scan, not of the binned one.
+                made /= self._binning
             place = slice(inside.start - own.start, inside.stop - own.start)
             slices[place] = made[:, : self.shape[1], : self.shape[2]]
         return slices
@@ -172,6 +182,11 @@ def coarse_config(config: Config, level: int) -> Config:
             "outside_px": config.half.outside_px and -(-config.half.outside_px // b),
         },
         "volume": {"crop_y": None, "crop_x": None},
+        "axis": {
+            "value": None,
+            "search_px": config.axis.search_px
+            and tuple(binned_column(column, b) for column in config.axis.search_px),
+        },
     }
     sections = {
         name: getattr(config, name).model_copy(update=values) for name, values in lengths.items()

@@ -52,15 +52,15 @@ Region = tuple[slice, slice]
 class _Shared:
     """What configurations of one scan have in common: files, findings, what was computed."""
 
-    def __init__(self, what: Scan | Series, observer: Observer, budget_bytes: int) -> None:
-        self.what, self.subject, self.observer = what, Subject.of(what), observer
+    def __init__(self, what: Scan | Series, budget_bytes: int) -> None:
+        self.what, self.subject = what, Subject.of(what)
         self.cache = ArrayCache(budget_bytes)
         self.lock = threading.RLock()
         self.found: list[Settled] = []
         self.folder = Path(mkdtemp(prefix="hipct-live-"))
         self.forget = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
-    def settled(self, config: Config) -> Settled:
+    def settled(self, config: Config, observer: Observer) -> Settled:
         """What is known under a configuration, found now if it is not."""
         with self.lock:
             for known in reversed(self.found):
@@ -68,7 +68,7 @@ class _Shared:
                     return same
             folder = self.folder / str(len(self.found))
             folder.mkdir()
-            self.found.append(Settled.find(self.subject, config, folder, self.observer))
+            self.found.append(Settled.find(self.subject, config, folder, observer))
             return self.found[-1]
 
 
@@ -116,14 +116,14 @@ class LiveScan:
         if budget_bytes is None:
             budget_bytes = config.memory_bytes() // SHARE_OF_MEMORY
         try:
-            self._begin(_Shared(opened, observer or Silent(), budget_bytes), config)
+            self._begin(_Shared(opened, budget_bytes), config, observer or Silent())
         except BaseException:
             if self._owned:
                 opened.close()
             raise
 
-    def _begin(self, shared: _Shared, config: Config) -> None:
-        self._shared, self._config = shared, config
+    def _begin(self, shared: _Shared, config: Config, observer: Observer) -> None:
+        self._shared, self._config, self._observer = shared, config, observer
         subject = shared.subject
         # A missing value is told before anything is searched for.
         for each in subject.scans:
@@ -133,10 +133,16 @@ class LiveScan:
         self._assembly: Assembly | None = None
         self._coarse: dict[int, CoarseLevel] = {}
 
-    def with_config(self, config: Config) -> LiveScan:
+    def with_config(self, config: Config, *, observer: Observer | None = None) -> LiveScan:
         """The same scan under another configuration; shares all that does not depend on it.
 
         The axis that was found stays, unless the section ``axis`` of the configuration differs.
+
+        Parameters
+        ----------
+        config : Config
+        observer : Observer, optional
+            Told of what has to be found anew; that of this scan by default.
 
         Raises
         ------
@@ -145,8 +151,13 @@ class LiveScan:
         """
         other = object.__new__(LiveScan)
         other._owned = False
-        other._begin(self._shared, config)
+        other._begin(self._shared, config, observer or self._observer)
         return other
+
+    @property
+    def scans(self) -> tuple[Scan, ...]:
+        """The scans as they lie on disk."""
+        return tuple(self._shared.subject.scans)
 
     @property
     def config(self) -> Config:
@@ -203,7 +214,7 @@ class LiveScan:
         """
         with self._lock:
             if self._settled is None:
-                self._settled = self._shared.settled(self._config)
+                self._settled = self._shared.settled(self._config, self._observer)
                 organ = self._settled.organ
                 self._assembly = Assembly(organ, slice_size(organ), Untimed())
             return self._settled

@@ -1,0 +1,253 @@
+"""A raw scan in a window of napari, reconstructed where one looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+from qtpy.QtCore import QObject, QTimer
+
+from hipct.acquisition.open_any import open_any
+from hipct.acquisition.scan import Scan
+from hipct.acquisition.series import Series
+from hipct.core.extras import require
+from hipct.live.first_axis import first_look
+from hipct.live.scan import LiveScan
+from hipct.pipeline.config import Config
+from hipct.viewing.layers_refresh import keep_fresh
+from hipct.viewing.live_reads import LiveReads
+from hipct.viewing.progress import Activity, in_background
+from hipct.viewing.window import new_window
+
+_KEY = "hipct live scan"
+_LOOK_MS = 200
+"""How often the words in the picture are brought up to date."""
+
+
+class LiveLayer(QObject):
+    """The layer of a scan: a first picture with a quickly found axis, then the scan as it is.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    live : LiveScan
+    name : str
+        Of the layer.
+
+    Attributes
+    ----------
+    layer : napari.layers.Image or None
+        The layer, once there is something to show.
+    live : LiveScan
+    settled : bool
+        Whether the axis and all else that a run finds first is final.
+    """
+
+    def __init__(self, viewer: Any, live: LiveScan, name: str) -> None:
+        super().__init__()
+        self.live = live
+        self.layer: Any = None
+        self._viewer, self._name = viewer, name
+        self._reads: LiveReads | None = None
+        self.settled = False
+        self._words = viewer.canvas.overlays.text
+        self._timer = QTimer(self)
+        self._timer.setInterval(_LOOK_MS)
+        self._timer.timeout.connect(self._say)
+
+    def begin(self) -> None:
+        """Look for the axis in the background, and show what there is as soon as it is there."""
+        self._words.visible = True
+        self._timer.start()
+        self._say()
+        in_background(f"Live {self._name}", lambda _: first_look(self.live), self._look)
+
+    def stop(self) -> None:
+        """The layer has gone."""
+        self._timer.stop()
+        self._words.visible = False
+
+    @property
+    def pending(self) -> int:
+        """Chunks of the present view that are being made."""
+        return 0 if self._reads is None else self._reads.pending
+
+    @property
+    def words(self) -> str:
+        """What the window says about it."""
+        return str(self._words.text)
+
+    def _look(self, first: LiveScan | None) -> None:
+        if first is not None:
+            self._show(first)
+        in_background(f"Live {self._name}", lambda _: self.live.settle(), lambda _: self._settle())
+
+    def _settle(self) -> None:
+        self.settled = True
+        if self.layer is None or self.layer in self._viewer.layers:
+            self._show(self.live)
+
+    def _show(self, live: LiveScan) -> None:
+        if self._reads is None:
+            self._add(live)
+        else:
+            self._exchange(live)
+        self._say()
+
+    def _add(self, live: LiveScan) -> None:
+        from napari.layers import Image
+
+        self._reads = reads = LiveReads(live)
+        window = live.config.volume.window
+        limits = (0.0, 1.0) if window is None else window
+        options = layer_options(live, self._name)
+        # A layer looks at its first slice when it is made: not even that is waited for.
+        reads.watch(lambda: None)
+        self.layer = Image(list(reads.levels), contrast_limits=limits, **options)
+        keep_fresh(self._viewer, self.layer, reads, guess_contrast=window is None)
+        alone = not self._viewer.layers
+        self._viewer.add_layer(self.layer)
+        if alone:
+            self._viewer.dims.set_current_step(0, live.shape[0] // 2)
+
+    def _exchange(self, live: LiveScan) -> None:
+        """Let the layer show the scan under another axis."""
+        assert self._reads is not None
+        former, voxel = self.layer.data[0].shape, self.layer.scale[0]
+        self._reads.become(live)
+        self.layer.metadata[_KEY] = live
+        finest = self._reads.levels[0].shape
+        self.layer.data = list(self._reads.levels)
+        if finest != former:
+            self._stay([(a - b) / 2 * voxel for a, b in zip(finest[1:], former[1:])])
+
+    def _stay(self, moved: Sequence[float]) -> None:
+        """Keep the axis where it is in the window: slices of another size begin elsewhere."""
+        camera = self._viewer.scene.camera
+        if self._viewer.dims.ndisplay == 2 and any(moved):
+            z, y, x = camera.center
+            camera.center = z, y + moved[0], x + moved[1]
+
+    def _say(self) -> None:
+        if self.layer is not None and self.layer not in self._viewer.layers:
+            self.stop()
+            return
+        words = []
+        if not self.settled:
+            words.append(
+                "the rotation axis is being found"
+                if self._reads is None
+                else "rotation axis not final"
+            )
+        if self.pending:
+            words.append("reconstructing")
+        text = ", ".join(words)
+        if self._words.text != text:
+            self._words.text = text
+
+
+def layer_options(live: LiveScan, name: str) -> dict[str, Any]:
+    """How napari shows a live scan: keyword arguments of ``napari.layers.Image``."""
+    voxel = live.voxel_size_um
+    return {
+        "name": name,
+        "multiscale": True,
+        "scale": (voxel or 1.0,) * 3,
+        "units": ("pixel" if voxel is None else "micrometer",) * 3,
+        "axis_labels": ("z", "y", "x"),
+        "colormap": "gray",
+        # A mean over one slice would turn every picture into float64.
+        "projection_mode": "none",
+        "metadata": {_KEY: live},
+    }
+
+
+def live_of(layer: Any) -> LiveScan | None:
+    """The scan that a layer is reconstructed from; None for other layers."""
+    live: LiveScan | None = layer.metadata.get(_KEY)
+    return live
+
+
+def add_live(
+    viewer: Any, scan: Scan | Series | str | Path, config: Config | None = None, *, name: str = ""
+) -> LiveLayer:
+    """Add a raw scan to a window of napari; it is reconstructed where one looks.
+
+    Returns at once. A first picture comes with an axis that is found quickly, the scan with the
+    axis of a run when that has been found.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    scan : Scan, Series, or path
+    config : Config, optional
+        As of a run; the defaults otherwise.
+    name : str
+        Of the layer; by default what the scan is called.
+
+    Raises
+    ------
+    HipctError
+        If the scan cannot be opened, or lacks what the configuration needs.
+    """
+    name = name or _name(scan)
+    live = LiveScan(scan, config, observer=Activity(name))
+    shown = LiveLayer(viewer, live, name)
+
+    def removed(event: Any) -> None:
+        if event.value is shown.layer and shown.layer not in viewer.layers:
+            shown.stop()
+
+    viewer.layers.events.removed.connect(removed)
+    shown.begin()
+    return shown
+
+
+def view_live(
+    scan: str | Path,
+    config: Config | None = None,
+    *,
+    angles: ArrayLike | str | None = None,
+    entry: str | int | None = None,
+    show: bool = True,
+) -> Any:
+    """Browse a raw scan in napari and, with ``show``, stay there until its window is closed.
+
+    Parameters
+    ----------
+    scan : path
+        A scan store, or a source file or folder; a series.
+    config : Config, optional
+        As of a run; the defaults otherwise.
+    angles, entry
+        As in :func:`hipct.acquisition.open_any.open_any`.
+    show : bool
+        Whether to show the window and run the event loop.
+
+    Returns
+    -------
+    napari.Viewer
+
+    Raises
+    ------
+    MissingExtra
+        If napari is not installed.
+    HipctError
+        If the scan cannot be opened, or lacks what the configuration needs.
+    """
+    opened = open_any(scan, angles=angles, entry=entry)
+    viewer = new_window(_name(scan), show=show)
+    add_live(viewer, opened, config, name=_name(scan))
+    if show:
+        require("napari", "viewer", "hipct view").run()
+    return viewer
+
+
+def _name(scan: Scan | Series | str | Path) -> str:
+    if isinstance(scan, Series):
+        scan = scan.source
+    elif isinstance(scan, Scan):
+        scan = scan.info.source or "scan"
+    return Path(scan).name.removesuffix(".zarr")
