@@ -94,7 +94,7 @@ def add_volume(
     options = layer_options(volume) | options
     guessed = not volume.labels and "contrast_limits" not in options
     if guessed:
-        options["contrast_limits"] = _whole_range(reads.levels[0].dtype)
+        options["contrast_limits"] = whole_range(reads.levels[0].dtype)
     layer = (Labels if volume.labels else Image)(list(reads.levels), **options)
     keep_fresh(viewer, layer, reads, guess_contrast=guessed)
     return viewer.add_layer(layer)
@@ -114,7 +114,8 @@ def volume_of(layer: Any) -> Volume | None:
     return volume
 
 
-def _whole_range(dtype: np.dtype[Any]) -> tuple[float, float]:
+def whole_range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Contrast limits before any voxel is known: all that the type holds; of floats 0 to 1."""
     if dtype.kind in "iu":
         return float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
     return 0.0, 1.0

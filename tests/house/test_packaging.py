@@ -62,7 +62,7 @@ def test_the_wheel_holds_the_package_its_kernels_and_its_presets(wheel):
         "hipct/configs/bm05.yaml",
         "hipct/configs/bm18.yaml",
     } <= extras
-    assert sources | extras | {"hipct/py.typed"} <= names
+    assert sources | extras | {"hipct/py.typed", "hipct/viewing/napari.yaml"} <= names
     assert all(name.startswith(("hipct/", "hipct-")) for name in names)
 
 
@@ -79,6 +79,7 @@ def test_the_wheel_says_what_it_needs(wheel):
         assert not [line for line in always if line.lower().startswith(unwanted.lower())]
     (entry,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert b"hipct = hipct.cli.main:main" in wheel.read(entry)
+    assert b"[napari.manifest]\nhipct = hipct.viewing:napari.yaml" in wheel.read(entry)
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
 
 
