@@ -80,7 +80,7 @@ def overview(
     if shown[0] > shown[1]:
         values = values.T
     step = -(-max(values.shape) // LONGEST)
-    picture = _grey(values[::step, ::step], limits)
+    picture = grey(values[::step, ::step], limits)
     ends = [
         (first[axis] - scale[axis] / 2, first[axis] + (level.shape[axis] - 0.5) * scale[axis])
         for axis in shown
@@ -88,7 +88,8 @@ def overview(
     return Overview(picture, (ends[0][0], ends[1][0], ends[0][1], ends[1][1]))
 
 
-def _grey(values: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
+def grey(values: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
+    """Values as grey levels, ``limits`` black and white; NaN is black."""
     low, high = limits
     scaled = (np.nan_to_num(values.astype(np.float32)) - low) * (255 / max(high - low, 1e-30))
     return np.ascontiguousarray(scaled.clip(0, 255).astype(np.uint8))
