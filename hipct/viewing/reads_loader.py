@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 from hipct.viewing.reads_cache import Key
-
-_NICE = 10
-"""Of threads that decode: a window that stands still is worse than a chunk that comes later."""
 
 
 class Loader:
@@ -104,7 +98,6 @@ class Loader:
         self._condition.notify_all()
 
     def _work(self) -> None:
-        _yield_to_window()
         while True:
             with self._condition:
                 self._condition.wait_for(
@@ -122,10 +115,3 @@ class Loader:
                 seen = self._busy.pop(key)
             if seen:
                 self.on_change()
-
-
-def _yield_to_window() -> None:
-    """Let others than this thread be served first, where threads have priorities of their own."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
