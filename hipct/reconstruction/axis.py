@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hipct.core.arrays import Array
 from hipct.core.errors import InputError
+from hipct.reconstruction.axis_compare import Estimate
 from hipct.reconstruction.axis_input import (
     Acquisition,
     AxisMethod,
@@ -21,7 +22,7 @@ from hipct.reconstruction.axis_input import (
 )
 from hipct.reconstruction.axis_overlap import MirrorPeak, search_mirror
 from hipct.reconstruction.axis_pair import Pairs, Reals, fine_part, mean_view, opposite_pairs
-from hipct.reconstruction.axis_refine import Estimate, refine_pairs
+from hipct.reconstruction.axis_refine import refine_pairs
 from hipct.reconstruction.axis_sinogram import half_turns, wedge_minimum
 
 _MOST_LINES = 2048
@@ -98,21 +99,31 @@ class _Scan:
 
     def sample(self) -> list[Pairs]:
         """Pairs for the search: all columns, some lines."""
-        lines = max(1, _MOST_LINES // self.views.shape[1])
-        return opposite_pairs(self.views, self.radians, lines, self.mean)
+        pairs = _search_pairs(self.views.shape[1])
+        return opposite_pairs(self.views, self.radians, pairs, lambda: self.mean)
 
-    def strip(self, axis: float) -> _Strip:
+    def strip(self, axis: float, sample: list[Pairs]) -> _Strip:
         """Pairs for the refinement: the columns that both see, and the more lines for it.
 
-        Photon noise decides how well the axis is known, so that every line counts.
+        Photon noise decides how well the axis is known, so that every line counts. Where the
+        sample has them all, it is that.
         """
         _, rows, columns = self.views.shape
+        if len(sample[0].views) < _search_pairs(rows):
+            return _Strip(sample, 0)
         reach = min(axis, columns - 1 - axis) + _STRIP_MARGIN_PX
         first, last = max(0, math.floor(axis - reach)), min(columns, math.ceil(axis + reach) + 1)
         pairs = max(1, _MOST_SAMPLES // (rows * (last - first)))
         inside = slice(first, last)
-        some = opposite_pairs(self.views[:, :, inside], self.radians, pairs, self.mean[:, inside])
+        some = opposite_pairs(
+            self.views[:, :, inside], self.radians, pairs, lambda: self.mean[:, inside]
+        )
         return _Strip(some, first)
+
+
+def _search_pairs(rows: int) -> int:
+    """Most pairs that the search looks at."""
+    return max(1, _MOST_LINES // rows)
 
 
 @dataclass(frozen=True)
@@ -298,8 +309,8 @@ def _mirror(
     peak = search_mirror(sets[0], low, high, min_overlap)
     if peak is None:
         return None
-    (value, uncertainty), *halves = _refined(scan.strip(peak.value), peak.value)
-    if not math.isfinite(uncertainty) or abs(value - peak.value) > 3.0:
+    (value, uncertainty), *halves = _refined(scan.strip(peak.value, sets), peak.value)
+    if not math.isfinite(uncertainty) or abs(value - peak.value) > 3.0 + peak.doubt_px:
         value, uncertainty = peak.value, 1.0
     distinct = (peak.evidence - peak.runner_up) / max(peak.evidence, 1e-12)
     clarity = float(np.clip(distinct / 0.3, 0, 1) * np.clip(peak.significance / 5, 0, 1))

@@ -8,23 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hipct.reconstruction.axis_filter import derivative_taps, filtered
 from hipct.reconstruction.axis_pair import Pairs
 
 Float = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
 
 _COARSE_SIGMA_PX = 2.0
-_EDGE_SIGMAS = 3.0
+_MARGIN_PX = 6
+"""Columns at both ends that the filter knows a part of only."""
 _TOLERANCE = 0.1
 """Share of their power by which true mirror images may differ: interpolation, drift, tilt."""
 _WORST = 5.0
 _ENOUGH_LINES = 32
-_FEW_LINES = 32
+_QUICK_STEP = 2
+_FEW_LINES = 16
 _FEW_SHARE = 16
 _MORE = 4
 _BATCH_LINES = 64
 _MANY_COLUMNS = 256
 _BIN_PX = 8
+_VALLEY = 0.7
 _CLEAR_SIGNIFICANCE, _CLEAR_SHARE = 10.0, 0.7
 
 
@@ -35,7 +39,7 @@ class MirrorPeak:
     Attributes
     ----------
     value : float
-        Axis in columns, to half a column.
+        Axis in columns, to half a column or as far as ``doubt_px`` says.
     evidence : float
         How much better the lines are explained by mirrored opposites with noise than by lines of
         their own: log-likelihood ratio, summed over the shared columns, for one pair of lines.
@@ -45,6 +49,9 @@ class MirrorPeak:
         The evidence in standard deviations of what noise alone gives.
     at_border : bool
         The best position is the first or last one allowed, so that it is no peak.
+    doubt_px : float
+        How far from it, without a valley between, the evidence is nearly as good: lines that are
+        smooth and noisy make a wide hill with ripples, of which one is the highest by chance.
     """
 
     value: float
@@ -52,6 +59,7 @@ class MirrorPeak:
     runner_up: float
     significance: float
     at_border: bool
+    doubt_px: float
 
     @property
     def clear(self) -> bool:
@@ -71,16 +79,17 @@ def search_mirror(pairs: Pairs, low: float, high: float, min_overlap: int) -> Mi
         count = max(_FEW_LINES, pairs.count // _FEW_SHARE)
         while True:
             count = count if 2 * count <= pairs.count else pairs.count
-            some = np.linspace(0, pairs.count - 1, count).round().astype(np.intp)
-            lines = pairs.lines(some if count < pairs.count else None, striped=False)
+            thin, some = pairs.thinned(count)
             noise = changes[:: max(1, len(changes) // max(_ENOUGH_LINES, count))]
-            peak = mirror_peak(lines, noise, low, high, min_overlap, quick=True)
+            bands = [_band(stack, thin.stripes, some) for stack in thin.lines]
+            peak = _peak(bands, _band(noise), (low, high), min_overlap, quick=True)
             if peak is not None and peak.clear:
                 return peak
             if count == pairs.count:
                 break
             count *= _MORE
-    return mirror_peak(pairs.lines(striped=False), changes, low, high, min_overlap)
+    bands = [_band(stack, pairs.stripes) for stack in pairs.lines]
+    return _peak(bands, _band(changes), (low, high), min_overlap, quick=False)
 
 
 def mirror_peak(
@@ -119,36 +128,70 @@ def mirror_peak(
     MirrorPeak or None
         None if there is no position to try, or nothing in the lines.
     """
-    margin = int(np.ceil(_EDGE_SIGMAS * _COARSE_SIGMA_PX))
-    first, second = (_band(stack)[:, margin:-margin] for stack in lines)
+    bands = [_band(stack) for stack in lines]
+    return _peak(bands, _band(changes), (low, high), min_overlap, quick=quick)
+
+
+def _peak(
+    bands: list[Reals],
+    changes: Reals,
+    limits: tuple[float, float],
+    min_overlap: int,
+    *,
+    quick: bool,
+) -> MirrorPeak | None:
+    """:func:`mirror_peak` of what is differentiated already."""
+    # What is smoothed so much is told by every other column.
+    step = _QUICK_STEP if quick else 1
+    first, second, some = (
+        stack[:, _MARGIN_PX : stack.shape[1] - _MARGIN_PX : step] for stack in (*bands, changes)
+    )
     columns = first.shape[1]
     if columns < 4 or not first.any() or not second.any():
         return None
-    noise = np.mean(_band(changes)[:, margin:-margin] ** 2, axis=0) / 2
+    noise = np.einsum("ij,ij->j", some, some) / (2 * len(some))
     # The derivative changes its sign in a mirror.
     evidence = (_quick_evidence if quick else _evidence)(first, -second, noise)
     twice = np.arange(2 * columns - 1)
     shared = np.minimum(twice, 2 * columns - 2 - twice) + 1
     # Every other antidiagonal has one column more: a running mean takes the zigzag out.
     evidence = np.convolve(evidence, (0.25, 0.5, 0.25), mode="same")
-    axes = twice / 2 + margin
-    allowed = (axes >= low) & (axes <= high) & (shared >= max(4, min_overlap - 2 * margin))
+    evidence *= step
+    shared *= step
+    axes = step * twice / 2 + _MARGIN_PX
+    allowed = (
+        (axes >= limits[0]) & (axes <= limits[1]) & (shared >= max(4, min_overlap - 2 * _MARGIN_PX))
+    )
     if np.count_nonzero(allowed) < 3:
         return None
     axes, evidence, shared = axes[allowed], evidence[allowed], shared[allowed]
     best = int(np.argmax(evidence))
     inner = np.flatnonzero((evidence[1:-1] >= evidence[:-2]) & (evidence[1:-1] > evidence[2:])) + 1
     others = inner[np.abs(axes[inner] - axes[best]) > 3 * _COARSE_SIGMA_PX]
+    # A ripple on the slope of the highest is no other place: a valley lies before that.
+    before = np.minimum.accumulate(evidence[best::-1])[::-1]
+    behind = np.minimum.accumulate(evidence[best:])
+    valley = np.concatenate([before, behind[1:]])
+    others = others[valley[others] < _VALLEY * evidence[others]]
     runner_up = max(0.0, float(evidence[others].max())) if others.size else 0.0
     # A variance of n lines has a relative error of sqrt(2 / n); columns are tied over 2 sigma.
     chance = np.sqrt(4 * _COARSE_SIGMA_PX * shared[best] / len(first))
     return MirrorPeak(
-        float(axes[best]),
+        float(axes[best]) + _vertex(evidence, best) * step / 2,
         float(evidence[best]),
         runner_up,
         float(evidence[best] / chance),
         best in (0, len(axes) - 1),
+        float(np.max(np.abs(axes - axes[best])[valley > _VALLEY * evidence[best]], initial=0.0)),
     )
+
+
+def _vertex(values: Float, place: int) -> float:
+    """Where a parabola through a highest value and its neighbours is highest, from its place."""
+    if not 0 < place < len(values) - 1:
+        return 0.0
+    before, middle, behind = (float(values[place + k]) for k in (-1, 0, 1))
+    return (behind - before) / max(2 * (2 * middle - before - behind), 1e-300)
 
 
 def _evidence(first: Reals, second: Reals, noise: Reals) -> Float:
@@ -186,7 +229,7 @@ def _quick_evidence(first: Reals, second: Reals, noise: Reals) -> Float:
     import scipy.fft
 
     count, columns = first.shape
-    powers, expected = _variances(first, second, noise)
+    powers, expected = _variances(first, second, noise, _QUICK_STEP)
     size = scipy.fft.next_fast_len(2 * columns - 1, real=True)
     roots = [np.sqrt(variance) for variance in expected]
     common = np.zeros(size // 2 + 1, np.complex128)
@@ -210,13 +253,13 @@ def _quick_evidence(first: Reals, second: Reals, noise: Reals) -> Float:
 
 
 def _variances(
-    first: Reals, second: Reals, noise: Reals
+    first: Reals, second: Reals, noise: Reals, step: int = 1
 ) -> tuple[tuple[Reals, Reals], tuple[Reals, Reals]]:
     """By columns of both: power, and what true mirror images differ by; both sum over two lines."""
     from scipy import ndimage
 
     # Few lines tell the power of a column badly: its neighbours have about the same.
-    width = 1 + 2 * (_ENOUGH_LINES // len(first))
+    width = 1 + 2 * (_ENOUGH_LINES // (len(first) * step))
     powers = [
         ndimage.uniform_filter1d(
             np.einsum("ij,ij->j", stack, stack) / len(stack), width, mode="nearest"
@@ -243,10 +286,7 @@ def _antidiagonals(score: Reals) -> Float:
     return sums
 
 
-def _band(lines: Reals) -> Reals:
-    from scipy import ndimage
-
-    result: Reals = ndimage.gaussian_filter1d(
-        lines, _COARSE_SIGMA_PX, axis=1, order=1, truncate=_EDGE_SIGMAS
-    )
-    return result
+def _band(
+    lines: Reals, stripes: Reals | None = None, some: NDArray[np.intp] | None = None
+) -> Reals:
+    return filtered(lines, derivative_taps(_COARSE_SIGMA_PX, _MARGIN_PX), stripes, some)

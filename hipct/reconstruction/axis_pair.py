@@ -7,11 +7,15 @@ transmission as well as for line integrals.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hipct.reconstruction.axis_filter import filtered, gaussian_taps
 
 Float = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
@@ -32,8 +36,8 @@ class Pairs:
     ----------
     views, opposites : ndarray of float, (pairs, rows, columns)
         View k and its partner half a turn later; ``opposites`` may be interpolated.
-    mean : ndarray of float, (rows, columns)
-        Mean over views, which holds what is static.
+    mean : ndarray of float, (rows, columns), or None
+        Mean over views, which holds what is static. None: there are no views but these.
     stripes_exact : bool
         The mean holds nothing of the object that is not symmetric about the axis, so that its
         removal is free of doubt. Otherwise only what is fine of it is taken for stripes.
@@ -46,7 +50,7 @@ class Pairs:
 
     views: Reals
     opposites: Reals
-    mean: Reals
+    mean: Reals | None
     stripes_exact: bool
     changes: Reals
     error_rad: float = 0.0
@@ -57,20 +61,27 @@ class Pairs:
         pairs, rows, _ = self.views.shape
         return int(pairs * rows)
 
-    def lines(self, some: NDArray[np.intp] | None = None, *, striped: bool) -> tuple[Reals, Reals]:
-        """All or some of the lines of views and opposites, (lines, columns), rows fastest."""
-        rows, columns = self.views.shape[1:]
-        both = [stack.reshape(-1, columns) for stack in (self.views, self.opposites)]
-        if some is not None:
-            both = [stack[some] for stack in both]
-        if not striped:
-            chosen = np.arange(rows) if some is None else np.unique(some % rows)
-            stripes = self.mean[chosen]
-            stripes = stripes if self.stripes_exact else fine_part(stripes)
-            each = np.arange(self.count) % rows if some is None else some % rows
-            stripes = stripes[np.searchsorted(chosen, each)]
-            both = [stack - stripes for stack in both]
-        return both[0], both[1]
+    @property
+    def lines(self) -> tuple[Reals, Reals]:
+        """Lines of views and opposites, (lines, columns) both, rows fastest."""
+        columns = self.views.shape[2]
+        return self.views.reshape(-1, columns), self.opposites.reshape(-1, columns)
+
+    @cached_property
+    def stripes(self) -> Reals:
+        """What of the mean is taken for stripes, (rows, columns)."""
+        mean = self.mean
+        if mean is None:
+            mean = (self.views.sum(axis=0) + self.opposites.sum(axis=0)) / (2 * len(self.views))
+        return mean if self.stripes_exact else fine_part(mean)
+
+    def thinned(self, count: int) -> tuple[Pairs, NDArray[np.intp]]:
+        """About so many of the lines, of rows and views all over: pairs, and lines of those."""
+        rows = self.views.shape[1]
+        if len(self.views) == 1 and rows >= 2 * count:
+            few = self.of_rows(slice(rows // count // 2, None, rows // count))
+            return few, np.arange(few.count)
+        return self, np.linspace(0, self.count - 1, count).round().astype(np.intp)
 
     def of_rows(self, rows: slice) -> Pairs:
         """The same of some rows."""
@@ -78,13 +89,13 @@ class Pairs:
             self,
             views=self.views[:, rows],
             opposites=self.opposites[:, rows],
-            mean=self.mean[rows],
+            mean=None if self.mean is None else self.mean[rows],
             changes=self.changes[:, rows],
         )
 
 
 def opposite_pairs(
-    projections: NDArray[Any], angles: Float, most: int, mean: Reals | None = None
+    projections: NDArray[Any], angles: Float, most: int, mean: Callable[[], Reals] | None = None
 ) -> list[Pairs]:
     """Pair views with their opposites.
 
@@ -95,8 +106,8 @@ def opposite_pairs(
         Radians, any order and range.
     most : int
         Most pairs taken; they are spread evenly over the range.
-    mean : ndarray of float, (rows, columns), optional
-        Of the projections over all angles, where it is known.
+    mean : callable, optional
+        Gives the mean of the projections over all angles, (rows, columns), where it is known.
 
     Returns
     -------
@@ -105,6 +116,7 @@ def opposite_pairs(
         last angle is left out there are none; then the sets that miss half a turn by one and by
         two steps, from which the caller extrapolates.
     """
+    mean = partial(mean_view, projections) if mean is None else mean
     folded = np.mod(angles - angles.min(), _TURN)
     order = np.argsort(folded, kind="stable")
     folded = folded[order]
@@ -140,8 +152,7 @@ def opposite_pairs(
         # static, so that its removal takes every static pattern and disturbs no symmetry.
         symmetric = (views.mean(axis=0) + opposites.mean(axis=0)) / 2
         return [Pairs(views, opposites, symmetric, True, changes)]
-    mean = mean_view(projections) if mean is None else mean
-    return [Pairs(views, opposites, mean, False, changes)]
+    return [Pairs(views, opposites, mean() if len(projections) > 2 else None, False, changes)]
 
 
 def _some(projections: NDArray[Any], chosen: NDArray[np.intp] | list[np.intp]) -> Reals:
@@ -171,9 +182,7 @@ def fine_part(mean: Reals) -> Reals:
 
     Over less than 360 degrees it holds fine parts of the object too.
     """
-    from scipy import ndimage
-
-    fine: Reals = mean - ndimage.gaussian_filter1d(mean, _STRIPE_SIGMA_PX, axis=-1, mode="nearest")
+    fine: Reals = mean - filtered(mean, gaussian_taps(_STRIPE_SIGMA_PX))
     return fine
 
 
@@ -189,9 +198,8 @@ def _inexact_pairs(
     order: NDArray[np.intp],
     folded: Float,
     step: float,
-    mean: Reals | None,
+    mean: Callable[[], Reals],
 ) -> list[Pairs]:
-    mean = mean_view(projections) if mean is None else mean
     changes = _changes(projections, order)
     sets: list[Pairs] = []
     # Two or three views leave nothing to extrapolate from.
@@ -204,5 +212,5 @@ def _inexact_pairs(
         if sets and abs(angle_missing - sets[-1].error_rad) < 0.5 * step:
             # Repeated views miss the same angle: there is nothing to extrapolate along.
             break
-        sets.append(Pairs(views, opposites, mean, False, changes, angle_missing))
+        sets.append(Pairs(views, opposites, mean(), False, changes, angle_missing))
     return sets if abs(sets[0].error_rad) < min(1.5 * step, _WIDEST_GAP_RAD / 2) else []

@@ -1,0 +1,210 @@
+"""Lines compared with their mirrored opposites about a place: what pulls the axis from there.
+
+Both are smoothed and moved until the place lies on a column or between two, where the mirror image
+is the same columns backwards. What is left of their difference, times the slope of the lines, says
+how far the axis is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipct.core.jit import has_numba
+from hipct.core.threads import parallel_for
+from hipct.reconstruction.axis_filter import filtered, gaussian_taps, off_lines, single
+from hipct.reconstruction.axis_pair import Pairs
+
+Reals = NDArray[np.floating[Any]]
+Singles = NDArray[np.float32]
+
+_HUBER = 2.5
+_BLOCKS = 64
+_FEWEST_BLOCKS = 4
+_SCALE_LINES = 4
+_SCALE_SAMPLES = 512
+_SPREAD = 1.4826
+"""Standard deviation of a normal distribution whose absolute values have the median 1."""
+_TINY = 1e-30
+_PART_LINES = 64
+_MOST_PARTS = 64
+
+Estimate = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Lines and mirrored opposites about a place: what pulls the axis, by lines and by columns.
+
+    Attributes
+    ----------
+    at : float
+        Axis that was tried.
+    sigma : float
+    pull, curvature : ndarray of float64, (lines,)
+    columns : ndarray of float64, (2, 2, columns)
+        Pull and curvature by columns, of the upper and the lower half of the rows.
+    """
+
+    at: float
+    sigma: float
+    pull: Reals
+    curvature: Reals
+    columns: Reals
+
+    @cached_property
+    def whole(self) -> Estimate:
+        """Value, one step better, and standard error of all lines."""
+        return self._estimate(self.pull, self.curvature, self.columns[0] + self.columns[1])
+
+    def half(self, number: int, rows: int) -> Estimate:
+        """The same of the upper (0) or the lower (1) half of the rows."""
+        half = slice(0, rows // 2) if number == 0 else slice(rows // 2, rows)
+        pull, curvature = (
+            one.reshape(-1, rows)[:, half].ravel() for one in (self.pull, self.curvature)
+        )
+        return self._estimate(pull, curvature, self.columns[number])
+
+    def _estimate(self, pull: Reals, curvature: Reals, columns: Reals) -> Estimate:
+        total = float(curvature.sum())
+        if not total > 0:
+            return self.at, math.inf
+        step = min(1.0, max(-1.0, float(pull.sum()) / total))
+        # Smoothing ties neighbouring columns: group them before they count as independent.
+        spread = _scatter(columns[0], columns[1], step, max(1, int(4 * self.sigma)))
+        if len(pull) >= _FEWEST_BLOCKS:
+            each = len(pull) / min(_BLOCKS, len(pull))
+            spread = max(spread, _scatter(pull, curvature, step, each))
+        return self.at + step, spread / total
+
+
+def _scatter(pulls: Reals, curvatures: Reals, step: float, each: float) -> float:
+    """Standard error of the sum of pulls a step on, from that of ``each`` neighbours at a time."""
+    if has_numba():
+        from hipct.reconstruction.axis_numba import scatter
+
+        return float(scatter(pulls, curvatures, step, each))
+    starts = np.arange(0, len(pulls) - 1e-6, each).astype(np.intp)
+    groups = np.add.reduceat(pulls - step * curvatures, starts)
+    return math.sqrt(len(groups)) * float(np.std(groups, ddof=1))
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines to compare: all columns, stripes on them that are taken off when they are read.
+
+    Attributes
+    ----------
+    ahead, back : ndarray of float32, (lines, columns)
+    stripes : ndarray of float32, (rows, columns) or (1, 0)
+    rows : int
+        The lines are those of one row after the other, view by view.
+    some : ndarray of int
+        Lines that are compared.
+    """
+
+    ahead: Singles
+    back: Singles
+    stripes: Singles
+    rows: int
+    some: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, pairs: Pairs, *, striped: bool) -> Lines:
+        """All lines of pairs."""
+        ahead, back = (single(stack) for stack in pairs.lines)
+        stripes = off_lines(None if striped else pairs.stripes)
+        return cls(ahead, back, stripes, pairs.views.shape[1], np.arange(len(ahead)))
+
+    def part(self, some: NDArray[np.intp]) -> Lines:
+        """The same, of which some are compared."""
+        return replace(self, some=some)
+
+    def compare(self, axis: float, sigma: float) -> Comparison | None:
+        """Compare about an axis; None where the overlap is too narrow for the smoothing."""
+        columns = self.ahead.shape[1]
+        reach = min(axis, columns - 1 - axis) - 3 * sigma
+        if reach < 6 * sigma:
+            return None
+        centre = round(2 * axis) / 2
+        first = math.ceil(centre - reach)
+        width = int(2 * (centre - first)) + 1
+        taps = gaussian_taps(sigma, axis - centre)
+        task = _compiled if has_numba() else _plain
+        pull, curvature, by_columns = task(self, first, width, reach, taps)
+        return Comparison(axis, sigma, pull, curvature, by_columns)
+
+
+Pulls = tuple[Reals, Reals, Reals]
+
+
+def _compiled(lines: Lines, first: int, width: int, reach: float, taps: Singles) -> Pulls:
+    """Pull and curvature of lines and pulls by columns, by the compiled loop."""
+    from hipct.reconstruction.axis_numba import compare_lines, tapered, typical_difference
+
+    both, which = (lines.ahead, lines.back, lines.stripes), lines.some
+    from_axis, window = np.empty((2, width), np.float32)
+    tapered(reach, from_axis, window)
+    place = (first, from_axis, window, taps)
+    few = which[:: -(-len(which) // _SCALE_LINES)]
+    widest = _HUBER * _SPREAD * typical_difference(*both, few, *place, _SCALE_SAMPLES) + _TINY
+    parts = min(_MOST_PARTS, -(-len(which) // _PART_LINES))
+    pull, curvature = np.empty((2, len(which)))
+    columns = np.zeros((parts, 2, 2, width))
+    found = (widest, pull, curvature, columns)
+    parallel_for(partial(compare_lines, *both, lines.rows, which, *place, *found), parts)
+    return pull, curvature, columns.sum(axis=0) if parts > 1 else columns[0]
+
+
+def _plain(lines: Lines, first: int, width: int, reach: float, taps: Singles) -> Pulls:
+    """The same in arrays."""
+    which = lines.some
+    from_axis = np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2)
+    window = _taper(np.abs(from_axis) / reach)
+    basis = np.stack([np.ones_like(from_axis), from_axis])
+    # The window is symmetric, so that level and slope do not see each other.
+    project = (basis * window).T / np.sum(basis**2 * window, axis=1)
+    pull, curvature = np.empty(len(which)), np.empty(len(which))
+    columns = np.zeros((2, 2, width))
+
+    def difference(some: NDArray[np.intp]) -> tuple[Reals, Reals, Reals]:
+        stripes = lines.stripes if lines.stripes.size else None
+        ahead, back = (
+            filtered(stack, taps, stripes, some)[:, first - 1 : first + width + 1]
+            for stack in (lines.ahead, lines.back)
+        )
+        back = back[:, ::-1]
+        apart = ahead[:, 1:-1] - back[:, 1:-1]
+        return apart - (apart @ project) @ basis, ahead, back
+
+    few = np.abs(difference(which[:: -(-len(which) // _SCALE_LINES)])[0])
+    sizes = few[:, :: max(1, few.size // _SCALE_SAMPLES)].ravel()
+    middle = len(sizes) // 2
+    widest = _HUBER * _SPREAD * float(np.partition(sizes, middle)[middle]) + _TINY
+    for start in range(0, len(which), _PART_LINES):
+        part = slice(start, start + _PART_LINES)
+        apart, ahead, back = difference(which[part])
+        # Both give the slope of the line; their noise is independent.
+        slopes = [stack[:, :-2] - stack[:, 2:] for stack in (ahead, back)]
+        one, two = (slope - (slope @ project) @ basis for slope in slopes)
+        weight = window * widest / np.maximum(np.abs(apart), widest)
+        # d/dc of p(2c - s) is twice the slope. The product of the two slopes, unlike a square,
+        # does not grow with the noise.
+        bent = weight * one * two
+        pulled = weight * apart * (one + two) / 2
+        pull[part], curvature[part] = pulled.sum(axis=1), bent.sum(axis=1)
+        upper = which[part] % lines.rows < lines.rows // 2
+        for half, of_half in enumerate((upper, ~upper)):
+            columns[half] += pulled[of_half].sum(axis=0), bent[of_half].sum(axis=0)
+    return pull, curvature, columns
+
+
+def _taper(distance: Reals) -> Reals:
+    """1 up to 0.7 of the overlap's half width, falling to 0 at its end."""
+    result: Reals = np.cos(np.pi / 2 * np.clip((distance - 0.7) / 0.3, 0, 1)) ** 2
+    return result

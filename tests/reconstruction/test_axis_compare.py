@@ -1,0 +1,111 @@
+"""Lines compared with their mirror images: filters, loops against arrays, pairs of few views."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from hipct.reconstruction import axis_compare, axis_filter
+from hipct.reconstruction.axis import find_axis
+from hipct.reconstruction.axis_compare import Lines
+from hipct.reconstruction.axis_filter import derivative_taps, filtered, gaussian_taps
+from hipct.reconstruction.axis_pair import opposite_pairs
+
+AXIS = 163.37
+
+
+def views(angles, rows, *, columns=320, noise=0.01, stripes=0.0, seed=1):
+    """Blurred discs about the axis, each row other ones, (angles, rows, columns), peak about 2."""
+    random = np.random.default_rng(seed)
+    angles = np.asarray(angles)[:, None, None]
+    radius, turn, size = (
+        random.uniform(*limits, (12, rows)) for limits in ((0, 90), (0, 6), (8, 40))
+    )
+    column = np.arange(columns)
+    lines = np.zeros((len(angles), rows, columns))
+    for r, t, s in zip(radius, turn, size):
+        from_disc = column - AXIS - (r[:, None] * np.cos(angles - t[:, None]))
+        lines += np.sqrt(np.maximum(s[:, None] ** 2 - from_disc**2, 0)) / 40
+    lines = ndimage.gaussian_filter1d(lines, 0.6, axis=2)
+    lines += noise * random.standard_normal(lines.shape)
+    return (lines + stripes * random.standard_normal((rows, columns))).astype(np.float32)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("shift", [-0.25, 0.0, 0.2])
+def test_taps_smooth_and_move_a_wave(sigma, shift):
+    taps = gaussian_taps(sigma, shift)
+    places = np.arange(len(taps)) - len(taps) // 2
+    assert taps.sum() == pytest.approx(1, abs=1e-6)
+    for omega in (0.05, 0.3, 1.0):
+        wave = taps @ np.exp(1j * omega * places)
+        expected = np.exp(1j * omega * shift - 0.5 * (sigma * omega) ** 2)
+        assert abs(wave - expected) < 4e-3
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+def test_lines_are_filtered_without_their_stripes(accelerated, monkeypatch):
+    monkeypatch.setattr(axis_filter, "has_numba", lambda: accelerated)
+    random = np.random.default_rng(2)
+    lines, stripes = random.standard_normal((6, 77)), random.standard_normal((3, 77))
+    some = np.array([4, 0, 5])
+    clean = (lines - np.tile(stripes, (2, 1)))[some]
+    smooth = filtered(lines, gaussian_taps(2.0), stripes, some)
+    expected = ndimage.gaussian_filter1d(clean, 2.0, axis=1, mode="nearest", truncate=4.5)
+    np.testing.assert_allclose(smooth, expected, atol=1e-5)
+    slope = filtered(lines, derivative_taps(2.0, 6), stripes, some)
+    expected = ndimage.gaussian_filter1d(clean, 2.0, axis=1, order=1, mode="nearest", truncate=3.0)
+    np.testing.assert_allclose(slope, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2.0])
+@pytest.mark.parametrize("striped", [True, False])
+@pytest.mark.parametrize("at", [AXIS, 163.05, 80.2])
+def test_loops_compare_as_arrays_do(sigma, striped, at, monkeypatch):
+    pytest.importorskip("numba")
+    angles = np.linspace(0, 2 * np.pi, 50, endpoint=False)
+    (pairs,) = opposite_pairs(views(angles, 3, stripes=0.02), angles, 100)
+    lines = Lines.of(pairs, striped=striped)
+    loops = lines.compare(at, sigma)
+    for module in (axis_compare, axis_filter):
+        monkeypatch.setattr(module, "has_numba", lambda: False)
+    arrays = lines.compare(at, sigma)
+    for name in ("pull", "curvature", "columns"):
+        expected = getattr(arrays, name)
+        close = 1e-4 * np.abs(expected).max()
+        np.testing.assert_allclose(getattr(loops, name), expected, atol=close)
+    assert loops.whole == pytest.approx(arrays.whole, abs=1e-4)
+    assert loops.half(1, 3) == pytest.approx(arrays.half(1, 3), abs=1e-4)
+
+
+def test_the_error_does_not_depend_on_where_it_is_looked_from():
+    angles = np.linspace(0, 2 * np.pi, 50, endpoint=False)
+    (pairs,) = opposite_pairs(views(angles, 3), angles, 100)
+    lines = Lines.of(pairs, striped=True)
+    here, there = (lines.compare(at, 2.0).whole for at in (AXIS, AXIS + 0.3))
+    assert there[0] == pytest.approx(here[0], abs=0.02)
+    assert there[1] == pytest.approx(here[1], rel=0.3)
+
+
+@pytest.mark.parametrize("stripes", [0.0, 0.05])
+def test_a_pair_of_many_rows(stripes):
+    errors, claims = [], []
+    for seed in range(10):
+        pair = views([0.4, 0.4 + np.pi], 64, noise=0.03, stripes=stripes, seed=seed)
+        found = find_axis(pair, [0.4, 0.4 + np.pi], method="pairs")
+        errors.append(found.value - AXIS)
+        claims.append(found.uncertainty_px)
+    assert np.sqrt(np.mean(np.square(errors))) < 0.02
+    assert 0.5 < np.sqrt(np.mean(np.square(errors))) / np.mean(claims) < 1.6
+
+
+def test_a_wide_hill_of_smooth_noisy_lines_is_climbed_to_its_top():
+    """The highest ripple of the evidence lies columns away from the axis."""
+    for seed in range(6):
+        pair = views([0.4, 0.4 + np.pi], 64, noise=0.0, seed=seed)
+        pair = ndimage.gaussian_filter1d(pair, 12, axis=2)
+        pair += 0.06 * np.random.default_rng(seed).standard_normal(pair.shape).astype(np.float32)
+        found = find_axis(pair, [0.4, 0.4 + np.pi], method="pairs")
+        assert abs(found.value - AXIS) < 5 * found.uncertainty_px
+        assert found.uncertainty_px < 0.3
