@@ -68,7 +68,12 @@ class PyramidReads:
         self._sources = tuple(sources)
         self._places = tuple((tuple(scale), tuple(first)) for scale, first in places)
         self.places = self._places
-        self.cache = ChunkCache(budget_bytes or default_budget_bytes())
+        budget = budget_bytes or default_budget_bytes()
+        coarsest = self._sources[-1]
+        kept = prod(coarsest.shape) * coarsest.dtype.itemsize
+        # What stands in for all others stays, unless it leaves too little room for them.
+        self._room_bytes = budget - kept if 4 * kept <= budget else budget
+        self.cache = ChunkCache(budget, None if self._room_bytes == budget else len(sources) - 1)
         self._loader = Loader(self._fetch, threads)
         self._holes: dict[Key, tuple[float, str]] = {}
         self._on_fault: Callable[[str], object] | None = None
@@ -128,7 +133,7 @@ class PyramidReads:
             self._loader.want([])
             return
         source = self._sources[level]
-        room = max(1, self.cache.budget_bytes // max(1, _chunk_bytes(source)))
+        room = max(1, self._room_bytes // max(1, _chunk_bytes(source)))
         places = list(dict.fromkeys(p for part in parts for p in _places(part, source.chunks)))
         bounds = tuple((min(a for a, _ in ends), max(b for _, b in ends)) for ends in zip(*parts))
         near = _from_the_middle(places, bounds, source.chunks)[:room]

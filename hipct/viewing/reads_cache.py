@@ -30,6 +30,8 @@ class ChunkCache:
     ----------
     budget_bytes : int
         What the chunks may take together.
+    kept_level : int, optional
+        A level whose chunks never go: what stands in for all others.
 
     Raises
     ------
@@ -46,10 +48,10 @@ class ChunkCache:
     (True, 10, 30)
     """
 
-    def __init__(self, budget_bytes: int) -> None:
+    def __init__(self, budget_bytes: int, kept_level: int | None = None) -> None:
         if budget_bytes <= 0:
             raise InputError(f"A cache of {budget_bytes} bytes holds nothing; give more than 0.")
-        self.budget_bytes = budget_bytes
+        self.budget_bytes, self._kept_level = budget_bytes, kept_level
         self._chunks: OrderedDict[Key, NDArray[Any]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -76,8 +78,11 @@ class ChunkCache:
             former = self._chunks.pop(key, None)
             self._bytes += chunk.nbytes - (0 if former is None else former.nbytes)
             self._chunks[key] = chunk
-            while self._bytes > self.budget_bytes and len(self._chunks) > 1:
-                self._bytes -= self._chunks.popitem(last=False)[1].nbytes
+            while self._bytes > self.budget_bytes:
+                oldest = next((k for k in self._chunks if k[0] != self._kept_level), key)
+                if oldest == key:
+                    break
+                self._bytes -= self._chunks.pop(oldest).nbytes
 
     def clear(self) -> None:
         """Forget all."""

@@ -86,8 +86,8 @@ class LazyLevel:
     def __getitem__(self, key: Any) -> Any:
         """A part, not read yet; indexes that are no numbers and plain slices read this one."""
         keys = key if isinstance(key, tuple) else (key,)
-        if Ellipsis in keys:
-            at = keys.index(Ellipsis)
+        if any(k is Ellipsis for k in keys):
+            at = next(number for number, k in enumerate(keys) if k is Ellipsis)
             keys = keys[:at] + (slice(None),) * (self.ndim - len(keys) + 1) + keys[at + 1 :]
         whole = all(
             isinstance(k, int | np.integer) or (isinstance(k, slice) and k.step in (None, 1))

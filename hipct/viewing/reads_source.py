@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hipct.core.errors import FormatError, HipctError
 from hipct.volume.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.nodes import is_own
-from hipct.volume.open import Volume
+from hipct.volume.open import Volume, read_attributes
 from hipct.volume.storage import is_address
 
 Place = tuple[int, ...]
@@ -50,7 +50,7 @@ def source_of(volume: Volume, number: int) -> ChunkSource:
     """
     level = volume.level(number)
     if not is_address(volume.address):
-        whole = is_own({"hipct": volume.provenance} if volume.provenance else {})
+        whole = is_own(read_attributes(volume.address))
         reader = open_chunks(Path(volume.address) / level.path, whole=whole)
         if reader is not None:
             return _OnDisk(reader)
