@@ -19,11 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hipct.acquisition.scan import Scan
+from hipct.acquisition.series import Series
+from hipct.core.errors import MissingMetadata
+from hipct.core.progress import Observer, Silent
 from hipct.live.cancel import Asked
 from hipct.live.figures import measured, picture_figures
 from hipct.live.frame import Frame
 from hipct.live.keep import config_text, settings_words, write_config
-from hipct.live.knobs import Value, knob_of, knobs, tissue_delta_beta
+from hipct.live.knobs import Value, knob_of, knobs
 from hipct.live.scan import LiveScan, Region
 from hipct.pipeline.config import Config
 from hipct.volume.figures import Figures
@@ -76,11 +80,6 @@ class Tuning:
     def values(self) -> dict[str, Value | None]:
         """The values of all knobs."""
         return {knob.key: self.changes.get(knob.key, knob.value) for knob in self.knobs}
-
-    @property
-    def tissue_delta_beta(self) -> float | None:
-        """delta/beta of soft tissue at the energy as it is set, where the table has it."""
-        return tissue_delta_beta(self.values["scan.energy_kev"])
 
     @property
     def config(self) -> Config:
@@ -166,6 +165,30 @@ class Tuning:
     def _header(self) -> str:
         source = self.live.settle().subject.scans[0].info.where
         return f"Tuned by eye on {source}. What is absent has its default."
+
+
+def open_tunable(
+    scan: Scan | Series | str | Path,
+    config: Config | None = None,
+    *,
+    observer: Observer | None = None,
+) -> LiveScan:
+    """A live scan, without phase retrieval where the scan lacks what it needs.
+
+    Energy, distance and pixel size can then be given while it is looked at.
+
+    Raises
+    ------
+    HipctError
+        If the scan cannot be opened or used.
+    """
+    config, observer = config or Config(), observer or Silent()
+    try:
+        return LiveScan(scan, config, observer=observer)
+    except MissingMetadata as error:
+        observer.say(f"The scan is looked at without phase retrieval. {error}")
+    plain = _with(config, {"phase.method": "none", "unsharp.method": "none"})
+    return LiveScan(scan, plain, observer=observer)
 
 
 def _with(config: Config, changes: Mapping[str, Value]) -> Config:

@@ -1,0 +1,397 @@
+"""The phase explorer: a slice of a raw scan under settings that are tuned by eye."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QGridLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QSizePolicy,
+    QSlider,
+    QSpacerItem,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from hipct.core.errors import InputError
+from hipct.live.cancel import Asked
+from hipct.live.comparison import Comparison, compare
+from hipct.live.knobs import Value, tissue_delta_beta
+from hipct.live.scan import LiveScan, Region
+from hipct.live.tuning import Tuning
+from hipct.viewing.background import LatestWins
+from hipct.viewing.explorer_picture import SplitPicture
+from hipct.viewing.explorer_rows import ChoiceRow, NumberRow, make_row
+from hipct.viewing.explorer_sweep import SweepControls
+from hipct.viewing.explorer_table import FiguresTable
+from hipct.viewing.notices import noticed
+from hipct.viewing.tools import tool
+
+_GROUPS = {
+    "phase": "Phase retrieval",
+    "scan": "Phase retrieval",
+    "unsharp": "Unsharp mask",
+    "reconstruction": "Reconstruction",
+    "axis": "Reconstruction",
+    "rings": "Rings",
+}
+_SPLIT_STEPS = 1000
+_HASTE_S = 0.25
+"""Where a fine picture takes less, no rough one comes before it."""
+
+
+class PhaseExplorer(QWidget):
+    """Sliders beside a slice, its figures, a sweep over one setting, and "Use these".
+
+    What has to be known of the scan first is found in the background; the sliders come then.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    live : LiveScan
+        The scan, under the configuration that the tuning starts from.
+
+    Attributes
+    ----------
+    tuning : Tuning or None
+        Where it started; None while the scan is still looked at.
+    changes : dict
+        Values by their keys that differ from there.
+    rows : dict of str to NumberRow or ChoiceRow
+        The settings by their keys.
+    picture, table, sweep
+        What is shown of them.
+    """
+
+    def __init__(self, viewer: Any, live: LiveScan) -> None:
+        super().__init__()
+        self._viewer, self._live = viewer, live
+        self._wins = LatestWins("hipct explorer")
+        self.destroyed.connect(partial(self._wins.close, 0.0))
+        self.tuning: Tuning | None = None
+        self.changes: dict[str, Value] = {}
+        self.rows: dict[str, NumberRow | ChoiceRow] = {}
+        self._before: dict[str, Value] = {}
+        self._region: Region | None = None
+        self._fine_s = float("inf")
+        self.status = QLabel("Looking at the scan: references, rotation axis ...")
+        self.status.setWordWrap(True)
+        self._layout = QVBoxLayout(self)
+        self._layout.addWidget(self.status)
+        self._room = QSpacerItem(0, 0, QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Expanding)
+        self._layout.addItem(self._room)
+        self._wins.submit(lambda _: iter([Tuning(live)]), self._begin, self._ended)
+
+    @property
+    def z(self) -> int:
+        """The slice."""
+        return int(self.slice_field.value())
+
+    @property
+    def region(self) -> Region | None:
+        """Rows and columns that are computed; None for the whole slice."""
+        return self._region
+
+    @property
+    def voxel_size_um(self) -> float | None:
+        """Edge of a voxel."""
+        return self._live.voxel_size_um
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being computed."""
+        return self._wins.busy
+
+    def set(self, key: str, value: Value) -> None:
+        """Set one of the settings, as its slider does.
+
+        Parameters
+        ----------
+        key : str
+            E.g. ``"phase.delta_beta"``.
+        value : float, int or str
+        """
+        self.rows[key].tell(value)
+
+    def use(self, path: str | Path) -> None:
+        """Write the settings for ``hipct reconstruct``, and show the command."""
+        assert self.tuning is not None
+        with noticed():
+            file = self.tuning.changed(self.changes).save(path, overwrite=True)
+            source = self._live.settle().subject.scans[0].info.source
+            self.command.setText(
+                f"hipct reconstruct {source or 'SCAN'} -o organ.ome.zarr --config {file}"
+            )
+            self.command.setVisible(True)
+
+    def take_what_is_seen(self) -> None:
+        """Compute what the window shows of the slice, and nothing else."""
+        shape = self._live.shape[1:]
+        if self.picture.shown is None:
+            return
+        corners, parts = self.picture.after.corner_pixels, []
+        for side, shown, first, last in zip(shape, self.picture.shown.region, *corners):
+            low = min(max(0, int(first) + shown.start), side - 1)
+            parts.append(slice(low, max(low + 1, min(side, int(last) + 1 + shown.start))))
+        self._region = parts[0], parts[1]
+        self.recompute()
+
+    def take_all(self) -> None:
+        """Compute the whole slice."""
+        self._region = None
+        self.recompute()
+
+    def keep_as_before(self) -> None:
+        """Compare with the present settings from now on."""
+        self._before = dict(self.changes)
+        self.recompute()
+
+    def recompute(self) -> None:
+        """Make the pictures under the present settings; of many wishes the latest wins."""
+        if self.tuning is None:
+            return
+        tuning, z, region = self.tuning, self.z, self._region
+        before, after = dict(self._before), dict(self.changes)
+        rough = self._fine_s > _HASTE_S
+
+        def work(cancelled: Asked) -> Iterator[Comparison]:
+            pair = tuning.changed(before), tuning.changed(after)
+            return compare(*pair, z, region=region, rough=rough, cancelled=cancelled)
+
+        self.status.setText(f"Slice {z}: reconstructing ...")
+        self._wins.submit(work, self._show, self._ended)
+
+    def close_down(self) -> None:
+        """Stop computing, and take the layers out of the window."""
+        self._wins.close()
+        if self.tuning is not None:
+            self._viewer.dims.events.current_step.disconnect(self._follow)
+            self.picture.remove()
+
+    def _begin(self, tuning: Tuning) -> None:
+        """The scan is known: build everything."""
+        self.tuning = tuning
+        self.picture = SplitPicture(self._viewer, self._live.voxel_size_um, "explorer")
+        self.table = FiguresTable(self._live.unit, self._live.voxel_size_um)
+        self.sweep = SweepControls(self)
+        self.command = QLineEdit()
+        self.command.setReadOnly(True)
+        self.command.setVisible(False)
+        self._layout.removeItem(self._room)
+        self._layout.insertLayout(0, self._place_line())
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        holder = self._settings()
+        area.setWidget(holder)
+        bar = area.verticalScrollBar().sizeHint().width()
+        area.setMinimumWidth(holder.minimumSizeHint().width() + bar)
+        self._layout.insertWidget(1, area, 1)
+        self._layout.insertWidget(2, self.table)
+        self._layout.insertLayout(3, self._split_line())
+        self._layout.insertLayout(4, self._look_line())
+        self._layout.addWidget(self.sweep)
+        self._layout.addLayout(self._use_line())
+        self._layout.addWidget(self.command)
+        self._viewer.dims.events.current_step.connect(self._follow)
+        self._follow()
+        self._show_used()
+        self.recompute()
+
+    def _place_line(self) -> QHBoxLayout:
+        depth = self._live.shape[0]
+        self.slice_slider = QSlider(Qt.Orientation.Horizontal)
+        self.slice_field = QSpinBox()
+        for widget in (self.slice_slider, self.slice_field):
+            widget.setRange(0, depth - 1)
+            widget.setValue(depth // 2)
+            widget.setToolTip("Which slice is looked at")
+        self.slice_field.setKeyboardTracking(False)
+        self.slice_slider.valueChanged.connect(self.slice_field.setValue)
+        self.slice_field.valueChanged.connect(self._slice_chosen)
+        line = QHBoxLayout()
+        line.addWidget(QLabel("slice"))
+        line.addWidget(self.slice_slider, 1)
+        line.addWidget(self.slice_field)
+        return line
+
+    def _settings(self) -> QWidget:
+        assert self.tuning is not None
+        holder = QWidget()
+        column = QVBoxLayout(holder)
+        column.setContentsMargins(0, 0, 0, 0)
+        grids: dict[str, QGridLayout] = {}
+        for knob in self.tuning.knobs:
+            title = _GROUPS[knob.key.partition(".")[0]]
+            if title not in grids:
+                box = QGroupBox(title)
+                grids[title] = QGridLayout(box)
+                grids[title].setColumnStretch(1, 1)
+                column.addWidget(box)
+            grid = grids[title]
+            row = self.rows[knob.key] = make_row(knob, self._changed)
+            row.add_to(grid, grid.rowCount())
+            if knob.key == "phase.delta_beta":
+                self.tissue = tool("", "Set delta/beta of soft tissue", self._take_tissue)
+                grid.addWidget(self.tissue, grid.rowCount(), 1, 1, 2)
+        column.addStretch(1)
+        return holder
+
+    def _split_line(self) -> QHBoxLayout:
+        self.compares = QCheckBox("Before | after")
+        self.compares.setToolTip(
+            "Left of the line before, right of it after; the line can be moved"
+        )
+        self.split = QSlider(Qt.Orientation.Horizontal)
+        self.split.setRange(0, _SPLIT_STEPS)
+        self.split.setValue(_SPLIT_STEPS // 2)
+        self.compares.toggled.connect(self._split)
+        self.split.valueChanged.connect(self._split)
+        self.picture.moved = self._line_moved
+        line = QHBoxLayout()
+        line.addWidget(self.compares)
+        line.addWidget(self.split, 1)
+        return line
+
+    def _look_line(self) -> QHBoxLayout:
+        line = QHBoxLayout()
+        for name, words, call in (
+            ("What is seen", "Compute only what the window shows", self.take_what_is_seen),
+            ("All", "Compute the whole slice", self.take_all),
+            ("Contrast", "Choose the grey values anew", self.picture.stretch),
+            ("Set before", "Compare with the present settings from now on", self.keep_as_before),
+        ):
+            line.addWidget(tool(name, words, call))
+        return line
+
+    def _use_line(self) -> QHBoxLayout:
+        line = QHBoxLayout()
+        words = "Write the settings into a file for hipct reconstruct --config"
+        line.addWidget(tool("Use these ...", words, self._ask_where))
+        line.addWidget(tool("Reset all", "All settings back to where they started", self._reset))
+        return line
+
+    def _changed(self, key: str, value: Value) -> None:
+        assert self.tuning is not None
+        if value == self.rows[key].knob.value:
+            self.changes.pop(key, None)
+        else:
+            self.changes[key] = value
+        self._show_used()
+        self.recompute()
+
+    def _show_used(self) -> None:
+        """Show the settings that have an effect, and soft tissue at the present energy."""
+        assert self.tuning is not None
+        values = self.tuning.values | self.changes
+        for row in self.rows.values():
+            row.show(row.knob.used(values))
+        tissue = tissue_delta_beta(values["scan.energy_kev"])
+        self.tissue.setVisible(tissue is not None and values["phase.method"] != "none")
+        if tissue is not None:
+            self.tissue.setText(f"soft tissue: {tissue:.4g}")
+
+    def _take_tissue(self) -> None:
+        assert self.tuning is not None
+        values = self.tuning.values | self.changes
+        tissue = tissue_delta_beta(values["scan.energy_kev"])
+        if tissue is not None:
+            self.set("phase.delta_beta", tissue)
+
+    def _reset(self) -> None:
+        self.changes.clear()
+        for row in self.rows.values():
+            row.put(row.knob.value)
+        self._show_used()
+        self.recompute()
+
+    def _split(self) -> None:
+        self.picture.split(self.compares.isChecked(), self.split.value() / _SPLIT_STEPS)
+
+    def _line_moved(self, share: float) -> None:
+        self.split.blockSignals(True)
+        self.split.setValue(round(share * _SPLIT_STEPS))
+        self.split.blockSignals(False)
+
+    def _slice_chosen(self, z: int) -> None:
+        self.slice_slider.blockSignals(True)
+        self.slice_slider.setValue(z)
+        self.slice_slider.blockSignals(False)
+        if self._viewer.dims.ndim > 2:
+            self._viewer.dims.set_point(0, z * (self._live.voxel_size_um or 1.0))
+        self.recompute()
+
+    def _follow(self, _event: object = None) -> None:
+        """Where the window shows a volume, its slice is ours."""
+        if self._viewer.dims.ndim > 2:
+            z = round(self._viewer.dims.point[0] / (self._live.voxel_size_um or 1.0))
+            self.slice_field.setValue(z)
+
+    def _show(self, shown: Comparison) -> None:
+        self.picture.show(shown)
+        self.table.put(shown.figures)
+        if not shown.level:
+            self._fine_s = shown.seconds
+        kind = "rough" if shown.level else "fine"
+        self.status.setText(f"Slice {shown.z}, {kind}, {shown.seconds:.2f} s")
+
+    def _ended(self, error: Exception | None) -> None:
+        if error is not None:
+            self.status.setText(f"<span style='color: #ff6b6b'>{error}</span>")
+
+    def _ask_where(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Settings for hipct reconstruct", "tuned.yaml", "Configuration (*.yaml)"
+        )
+        if name:
+            self.use(name)
+
+
+def add_explorer(viewer: Any, live: LiveScan) -> PhaseExplorer:
+    """Put the phase explorer of a scan beside a window of napari.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        A window that shows the scan (``hipct view --live``), or an empty one.
+    live : LiveScan
+
+    Returns
+    -------
+    PhaseExplorer
+    """
+    explorer = PhaseExplorer(viewer, live)
+    viewer.window.add_dock_widget(explorer, name="Phase explorer", area="right")
+    return explorer
+
+
+def explorer_of(viewer: Any) -> PhaseExplorer:
+    """The phase explorer of the raw scan that a window shows, not yet beside it.
+
+    Raises
+    ------
+    InputError
+        If the window shows no raw scan.
+    """
+    from hipct.viewing.live import live_of
+
+    shown = [live for layer in viewer.layers if (live := live_of(layer)) is not None]
+    if not shown:
+        raise InputError(
+            "No raw scan is shown; open one first, e.g. by hipct view --live SCAN, or from the "
+            "samples of hipct."
+        )
+    return PhaseExplorer(viewer, shown[-1])
