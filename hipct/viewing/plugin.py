@@ -215,6 +215,13 @@ def bookmarks_panel() -> QWidget:
     return BookmarksPanel(window_of_napari("A panel"))
 
 
+def explorer_panel() -> QWidget:
+    """Settings of a raw scan, tuned by eye."""
+    from hipct.viewing.explorer import explorer_of
+
+    return explorer_of(window_of_napari("A panel"))
+
+
 def _opened(place: str) -> Volume | Scan | Series:
     if is_address(place) or _is_volume(Path(place)):
         return open_volume(place)
