@@ -102,7 +102,8 @@ class LiveLayer(QObject):
         self._reads = reads = LiveReads(live)
         window = live.config.volume.window
         limits = (0.0, 1.0) if window is None else window
-        options = layer_options(live, self._name)
+        # Whoever asks a layer for its scan wants the one with its own axis.
+        options = layer_options(live, self._name) | {"metadata": {_KEY: self.live}}
         # A layer looks at its first slice when it is made: not even that is waited for.
         reads.watch(lambda: None)
         self.layer = Image(list(reads.levels), contrast_limits=limits, **options)
@@ -117,7 +118,6 @@ class LiveLayer(QObject):
         assert self._reads is not None
         former, voxel = self.layer.data[0].shape, self.layer.scale[0]
         self._reads.become(live)
-        self.layer.metadata[_KEY] = live
         finest = self._reads.levels[0].shape
         self.layer.data = list(self._reads.levels)
         if finest != former:
