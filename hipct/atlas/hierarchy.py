@@ -176,10 +176,14 @@ def hierarchy_of(
         add_found(graph, catalogue, file)
     places = [*beside, *found]
     root = sets[0]
-    members = [_member(volumes[0], volumes[0], IDENTITY, (volumes[0].name,), "")]
-    for opened, one in zip(volumes[1:], sets[1:]):
+    names = [
+        opened.name if isinstance(one, HipctError) else one.name
+        for opened, one in zip(volumes, sets)
+    ]
+    members = [member_of(volumes[0], volumes[0], IDENTITY, (names[0],), "")]
+    for opened, one, name in zip(volumes[1:], sets[1:], names[1:]):
         transform, why = IDENTITY, ""
-        path: tuple[str, ...] = (opened.name,)
+        path: tuple[str, ...] = (name,)
         if isinstance(root, HipctError) or isinstance(one, HipctError):
             why = str(root if isinstance(root, HipctError) else one)
         else:
@@ -188,13 +192,24 @@ def hierarchy_of(
                 transform, path = placed.transform, placed.path
             except InputError as error:
                 why = str(error)
-        members.append(_member(opened, volumes[0], transform, path, why))
+        members.append(member_of(opened, volumes[0], transform, path, why))
     return members
 
 
-def _member(
-    opened: Opened, root: Opened, transform: Transform, path: tuple[str, ...], why: str
+def member_of(
+    opened: Opened, root: Opened, transform: Transform, path: tuple[str, ...], why: str = ""
 ) -> Member:
+    """A volume that lies in another one by a transform.
+
+    Parameters
+    ----------
+    opened, root : Volume or ClinicalVolume
+        The volume, and the one whose coordinates and axes are those of the world.
+    transform : Transform
+        Points (z, y, x) of the one to points of the other.
+    path, why
+        As of :class:`Member`.
+    """
     # From z, y, x to the order in which the first volume has its axes.
     order = [_AXES.index(axis) for axis in _axes(root)]
     turn = np.eye(4)

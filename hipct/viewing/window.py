@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hipct.atlas.hierarchy import hierarchy_of
 from hipct.core.extras import require
+from hipct.exchange.clinical import ClinicalVolume, is_clinical, open_clinical
 from hipct.viewing.layers import add_volume
-from hipct.volume.open import open_volume
+from hipct.volume.open import Volume, open_volume
 from hipct.volume.storage import Patience
 
 _PATIENCE = Patience(timeout_s=10.0, attempts=3)
@@ -77,11 +80,17 @@ def furnish(viewer: Any, bookmarks: Path | None = None) -> dict[str, Any]:
     from hipct.viewing.bookmarks_panel import BookmarksPanel
     from hipct.viewing.detail_panel import VolumePanel
     from hipct.viewing.minimap_panel import PositionPanel
+    from hipct.viewing.oblique_panel import ObliquePanel
     from hipct.viewing.window_state import look_along, step
 
     viewer.canvas.overlays.scale_bar.visible = True
     kept, facts = BookmarksPanel(viewer, bookmarks), VolumePanel(viewer)
-    panels = {"Position": PositionPanel(viewer), "Volume": facts, "Bookmarks": kept}
+    panels = {
+        "Position": PositionPanel(viewer),
+        "Oblique": ObliquePanel(viewer),
+        "Bookmarks": kept,
+        "Volume": facts,
+    }
     for number, (name, panel) in enumerate(panels.items()):
         # The first panel stands alone: it is looked at all the time.
         viewer.window.add_dock_widget(panel, name=name, area="right", tabify=number > 1)
@@ -103,6 +112,7 @@ def furnish(viewer: Any, bookmarks: Path | None = None) -> dict[str, Any]:
 def view(
     path: Path | str,
     *zooms: Path | str,
+    found: Sequence[Path | str] = (),
     bookmarks: Path | None = None,
     show: bool = True,
 ) -> Any:
@@ -111,9 +121,11 @@ def view(
     Parameters
     ----------
     path : path or str
-        An OME-Zarr volume: its folder, or its address on a server.
+        An OME-Zarr volume: its folder, or its address on a server; or a NIfTI file.
     zooms : path or str
-        More of them, shown over it.
+        More of them, each shown where it lies in the first one, with the panel Hierarchy.
+    found : sequence of path
+        Places of them that ``hipct register`` found.
     bookmarks : Path, optional
         File in which views are kept by name.
     show : bool
@@ -128,16 +140,28 @@ def view(
     MissingExtra
         If napari is not installed.
     InputError, FormatError, RemoteError
-        If a volume cannot be opened.
+        If a volume or a place cannot be used.
     """
-    volumes = [open_volume(one, patience=_PATIENCE, whole=False) for one in (path, *zooms)]
-    viewer = new_window(volumes[0].name, show=show, bookmarks=bookmarks)
-    for volume in volumes:
-        add_volume(viewer, volume)
+    volumes = [_opened(one) for one in (path, *zooms)]
+    first, notes = volumes[0], list[str]()
+    members = hierarchy_of(volumes, found=found, notes=notes)
+    viewer = new_window(first.name, show=show, bookmarks=bookmarks)
+    if len(volumes) == 1 and isinstance(first, Volume):
+        add_volume(viewer, first)
+    else:
+        from hipct.viewing.hierarchy_panel import add_hierarchy
+
+        add_hierarchy(viewer, members, notes)
     _fit(viewer)
     if show:
         require("napari", "viewer", "hipct view").run()
     return viewer
+
+
+def _opened(path: Path | str) -> Volume | ClinicalVolume:
+    if is_clinical(path):
+        return open_clinical(path)
+    return open_volume(path, patience=_PATIENCE, whole=False)
 
 
 def _fit(viewer: Any) -> None:
