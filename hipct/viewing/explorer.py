@@ -37,7 +37,7 @@ from hipct.viewing.explorer_rows import ChoiceRow, NumberRow, make_row
 from hipct.viewing.explorer_sweep import SweepControls
 from hipct.viewing.explorer_table import FiguresTable
 from hipct.viewing.notices import noticed
-from hipct.viewing.tools import tool
+from hipct.viewing.tools import add_panel, tool
 
 _GROUPS = {
     "phase": "Phase retrieval",
@@ -156,6 +156,14 @@ class PhaseExplorer(QWidget):
     def keep_as_before(self) -> None:
         """Compare with the present settings from now on."""
         self._before = dict(self.changes)
+        self.recompute()
+
+    def reset_all(self) -> None:
+        """Put all settings back to where they started."""
+        self.changes.clear()
+        for row in self.rows.values():
+            row.put(row.knob.value)
+        self._show_used()
         self.recompute()
 
     def recompute(self) -> None:
@@ -281,7 +289,7 @@ class PhaseExplorer(QWidget):
         line = QHBoxLayout()
         words = "Write the settings into a file for hipct reconstruct --config"
         line.addWidget(tool("Use these ...", words, self._ask_where))
-        line.addWidget(tool("Reset all", "All settings back to where they started", self._reset))
+        line.addWidget(tool("Reset all", "All settings back to where they started", self.reset_all))
         return line
 
     def _changed(self, key: str, value: Value) -> None:
@@ -310,13 +318,6 @@ class PhaseExplorer(QWidget):
         tissue = tissue_delta_beta(values["scan.energy_kev"])
         if tissue is not None:
             self.set("phase.delta_beta", tissue)
-
-    def _reset(self) -> None:
-        self.changes.clear()
-        for row in self.rows.values():
-            row.put(row.knob.value)
-        self._show_used()
-        self.recompute()
 
     def _split(self) -> None:
         self.picture.split(self.compares.isChecked(), self.split.value() / _SPLIT_STEPS)
@@ -374,7 +375,7 @@ def add_explorer(viewer: Any, live: LiveScan) -> PhaseExplorer:
     PhaseExplorer
     """
     explorer = PhaseExplorer(viewer, live)
-    viewer.window.add_dock_widget(explorer, name="Phase explorer", area="right")
+    add_panel(viewer, explorer, "Phase explorer")
     return explorer
 
 
