@@ -44,9 +44,8 @@ def terabyte(folder: Path, edge: int = EDGE) -> Path:
     if done.exists():
         return path
     spec = spec_of(edge)
-    create_pyramid(
-        path, spec, {"window": {"scale": spec.value_scale, "offset": WINDOW[0]}}, overwrite=True
-    )
+    window = {"scale": spec.value_scale, "offset": WINDOW[0], "unit": spec.unit}
+    create_pyramid(path, spec, {"window": window}, overwrite=True)
     texture = np.random.default_rng(0).normal(0, 300, (CHUNK,) * 3).astype(np.float32)
     for number, level in enumerate(spec.levels):
         _write_level(path / str(number), level, number, edge, texture)

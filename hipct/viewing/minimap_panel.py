@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from hipct.viewing.bookmarks import Bookmark, bookmark_of, show_bookmark
 from hipct.viewing.layers import reads_of, volume_of
 from hipct.viewing.minimap import Box, Overview, overview
 from hipct.viewing.position import parse_place, place_words, read_out
@@ -133,6 +134,7 @@ class PositionPanel(QWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
+        self._left: Bookmark | None = None
         self.minimap = Minimap()
         self.place, self.value, self.loading = QLabel(), QLabel(), QLabel()
         self.entry = QLineEdit()
@@ -142,7 +144,8 @@ class PositionPanel(QWidget):
         layout.addWidget(self.minimap, 1)
         for widget in (self.place, self.value, self.loading):
             widget.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-            widget.setWordWrap(True)
+            # One line each: what wraps moves everything below it while the pointer moves.
+            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             layout.addWidget(widget)
         layout.addLayout(self._buttons())
         layout.addWidget(self.entry)
@@ -166,6 +169,7 @@ class PositionPanel(QWidget):
         here = self._pointer or place_in_view(self._viewer)
         self.place.setText(place_words(here, volume.length_unit))
         self.value.setText(read_out(self._viewer.layers, here) or "nothing here")
+        self.value.setToolTip(self.value.text())
         flat = self._viewer.dims.ndisplay == 2
         shown = shown_axes(self._viewer)
         (along,) = {0, 1, 2} - set(shown)
@@ -188,7 +192,15 @@ class PositionPanel(QWidget):
         return row
 
     def _toggle_solid(self) -> None:
-        self._viewer.dims.ndisplay = 5 - self._viewer.dims.ndisplay
+        """All of it in three dimensions; then the slice again that was left."""
+        if self._viewer.dims.ndisplay == 2:
+            self._left = bookmark_of(self._viewer, "left")
+            self._viewer.dims.ndisplay = 3
+            self._viewer.reset_view()
+        elif self._left is None:
+            self._viewer.dims.ndisplay = 2
+        else:
+            show_bookmark(self._viewer, self._left)
 
     def _soon(self) -> None:
         if not self._timer.isActive() or self._timer.remainingTime() > _PAUSE_MS:

@@ -148,9 +148,7 @@ class ObliquePanel(QWidget):
     def from_view(self) -> None:
         """Put the plane through the middle of what the window shows."""
         if self._main() is not None:
-            self._centre = self._of_volume(place_in_view(self._viewer))
-            if not self._width:
-                self._width = self._extent()
+            self._centre = None
             self.refresh()
 
     def whole(self) -> None:
@@ -162,8 +160,11 @@ class ObliquePanel(QWidget):
     def refresh(self) -> None:
         """Make the picture anew, first a rough one."""
         main = self._main()
-        if main is None or self._centre is None:
+        if main is None:
             return
+        if self._centre is None:
+            self._centre = self._of_volume(place_in_view(self._viewer))
+            self._width = self._width or self._extent()
         layer, reads = main
         planes, limits = [self._plane(_ROUGH), self._plane(_FINE)], tuple(layer.contrast_limits)
 

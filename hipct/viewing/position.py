@@ -77,9 +77,9 @@ def value_words(volume: Volume, stored: Any) -> str:
     if volume.labels:
         return f"label {int(stored)}"
     if volume.scale is None or volume.offset is None:
-        return f"{float(stored):g} (stored)" if np.dtype(volume.dtype).kind == "f" else str(stored)
+        return f"{float(stored):g} (as stored)"
     value = float(stored) * volume.scale + volume.offset
-    return f"{value:.4f} {volume.unit or ''} (stored {stored})".replace("  ", " ")
+    return f"{value:.4f} {volume.unit or '(unit unknown)'}"
 
 
 def read_out(layers: Sequence[Any], world: Sequence[float]) -> str:
@@ -95,8 +95,8 @@ def read_out(layers: Sequence[Any], world: Sequence[float]) -> str:
     Returns
     -------
     str
-        Name, value, and the voxel size of the level where it comes from a coarser one; empty where
-        no volume lies there.
+        Value, the voxel size of the level where it comes from a coarser one, and the volume's name;
+        empty where no volume lies there.
     """
     for layer in reversed(list(layers)):
         reads, volume = reads_of(layer), volume_of(layer)
@@ -109,6 +109,6 @@ def read_out(layers: Sequence[Any], world: Sequence[float]) -> str:
             stored, level = known
             size = max(reads.places[level][0])
             unit = "um" if volume.length_unit == "um" else "voxels"
-            coarse = f", a mean over {size:g} {unit}" if level else ""
-            return f"{volume.name}: {value_words(volume, stored)}{coarse}"
+            coarse = f", mean over {size:g} {unit}" if level else ""
+            return f"{value_words(volume, stored)}{coarse} in {volume.name}"
     return ""

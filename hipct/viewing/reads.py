@@ -174,12 +174,16 @@ class PyramidReads:
             In the unit of the places of the levels.
         """
         for number, (source, (scale, first)) in enumerate(zip(self._sources, self._places)):
-            index = tuple(round((p - f) / s) for p, s, f in zip(position, scale, first))
-            if not all(0 <= i < n for i, n in zip(index, source.shape)):
-                continue
-            chunk = self.cache.get((number, tuple(i // c for i, c in zip(index, source.chunks))))
-            if chunk is not None:
-                return chunk[tuple(i % c for i, c in zip(index, source.chunks))], number
+            exact = [(p - f) / s for p, s, f in zip(position, scale, first)]
+            # napari shows the slice of a coarse level that is up to half a voxel further on.
+            for further in (0.0, 0.5):
+                index = tuple(round(e + further) for e in exact)
+                if not all(0 <= i < n for i, n in zip(index, source.shape)):
+                    continue
+                place = tuple(i // c for i, c in zip(index, source.chunks))
+                chunk = self.cache.get((number, place))
+                if chunk is not None:
+                    return chunk[tuple(i % c for i, c in zip(index, source.chunks))], number
         return None
 
     def given(self, level: int, bounds: Bounds) -> NDArray[Any]:

@@ -69,15 +69,21 @@ def box_in_view(viewer: Any) -> Box:
 
 
 def on_change(viewer: Any, call: Callable[[], object]) -> None:
-    """Call when the window looks at something else, or at other layers."""
+    """Call when the window looks at something else, at other layers, or when more has come."""
 
     def changed(event: Any = None) -> None:  # noqa: ARG001 - napari hands it over
         call()
 
+    def inserted(event: Any) -> None:
+        event.value.events.set_data.connect(changed)
+        call()
+
+    for layer in viewer.layers:
+        layer.events.set_data.connect(changed)
     viewer.scene.camera.events.center.connect(changed)
     viewer.scene.camera.events.zoom.connect(changed)
     viewer.dims.events.point.connect(changed)
     viewer.dims.events.order.connect(changed)
     viewer.dims.events.ndisplay.connect(changed)
-    viewer.layers.events.inserted.connect(changed)
+    viewer.layers.events.inserted.connect(inserted)
     viewer.layers.events.removed.connect(changed)
