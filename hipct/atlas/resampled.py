@@ -121,6 +121,11 @@ class ResampledLevel:
         """Values of a region: slices, whole numbers and ``...``, as NumPy takes them."""
         return read_region(self.read, region, self.shape, self.dtype)
 
+    def regions(self, box: Box) -> list[Box]:
+        """Regions of the source that :meth:`read` reads for a box."""
+        ends = [self._reach(piece) for piece in self._pieces(box)]
+        return [_slices(first, last) for first, last in ends]
+
     def _pieces(self, box: Box) -> Iterator[Box]:
         """Parts of a box that need little memory; those beside the volume are left out."""
         first, last = self._reach(box)
@@ -156,11 +161,10 @@ class ResampledLevel:
         from scipy.ndimage import affine_transform
 
         first, last = self._reach(box)
-        region = tuple(slice(int(a), int(b)) for a, b in zip(first, last))
         matrix = self.to_source[:3, :3]
         offset = matrix @ [part.start for part in box] + self.to_source[:3, 3]
         values = affine_transform(
-            np.asarray(self.source.array[region]),
+            np.asarray(self.source.array[_slices(first, last)]),
             matrix,
             offset - first,
             output_shape=out.shape,
@@ -250,6 +254,11 @@ def _voxel_along_world(matrix: Matrix) -> Matrix:
     _, own = linear_sum_assignment(-np.abs(matrix[:3, :3]) / lengths)
     sizes: Matrix = lengths[own]
     return sizes
+
+
+def _slices(first: NDArray[np.int64], last: NDArray[np.int64]) -> Box:
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(first, last))
+    return (z, y, x)
 
 
 def _vector(values: Matrix) -> tuple[float, float, float]:
