@@ -92,6 +92,7 @@ def command(
       hipct pyramid organ.ome.zarr old.ome.zarr --ome-zarr 0.4
       hipct pyramid organ.ome.zarr --levels
     """  # noqa: D301 - click wants the character
+    from hipct.core.jit import compilation_told
     from hipct.core.memory import parse_bytes
     from hipct.exchange.source import open_volume_source
     from hipct.volume.pyramid_build import build_pyramid
@@ -119,7 +120,7 @@ def command(
         axes=axes,
         voxel_um=None if voxel_um is None else voxel_size(voxel_um),
     )
-    with opened, progress() as observer:
+    with opened, progress() as observer, compilation_told(observer):
         plan = build_pyramid(
             opened,
             out,
@@ -163,9 +164,10 @@ def _build_levels(
     restart: bool,
     overwrite: bool,
 ) -> None:
+    from hipct.core.jit import compilation_told
     from hipct.volume.pyramid_levels import build_levels
 
-    with progress() as observer:
+    with progress() as observer, compilation_told(observer):
         plan = build_levels(
             source,
             kind="labels" if labels else None,

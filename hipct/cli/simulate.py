@@ -76,9 +76,10 @@ def command(
       hipct simulate scan.zarr --columns 256 --rows 256 --angles 600
       hipct reconstruct scan.zarr -o organ.ome.zarr
     """  # noqa: D301 - click wants the character
+    from hipct.core.jit import compilation_told
     from hipct.simulation.scan import simulate_scan
 
-    with progress() as observer:
+    with progress() as observer, compilation_told(observer):
         simulate_scan(
             out,
             acquisition="half" if acquisition == "half" else "full",
