@@ -46,6 +46,7 @@ def test_the_import_contract_would_notice_an_upward_import(tmp_path):
         "viewing",
         "live",
         "cluster",
+        "quality",
         "pipeline",
         "atlas",
         "exchange",

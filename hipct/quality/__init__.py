@@ -1,0 +1,1 @@
+"""How good a run is: figures, lights, the report of a run."""
