@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def run_status(run: Path | str) -> RunStatus:
     left = max(0, total - len(written))
     states = {name: _state(folder, name, task) for name, task in tasks.items()}
     queue = _queue(folder)
-    rate = _rate(sorted(written.values()))
+    rate = _rate(sorted(written.values()), _first_share_began(tasks))
     busy = any(state == "running" for state in states.values())
     busy = busy or RunLock(folder / "lock").living_owner() is not None
     busy = busy or any(each.state == "RUNNING" for each in queue)
@@ -235,11 +236,24 @@ def _queue(folder: Path) -> list[slurm.Queued]:
         return []
 
 
-def _rate(times: list[float]) -> float | None:
-    """Layers an hour, over the last half hour in which any was written."""
-    recent = [each for each in times if each > times[-1] - _RATE_OVER_S] if times else []
-    span = recent[-1] - recent[0] if recent else 0.0
-    return (len(recent) - 1) / span * 3600 if span > 0 else None
+def _first_share_began(tasks: dict[str, dict[str, Any]]) -> float | None:
+    """Time at which the first job that makes layers began, in seconds since the epoch."""
+    began = [task.get("began") for name, task in tasks.items() if name.startswith("share")]
+    return min((datetime.fromisoformat(each).timestamp() for each in began if each), default=None)
+
+
+def _rate(times: list[float], began: float | None) -> float | None:
+    """Layers an hour, over the last half hour in which any was written.
+
+    The first layers of all come together: their time counts from the beginning of their jobs. A
+    layer whose beginning is not known counts for nothing.
+    """
+    if not times:
+        return None
+    first = times[0] if began is None else min(began, times[0])
+    since = max(first, times[-1] - _RATE_OVER_S)
+    span = times[-1] - since
+    return sum(each > since for each in times) / span * 3600 if span > 0 else None
 
 
 def _slowest(ledger: Ledger) -> tuple[str, float] | None:

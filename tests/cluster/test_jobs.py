@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,13 @@ def test_the_rate_and_the_time_left_follow_from_the_records(request_of):
     lock = RunLock(folder / "lock")
     lock.take()
     status = run_status(request.out)
+    # 12 layers in the 13 minutes from the beginning of the jobs to the last of them.
+    began = datetime.fromtimestamp(now - 60 * 14, UTC).isoformat()
+    (folder / "tasks").mkdir(exist_ok=True)
+    for name, each in (("share-00000", began), ("prepare", "2020-01-01T00:00:00+00:00")):
+        record = {"state": "done", "began": each, "sentence": "", "log": ""}
+        (folder / "tasks" / f"{name}.json").write_text(json.dumps(record))
+    assert run_status(request.out).rate_per_h == pytest.approx(12 / 13 * 60, rel=1e-3)
     lock.release()
     assert status.layers == {"total": 20, "done": 12, "failed": 1, "left": 8}
     assert status.rate_per_h == pytest.approx(60, rel=1e-3)
