@@ -51,7 +51,13 @@ def kernel_px(live: LiveScan, level: int = 0) -> float | None:
     job = live.settle().organ.job
     if job.delta_beta is None:
         return None
-    length: float = kernel_length_px(**job.physics()._asdict())
+    physics = job.physics()
+    length: float = kernel_length_px(
+        pixel_size_um=physics.pixel_size_um,
+        distance_m=physics.distance_m,
+        energy_kev=physics.energy_kev,
+        delta_beta=physics.delta_beta,
+    )
     return length / (1 << level)
 
 

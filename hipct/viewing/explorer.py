@@ -92,6 +92,7 @@ class PhaseExplorer(QWidget):
         self._layout.addWidget(self.status)
         self._room = QSpacerItem(0, 0, QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Expanding)
         self._layout.addItem(self._room)
+        self._expects = True
         self._wins.submit(lambda _: iter([Tuning(live)]), self._begin, self._ended)
 
     @property
@@ -111,8 +112,8 @@ class PhaseExplorer(QWidget):
 
     @property
     def busy(self) -> bool:
-        """Whether something is being computed."""
-        return self._wins.busy
+        """Whether something is being computed that is not shown yet."""
+        return self._expects
 
     def set(self, key: str, value: Value) -> None:
         """Set one of the settings, as its slider does.
@@ -178,6 +179,7 @@ class PhaseExplorer(QWidget):
             pair = tuning.changed(before), tuning.changed(after)
             return compare(*pair, z, region=region, rough=rough, cancelled=cancelled)
 
+        self._expects = True
         self.status.setText(f"Slice {z}: reconstructing ...")
         self._wins.submit(work, self._show, self._ended)
 
@@ -350,6 +352,7 @@ class PhaseExplorer(QWidget):
         self.status.setText(f"Slice {shown.z}, {kind}, {shown.seconds:.2f} s")
 
     def _ended(self, error: Exception | None) -> None:
+        self._expects = False
         if error is not None:
             self.status.setText(f"<span style='color: #ff6b6b'>{error}</span>")
 

@@ -130,6 +130,7 @@ class SplitPicture:
             shape_type="line",
             edge_color="yellow",
             edge_width=_LINE_PX,
+            opacity=1.0,
             name=f"{self._name}: split",
             units=(self._unit, self._unit),
             axis_labels=("y", "x"),
@@ -149,7 +150,7 @@ class SplitPicture:
             end = top + (rows - 0.5) * self._voxel
             x = left + (cut - 0.5) * self._voxel
             self.line.data = [np.array([[top - 0.5 * self._voxel, x], [end, x]])]
-            self.line.edge_width = _LINE_PX / max(self._viewer.camera.zoom, 1e-9)
+            self.line.edge_width = _LINE_PX / max(self._viewer.scene.camera.zoom, 1e-9)
         self.before.visible = cut > 0
         self.line.visible = self._compares
 
@@ -169,9 +170,9 @@ class SplitPicture:
         """The line follows the mouse that has taken it."""
         if not self._compares or self.shown is None or viewer.dims.ndisplay != 2:
             return
-        if abs(event.position[-1] - self._line_at()) * viewer.camera.zoom > GRIP_PX:
+        if abs(event.position[-1] - self._line_at()) * viewer.scene.camera.zoom > GRIP_PX:
             return
-        pans, viewer.camera.mouse_pan = viewer.camera.mouse_pan, False
+        pans, viewer.scene.camera.mouse_pan = viewer.scene.camera.mouse_pan, False
         try:
             yield
             while event.type == "mouse_move":
@@ -180,7 +181,7 @@ class SplitPicture:
                 self.moved(self._share)
                 yield
         finally:
-            viewer.camera.mouse_pan = pans
+            viewer.scene.camera.mouse_pan = pans
 
 
 def _limits(shown: Comparison) -> tuple[float, float]:
