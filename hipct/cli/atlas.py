@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hipct.cli.atlas_access import describe_command, download_command, open_command
+from hipct.cli.atlas_browse import browse_command
 from hipct.cli.atlas_catalogue import info_command, list_command, place_command
 
 
@@ -27,5 +28,6 @@ for _one in (
     download_command,
     place_command,
     describe_command,
+    browse_command,
 ):
     command.add_command(_one)

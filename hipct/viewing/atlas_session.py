@@ -81,7 +81,7 @@ class AtlasSession:
     mirror : str, optional
         Copy of the buckets that is read instead of Google's server.
     patience : Patience, optional
-        How long a server is waited for.
+        How long a server is waited for. Default: half a minute.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class AtlasSession:
         own: Sequence[Path | str] = (),
         *,
         mirror: str | None = None,
-        patience: Patience = _PATIENCE,
+        patience: Patience | None = None,
     ) -> None:
         self.viewer, self.own = viewer, list(own)
-        self._mirror, self._patience = mirror, patience
+        self._mirror, self._patience = mirror, patience or _PATIENCE
         self._shown: list[ShownSet] = []
 
     def load(self, *more: Path | str) -> tuple[Catalogue, list[str]]:

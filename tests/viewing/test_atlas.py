@@ -93,17 +93,28 @@ def server(bucket: Path) -> Iterator[str]:
     http.server_close()
 
 
+@pytest.fixture(scope="module")
+def window(screen: None) -> Iterator[Any]:
+    """One window for all tests: opening it takes longer than they do."""
+    import napari
+
+    viewer = napari.Viewer(show=True)
+    yield viewer
+    viewer.close()
+
+
 @pytest.fixture
-def panel(bucket: Path, server: str, make_viewer: Any, until: Any) -> Any:
-    """A window with the panel, whose descriptions have been read."""
+def panel(bucket: Path, server: str, window: Any, until: Any) -> Iterator[Any]:
+    """The panel in the window, its descriptions read."""
     from hipct.viewing.atlas_browser import AtlasPanel
 
-    viewer = make_viewer()
-    made = AtlasPanel(viewer, [bucket / "descriptions"], mirror=server)
-    viewer.window.add_dock_widget(made, name="Atlas", area="right")
+    made = AtlasPanel(window, [bucket / "descriptions"], mirror=server)
+    dock = window.window.add_dock_widget(made, name="Atlas", area="right")
     assert made.busy
     until(lambda: not made.busy)
-    return made
+    yield made
+    window.layers.clear()
+    window.window.remove_dock_widget(dock)
 
 
 def settle(panel: Any, until: Any) -> None:
@@ -177,7 +188,11 @@ def test_sets_are_listed_and_narrowed(panel: Any) -> None:
     sets.table.sortByColumn(3, sets.table.horizontalHeader().sortIndicatorOrder())
     sorted_sizes = [panel.catalogue[name].voxel_size_um for name in sets.names]
     assert sorted_sizes == sorted(sorted_sizes)
-    assert "Choose a data set first" in (panel.open("") or panel.status.text())
+    sets.table.setCurrentCell(-1, -1)
+    panel.open()
+    assert panel.status.text() == "Choose a data set first."
+    panel.open_overview()
+    assert panel.status.text() == "What is chosen lies in no other one."
 
 
 @pytest.mark.usefixtures("screen")
@@ -210,21 +225,21 @@ def test_a_zoom_opens_in_its_overview_and_a_crop_is_fetched(
     assert ((abs(picture[..., 0] - 117) < 4).mean()) > 0.2
 
     # What is in view of the finest level, as a volume of one's own, in the same place.
-    panel.level.setCurrentIndex(0)
-    panel.deep.setValue(0.08)
-    panel.take_view()
-    ends = [[float(end) for end in part.split(":")] for part in panel.region.text().split(",")]
+    panel.crop.level.setCurrentIndex(0)
+    panel.crop.deep.setValue(0.08)
+    panel.crop.take_view()
+    ends = [[float(end) for end in part.split(":")] for part in panel.crop.region.text().split(",")]
     assert ends[0][1] - ends[0][0] == pytest.approx(0.08, abs=1e-3)
-    assert "voxels" in panel.told.text()
+    assert "voxels" in panel.crop.told.text()
     out = tmp_path / "crop.ome.zarr"
-    panel.fetch()
+    panel.crop.fetch()
     assert "Open a set, choose a region, and say where" in panel.status.text()
-    panel.out.setText(str(out))
-    panel.fetch()
-    assert panel.fetching.text() == "Stop"
+    panel.crop.out.setText(str(out))
+    panel.crop.fetch()
+    assert panel.crop.fetching.text() == "Stop"
     settle(panel, until)
     assert f"{out} is whole." in panel.status.text()
-    assert panel.fetching.text() == "Fetch"
+    assert panel.crop.fetching.text() == "Fetch"
     crop = open_volume(out)
     first = np.rint(np.array(crop.levels[0].translation) / 8).astype(int)
     region = tuple(slice(f, f + n) for f, n in zip(first, crop.shape))
@@ -239,7 +254,7 @@ def test_a_zoom_opens_in_its_overview_and_a_crop_is_fetched(
     near = near[np.linalg.norm(near - wanted, axis=1) < 60 * viewer.scene.camera.zoom]
     np.testing.assert_allclose(near.mean(axis=0), wanted, atol=4)
     # Fetching the same again is refused in a sentence, and the window lives on.
-    panel.fetch()
+    panel.crop.fetch()
     settle(panel, until)
     assert "exists already" in panel.status.text()
     viewer.window._qt_window.grab().save(str(tmp_path / "window.png"))
@@ -300,21 +315,32 @@ def test_a_fetch_is_stopped_and_goes_on(
     panel: Any, until: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     open_set(panel, "D1_organ_overview", until)
-    panel.level.setCurrentIndex(0)
-    panel.region.setText(":,:,:")
+    panel.crop.level.setCurrentIndex(0)
+    panel.crop.region.setText(":,:,:")
     out = tmp_path / "all.ome.zarr"
-    panel.out.setText(str(out))
+    panel.crop.out.setText(str(out))
     monkeypatch.setattr(Quiet, "delay_s", 0.05)
-    panel.fetch()
-    until(lambda: panel.bar.value() > 2)
-    panel.fetch()
+    panel.crop.fetch()
+    until(lambda: panel.crop.bar.value() > 2)
+    panel.crop.fetch()
     settle(panel, until)
     assert "Stopped; what has come is kept" in panel.status.text()
     assert not out.exists()
     monkeypatch.setattr(Quiet, "delay_s", 0.0)
-    panel.fetch()
+    panel.crop.fetch()
     settle(panel, until)
     assert "is whole" in panel.status.text()
     np.testing.assert_array_equal(
         np.asarray(open_volume(out).levels[0].array[:]), values((48, 60, 72), 12000)
     )
+
+
+@pytest.mark.usefixtures("screen")
+def test_names_are_opened_at_once(bucket: Path, server: str, until: Any) -> None:
+    from hipct.viewing.atlas_browser import browse
+
+    names = ("D1_organ_zoom", "D1_organ_overview")
+    viewer = browse(*names, own=[bucket / "descriptions"], mirror=server, show=False)
+    until(lambda: len(viewer.layers) == 2)
+    assert [layer.name for layer in viewer.layers] == list(names)
+    viewer.close()

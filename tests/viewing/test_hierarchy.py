@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +59,36 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def tour(lab: Path, make_viewer: Any, until: Any) -> Any:
-    """A window with the panel Hierarchy."""
-    from hipct.viewing.hierarchy_panel import add_hierarchy
+@pytest.fixture(scope="module")
+def window(screen: None) -> Iterator[Any]:
+    """One window for all tests: opening it takes longer than they do."""
+    import napari
 
-    viewer = make_viewer()
+    viewer = napari.Viewer(show=True)
+    yield viewer
+    viewer.close()
+
+
+@pytest.fixture
+def tour(lab: Path, window: Any, until: Any) -> Iterator[Any]:
+    """The window with the panel Hierarchy."""
+    from hipct.viewing.hierarchy import open_members
+    from hipct.viewing.hierarchy_panel import HierarchyPanel
+
     names = ("overview", "zoom", "second", "stray")
     notes: list[str] = []
     members = hierarchy_of([open_any(lab / f"{n}.ome.zarr") for n in names], notes=notes)
-    panel = add_hierarchy(viewer, members, notes)
-    for layer in panel.tour.layers:
+    made = open_members(window, members, notes)
+    made.panel = HierarchyPanel(made)
+    dock = window.window.add_dock_widget(made.panel, name="Hierarchy", area="right")
+    for layer in made.layers:
         layer.contrast_limits = (0, 65535)
-    panel.tour.panel = panel
-    settle(panel.tour, until)
-    return panel.tour
+    settle(made, until)
+    yield made
+    window.dims.ndisplay = 2
+    window.dims.order = (0, 1, 2)
+    window.layers.clear()
+    window.window.remove_dock_widget(dock)
 
 
 def settle(tour: Any, until: Any) -> None:
