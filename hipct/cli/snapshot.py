@@ -107,8 +107,8 @@ def command(
             memory_bytes=DEFAULT_MEMORY_BYTES if memory is None else parse_bytes(memory),
             observer=observer,
         )
-    for fault in made.faults:
-        click.echo(fault, err=True)
+    for sentence in (*made.notes, *made.faults):
+        click.echo(sentence, err=True)
     click.echo(f"{out}: {made.picture.width} x {made.picture.height} pixels, {made.read}")
     if made.link is not None:
         click.echo(made.link)

@@ -51,6 +51,7 @@ class Snapshot:
     unit : ``"um"``, or ``"voxel"`` where the voxel size is not known
     read : what was read of the volume, in words
     faults : what could not be read, as sentences; it is pink in the picture
+    notes : what had to be assumed, and which levels are missing, as sentences
     state : of a Neuroglancer that shows the same place, if asked for
     link : address that opens it
     """
@@ -60,6 +61,7 @@ class Snapshot:
     unit: str
     read: str
     faults: tuple[str, ...]
+    notes: tuple[str, ...]
     state: dict[str, Any] | None = None
     link: str | None = None
 
@@ -219,7 +221,9 @@ def _draw(
         notes=_notes(seen),
     )
     link = None if state is None else neuroglancer_link(state)
-    return Snapshot(picture, unit_per_px, seen.unit, seen.read, seen.faults, state, link)
+    return Snapshot(
+        picture, unit_per_px, seen.unit, seen.read, seen.faults, seen.notes, state, link
+    )
 
 
 def _sampled(seen: Seen) -> tuple[int, int, int]:

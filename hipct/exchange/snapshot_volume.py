@@ -47,6 +47,7 @@ class Seen:
     extent : lengths along z, y, x
     read : what was read, in words
     faults : what could not be read, as sentences
+    notes : what had to be assumed, and which levels are missing, as sentences
     point : the place through which the slices go
     volume : the OME-Zarr volume, None for other formats
     """
@@ -65,6 +66,7 @@ class Seen:
     extent: Vector3
     read: str
     faults: tuple[str, ...]
+    notes: tuple[str, ...]
     point: Vector3
     volume: Volume | None
 
@@ -120,7 +122,7 @@ def see(
         If a package for the format is not installed.
     """
     if (dataset, axes, voxel_um) == (None, None, None) and _is_omezarr(path):
-        return _see_pyramid(open_volume(path), wanted, observer)
+        return _see_pyramid(open_volume(path, whole=False), wanted, observer)
     with open_volume_source(path, dataset=dataset, axes=axes, voxel_um=voxel_um) as source:
         return _see_source(source, wanted, observer)
 
@@ -186,6 +188,7 @@ def _see_pyramid(volume: Volume, wanted: Wanted, observer: Observer) -> Seen:
             fine, (small or views[-1]) if wanted.block_px else None, volume.length_unit
         ),
         faults=tuple(map(str, faults.errors)),
+        notes=volume.notes,
         point=point,
         volume=volume,
     )
@@ -221,6 +224,7 @@ def _see_source(source: VolumeSource, wanted: Wanted, observer: Observer) -> See
         extent=_vector(n * v for n, v in zip(source.shape, voxel)),
         read=_source_read(source, gathered),
         faults=tuple(map(str, faults.errors)),
+        notes=source.notes,
         point=point,
         volume=None,
     )
@@ -241,7 +245,7 @@ def _some(slices: list[Image2], faults: Faults) -> list[Image2]:
 def _levels_read(fine: LevelView, small: LevelView | None, unit: str) -> str:
     def words(view: LevelView) -> str:
         size = " x ".join(f"{edge:g}" for edge in dict.fromkeys(view.voxel))
-        return f"level {view.number} ({size} {unit})"
+        return f"level {view.level.path} ({size} {unit})"
 
     text = f"slices of {words(fine)}"
     return text if small is None else f"{text}, projection of {words(small)}"

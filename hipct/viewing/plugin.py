@@ -5,15 +5,17 @@ Nothing of napari or Qt is imported before one of these functions is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hipct.acquisition.open_any import open_any
 from hipct.acquisition.scan import Scan
 from hipct.acquisition.series import Series
+from hipct.atlas.hierarchy import Opened, hierarchy_of
 from hipct.core.errors import FormatError, HipctError, InputError
 from hipct.core.progress import Observer
+from hipct.exchange.clinical import ClinicalVolume, is_clinical, open_clinical
 from hipct.exchange.source_zarr import refuse_unfinished
 from hipct.volume.open import Volume, open_volume, read_attributes
 from hipct.volume.storage import is_address
@@ -52,7 +54,12 @@ def read_volume(path: Any) -> list[Any]:
     """
     if not is_address(path):
         refuse_unfinished(Path(path))
-    return [layer_tuple(open_volume(path))]
+    volume = open_volume(path, whole=False)
+    from napari.utils.notifications import show_warning
+
+    for note in volume.notes:
+        show_warning(note)
+    return [layer_tuple(volume)]
 
 
 def read_scan(path: Any) -> list[Any]:
@@ -150,15 +157,31 @@ def show_place(viewer: Any, place: str) -> None:
     from hipct.viewing.live import add_live
     from hipct.viewing.progress import in_background
 
-    def show(opened: Volume | Scan | Series) -> None:
+    def show(opened: Opened | Scan | Series) -> None:
         if isinstance(opened, Volume):
             add_volume(viewer, opened)
+        elif isinstance(opened, ClinicalVolume):
+            _arrange(viewer, [*_volumes(viewer), opened])
         else:
             add_live(viewer, opened)
         if len(viewer.layers) == 1:
             viewer.reset_view()
 
     in_background(f"Opening {place}", lambda _: _opened(place), show)
+
+
+def arrange_volumes() -> None:
+    """Show the volumes of the window where they lie in the lowest one, with the panel Hierarchy."""
+    from hipct.viewing.notices import noticed
+
+    with noticed():
+        viewer = window_of_napari("A volume")
+        volumes = _volumes(viewer)
+        if len(volumes) < 2:
+            raise InputError(
+                f"{len(volumes)} volumes of hipct are open; open an overview and its zooms first."
+            )
+        _arrange(viewer, volumes)
 
 
 def save_snapshot() -> None:
@@ -208,11 +231,25 @@ def volume_panel() -> QWidget:
     return VolumePanel(window_of_napari("A panel"))
 
 
+def oblique_panel() -> QWidget:
+    """A slice at any angle."""
+    from hipct.viewing.oblique_panel import ObliquePanel
+
+    return ObliquePanel(window_of_napari("A panel"))
+
+
 def bookmarks_panel() -> QWidget:
     """Views kept by name."""
     from hipct.viewing.bookmarks_panel import BookmarksPanel
 
     return BookmarksPanel(window_of_napari("A panel"))
+
+
+def atlas_panel() -> QWidget:
+    """Data sets of the Human Organ Atlas."""
+    from hipct.viewing.atlas_browser import AtlasPanel
+
+    return AtlasPanel(window_of_napari("A panel"))
 
 
 def explorer_panel() -> QWidget:
@@ -222,9 +259,30 @@ def explorer_panel() -> QWidget:
     return explorer_of(window_of_napari("A panel"))
 
 
-def _opened(place: str) -> Volume | Scan | Series:
+def _volumes(viewer: Any) -> list[Opened]:
+    """The volumes of a window, from below, each once."""
+    from hipct.viewing.layers import volume_of
+
+    found = {id(volume): volume for layer in viewer.layers if (volume := volume_of(layer))}
+    return list(found.values())
+
+
+def _arrange(viewer: Any, volumes: Sequence[Opened]) -> None:
+    from hipct.viewing.hierarchy_panel import add_hierarchy
+    from hipct.viewing.layers import volume_of
+
+    notes: list[str] = []
+    members = hierarchy_of(volumes, notes=notes)
+    for layer in [one for one in viewer.layers if volume_of(one)]:
+        viewer.layers.remove(layer)
+    add_hierarchy(viewer, members, notes)
+
+
+def _opened(place: str) -> Opened | Scan | Series:
     if is_address(place) or _is_volume(Path(place)):
-        return open_volume(place)
+        return open_volume(place, whole=False)
+    if is_clinical(place):
+        return open_clinical(place)
     if not Path(place).exists():
         raise InputError(f"{place} does not exist; give a folder, a file or an address.")
     return open_any(place)

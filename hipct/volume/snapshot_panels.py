@@ -109,4 +109,7 @@ def range_text(window: tuple[float, float], value: tuple[float, float, str] | No
     if value is None:
         return f"grey {window[0]:g} to {window[1]:g}"
     scale, offset, unit = value
-    return f"{window[0] * scale + offset:.4g} to {window[1] * scale + offset:.4g} {unit}".strip()
+    low, high = (grey * scale + offset for grey in window)
+    # Three figures of the width: more of either end says nothing.
+    decimals = 2 - int(np.floor(np.log10(abs(high - low)))) if low != high else 3
+    return f"{round(low, decimals):g} to {round(high, decimals):g} {unit}".strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -262,9 +263,15 @@ def test_a_level_whose_files_are_gone_is_no_picture_of_zeros(torn: Path) -> None
         snapshot(torn, size_px=130, projection="none")
 
 
-def test_a_missing_level_is_named(torn: Path) -> None:
-    shutil.rmtree(torn / "2")
-    with pytest.raises(FormatError, match=r"Level '2' of .* cannot be opened"):
+def test_a_missing_level_is_named_and_others_are_shown(torn: Path) -> None:
+    shutil.rmtree(torn / "1")
+    made = snapshot(torn, size_px=130)
+    (note,) = made.notes
+    assert re.match(r"Level '1' of .* cannot be opened", note)
+    assert made.read.startswith("slices of level 2 (80 um)")
+    for level in ("0", "2", "3"):
+        shutil.rmtree(torn / level)
+    with pytest.raises(FormatError, match="cannot be opened"):
         snapshot(torn)
 
 

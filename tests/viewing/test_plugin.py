@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -56,6 +57,7 @@ def test_npe2_finds_no_fault_in_the_manifest_and_its_functions() -> None:
 
 def test_every_command_has_a_function_and_a_place() -> None:
     commands = {each["id"]: each["python_name"] for each in CONTRIBUTIONS["commands"]}
+    assert len(commands) == len(CONTRIBUTIONS["commands"])
     for name in commands.values():
         module, _, function = name.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
@@ -92,12 +94,11 @@ def test_volumes_and_scans_are_told_by_their_content(
     assert plugin.get_reader([str(organ), str(organ)]) is None
 
 
-def test_a_volume_that_is_being_written_is_refused(organ: Path) -> None:
-    running = organ.with_name(organ.name + ".run")
-    running.mkdir()
+def test_a_volume_that_is_being_written_is_refused(organ: Path, tmp_path: Path) -> None:
+    shutil.copytree(organ, tmp_path / "organ.ome.zarr")
+    (tmp_path / "organ.ome.zarr.run").mkdir()
     with pytest.raises(FormatError, match="is being written"):
-        plugin.read_volume(str(organ))
-    running.rmdir()
+        plugin.read_volume(str(tmp_path / "organ.ome.zarr"))
 
 
 def test_without_a_window_a_scan_is_not_shown(scan: Path) -> None:
@@ -219,6 +220,46 @@ def test_a_place_is_opened_behind_the_window(
     assert len(window.layers) == 1
 
 
+def test_volumes_are_shown_in_their_places(tmp_path: Path, window: Any) -> None:
+    from napari.utils.notifications import notification_manager
+
+    place = {
+        "zoom": "zoom",
+        "overview": "organ",
+        "result": "found",
+        "scale": 1.0,
+        "rotation": np.eye(3).tolist(),
+        "translation": [90.0, 400.0, 200.0],
+    }
+    values = np.full((16, 16, 16), 30000, np.uint16)
+    write_pyramid(
+        values, tmp_path / "zoom.ome.zarr", voxel_size_um=5.0, attributes={"placed_in": place}
+    )
+    write_pyramid(np.repeat(values, 3, axis=1), tmp_path / "organ.ome.zarr", voxel_size_um=20.0)
+    window.open(str(tmp_path / "organ.ome.zarr"), plugin="hipct")
+    plugin.arrange_volumes()
+    assert "open an overview and its zooms first" in notification_manager.records[-1].message
+    window.open(str(tmp_path / "zoom.ome.zarr"), plugin="hipct")
+    plugin.arrange_volumes()
+    layers = {layer.name: layer for layer in window.layers}
+    assert tuple(layers["zoom"].translate) == (90.0, 400.0, 200.0)
+    assert tuple(layers["organ"].translate) == (0.0, 0.0, 0.0)
+    # Whoever is without its panel cannot be stepped through.
+    assert window.window._qt_window.findChild(object, "Hierarchy") is not None
+
+
+def test_missing_levels_are_told_and_the_others_shown(
+    organ: Path, tmp_path: Path, window: Any
+) -> None:
+    from napari.utils.notifications import notification_manager
+
+    shutil.copytree(organ, tmp_path / "torn.ome.zarr")
+    shutil.rmtree(tmp_path / "torn.ome.zarr" / "1")
+    (layer,) = window.open(str(tmp_path / "torn.ome.zarr"), plugin="hipct")
+    assert "Level '1' of" in notification_manager.records[-1].message
+    assert [level.shape for level in layer.data] == [(40, 60, 80), (10, 15, 20), (5, 8, 10)]
+
+
 def test_the_selected_volume_is_drawn_into_a_file(
     organ: Path,
     tmp_path: Path,
@@ -241,10 +282,15 @@ def test_the_selected_volume_is_drawn_into_a_file(
 
 
 def test_panels_are_opened_from_the_menu(
-    organ: Path, window: Any, until: Callable[..., None]
+    organ: Path, scan: Path, window: Any, until: Callable[..., None]
 ) -> None:
     window.open(str(organ), plugin="hipct")
+    with pytest.raises(InputError, match="No raw scan is shown"):
+        window.window.add_plugin_dock_widget("hipct", "Phase explorer")
+    window.open(str(scan), plugin="hipct")
+    until(lambda: len(window.layers) == 2, within_s=60)
     for each in CONTRIBUTIONS["widgets"]:
         dock, panel = window.window.add_plugin_dock_widget("hipct", each["display_name"])
         until(dock.isVisible)
         assert panel.size().height() > 20
+        window.window.remove_dock_widget(dock)
