@@ -6,10 +6,16 @@ from pathlib import Path
 
 import click
 
+from hipct.cli.options import read_settings, settings, source_options
+from hipct.core.extras import require
+
 
 @click.command(name="view")
 @click.argument("volume")
 @click.argument("zooms", nargs=-1, metavar="[ZOOM ...]")
+@click.option("--live", is_flag=True, help="VOLUME is a raw scan: it is reconstructed on sight")
+@settings
+@source_options
 @click.option(
     "--found",
     metavar="FILE",
@@ -22,7 +28,17 @@ import click
     help="File in which views are kept by name; made when the first one is.",
 )
 def command(
-    volume: str, zooms: tuple[str, ...], found: tuple[str, ...], bookmarks: Path | None
+    *,
+    volume: str,
+    zooms: tuple[str, ...],
+    live: bool,
+    source: str | None,
+    overrides: tuple[str, ...],
+    memory: str | None,
+    angles: str | None,
+    entry: str | None,
+    found: tuple[str, ...],
+    bookmarks: Path | None,
 ) -> None:
     """Open a volume in napari.
 
@@ -30,7 +46,25 @@ def command(
     which only what is shown is read. Each ZOOM is shown where it lies in it, by the place that
     hipct register stored in it or left beside it, or that the Human Organ Atlas describes. Either
     may be a clinical volume (.nii, .nii.gz). napari comes with: pip install 'hipct[viewer]'
+
+    With --live, VOLUME is a raw scan or a series of them, as hipct reconstruct takes it, with the
+    settings of --config and --set: slices are made when one looks at them, and nothing is written.
     """
+    of_scan = (source, *overrides, memory, angles, entry)
+    if live:
+        if zooms or found:
+            raise click.UsageError("--live shows one scan; volumes are opened without it.")
+        config = read_settings(source, overrides, memory)
+        require("napari", "viewer", "hipct view")
+        from hipct.viewing.live import view_live
+
+        view_live(volume, config, angles=angles, entry=entry, bookmarks=bookmarks)
+        return
+    if any(each is not None for each in of_scan):
+        raise click.UsageError(
+            "--config, --set, --memory, --angles and --entry belong to --live: a volume is shown "
+            "as it was made."
+        )
     from hipct.viewing.window import view
 
     view(volume, *zooms, found=found, bookmarks=bookmarks)

@@ -137,7 +137,7 @@ class CoarseLevel:
         size = max(self.shape[1:])
         part = CoarsePart(
             replace(job, halo=halo),
-            binned_column(fine.known_axis, b),
+            self._axis(fine),
             -((own - first_row) // b + fine.fraction / b),
             self._centre(fine, size),
             number,
@@ -150,6 +150,12 @@ class CoarseLevel:
             step=scan.step,
         )
         return scan, part, SlabChain(part, make_reconstructor(part, size), Untimed())
+
+    def _axis(self, fine: Part) -> float:
+        axis = binned_column(fine.known_axis, self._binning)
+        # The outermost columns of a full scan lie beside the outermost binned ones.
+        last = -(-fine.job.info.columns // self._binning) - 1
+        return axis if fine.job.half else min(max(axis, 0.0), float(last))
 
     def _centre(self, fine: Part, size: int) -> tuple[float, float]:
         """Where the sample of a part stands so that its slices come to lie on the coarse grid."""

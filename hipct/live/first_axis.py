@@ -21,6 +21,9 @@ LEVEL = 2
 ROWS = 4
 """Binned rows that the search looks at."""
 
+LEAST_CONFIDENCE = 0.5
+"""Below it a picture would be worse than none."""
+
 
 def first_look(live: LiveScan) -> LiveScan | None:
     """The scan under an axis that is found at once, for as long as its own is sought.
@@ -54,5 +57,7 @@ def first_look(live: LiveScan) -> LiveScan | None:
         job = replace(part.job, config=part.job.config.model_copy(update={"axis": axis}))
         found = estimate_axis(scan, replace(part, job=job), Untimed(), Silent())
     except HipctError:
+        return None
+    if found.confidence < LEAST_CONFIDENCE:
         return None
     return under((float(found.value) + 0.5) * 2**LEVEL - 0.5)

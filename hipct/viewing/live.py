@@ -193,7 +193,11 @@ def add_live(
         If the scan cannot be opened, or lacks what the configuration needs.
     """
     name = name or _name(scan)
-    live = LiveScan(scan, config, observer=Activity(name))
+    return show_live(viewer, LiveScan(scan, config, observer=Activity(f"Live {name}")), name)
+
+
+def show_live(viewer: Any, live: LiveScan, name: str) -> LiveLayer:
+    """Add a live scan to a window of napari, as :func:`add_live` does."""
     shown = LiveLayer(viewer, live, name)
 
     def removed(event: Any) -> None:
@@ -211,6 +215,7 @@ def view_live(
     *,
     angles: ArrayLike | str | None = None,
     entry: str | int | None = None,
+    bookmarks: Path | None = None,
     show: bool = True,
 ) -> Any:
     """Browse a raw scan in napari and, with ``show``, stay there until its window is closed.
@@ -223,6 +228,8 @@ def view_live(
         As of a run; the defaults otherwise.
     angles, entry
         As in :func:`hipct.acquisition.open_any.open_any`.
+    bookmarks : Path, optional
+        File in which views are kept by name.
     show : bool
         Whether to show the window and run the event loop.
 
@@ -237,9 +244,12 @@ def view_live(
     HipctError
         If the scan cannot be opened, or lacks what the configuration needs.
     """
-    opened = open_any(scan, angles=angles, entry=entry)
-    viewer = new_window(_name(scan), show=show)
-    add_live(viewer, opened, config, name=_name(scan))
+    name = _name(scan)
+    live = LiveScan(
+        open_any(scan, angles=angles, entry=entry), config, observer=Activity(f"Live {name}")
+    )
+    viewer = new_window(name, show=show, bookmarks=bookmarks)
+    show_live(viewer, live, name)
     if show:
         require("napari", "viewer", "hipct view").run()
     return viewer

@@ -13,6 +13,7 @@ whatever the zoom, and of finer slices where these were made already.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -125,14 +126,15 @@ class LiveReads(PyramidReads):
         return [coarse, level] if (coarse := min(level + STAND_IN, last)) > level else [level]
 
     def _lacking(self, level: int, bounds: Bounds) -> list[Key]:
-        """Chunks of a part that have to be made, from the middle outwards."""
-        depth, (low, high) = self._sources[level].chunks[0], bounds[0]
-        middle = (low + high) / 2
+        """Chunks of a part that have to be made, from the middle outwards, as many as are kept."""
+        chunk, (low, high) = self._sources[level].chunks, bounds[0]
+        depth, middle = chunk[0], (low + high) / 2
+        room = max(1, self.cache.budget_bytes // (4 * prod(chunk)))
         numbers = sorted(
             range(low // depth, -(-high // depth)),
             key=lambda number: abs((number + 0.5) * depth - middle),
         )
-        keys: list[Key] = [(level, (number, 0, 0)) for number in numbers]
+        keys: list[Key] = [(level, (number, 0, 0)) for number in numbers[:room]]
         return [key for key in keys if self._is_missing(key)]
 
     def _next(self, level: int, bounds: Bounds) -> list[Key]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hipct.core.errors import InputError, MissingMetadata
+from hipct.core.errors import FormatError, InputError, MissingMetadata
 from hipct.live.cancel import Cancelled
 from hipct.live.scan import LiveScan
 from hipct.pipeline.config import Config
@@ -125,3 +125,54 @@ def test_what_is_wrong_is_said_at_once(discs):
     live = LiveScan(discs(), Config(**PLAIN))
     with pytest.raises(InputError, match="Slice 70 of level 0 was asked for; it has 0 to 69"):
         live.slice(70)
+
+
+def test_a_raw_file_and_a_scan_store_give_the_same_slices(discs, tmp_path):
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    from hipct.acquisition.store import ScanStoreWriter
+
+    scan = discs(rows=80, noise=50.0, columns=60, angles=70, **META)
+    with ScanStoreWriter(tmp_path / "scan.zarr", scan.info) as writer:
+        for kind in ("flats", "darks", "projections"):
+            writer.write_frames(kind, 0, scan.frames[kind])
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        for kind, name in (("projections", ""), ("flats", "_white"), ("darks", "_dark")):
+            file[f"exchange/data{name}"] = scan.frames[kind]
+        file["exchange/theta"] = np.rad2deg(scan.info.angles_rad)
+    of_scan = {"pixel_size_um": 10.0, "distance_m": 1.0, "energy_kev": 80.0}
+    config = Config(**RETRIEVED, scan=of_scan, axis={"value": 29.9})
+    with (
+        LiveScan(scan, config) as memory,
+        LiveScan(tmp_path / "scan.zarr", config) as store,
+        LiveScan(tmp_path / "scan.h5", config) as file,
+    ):
+        for level, z in ((0, 41), (1, 5)):
+            expected = memory.slice(z, level=level)
+            assert expected.any()
+            np.testing.assert_array_equal(store.slice(z, level=level), expected)
+            # The file counts its flats before all projections, as one group.
+            np.testing.assert_allclose(
+                file.slice(z, level=level), expected, atol=1e-4 * expected.max()
+            )
+
+
+def test_a_budget_is_kept_and_a_broken_frame_is_told(discs):
+    scan = discs(rows=200, **META)
+    live = LiveScan(scan, Config(**RETRIEVED, axis={"value": 24.0}), budget_bytes=400_000)
+    cache = live._shared.cache
+    for z in range(0, 200, 7):
+        live.slice(z)
+        assert 0 < cache.held_bytes <= 400_000
+    read = scan._read_into
+
+    def fails(kind, frames, rows, out):
+        if kind == "projections" and frames.start <= 33 < frames.stop:
+            raise FormatError("Projection 33 cannot be read.")
+        read(kind, frames, rows, out)
+
+    scan._read_into = fails
+    for level in (0, 1):
+        with pytest.raises(FormatError, match="Projection 33"):
+            live.slice(100 >> level, level=level)
+    scan._read_into = read
+    assert live.slice(100).any()

@@ -142,3 +142,38 @@ def test_a_scan_without_an_axis_says_so_and_stays_open(make_viewer, until, discs
     add_live(viewer, scan, settings)
     until(lambda: len(notification_manager.records) > told, 30)
     assert len(viewer.layers) == 0
+
+
+def test_the_command_opens_a_file_and_refuses_what_does_not_belong_together(
+    screen, until, monkeypatch, capsys, tmp_path
+):
+    import h5py
+    import napari
+
+    from hipct.cli.main import main
+    from tests.pipeline.conftest import disc_scan
+
+    def ended(*words):
+        with pytest.raises(SystemExit) as stopped:
+            main(["view", *map(str, words)])
+        return stopped.value.code, capsys.readouterr().err
+
+    scan = disc_scan(columns=64, rows=20, angles=60)
+    path = tmp_path / "discs.h5"
+    with h5py.File(path, "w") as file:
+        for kind, name in (("projections", ""), ("flats", "_white"), ("darks", "_dark")):
+            file[f"exchange/data{name}"] = scan.frames[kind]
+        file["exchange/theta"] = np.rad2deg(scan.info.angles_rad)
+    monkeypatch.setattr(napari, "run", lambda: None)
+
+    code, told = ended("--live", path)
+    assert code == 2
+    assert "phase.method=none" in told
+    assert ended("--live", path, "other.ome.zarr")[0] == 2
+    assert "--live" in ended(path, "--set", "phase.method=none")[1]
+    assert ended("--live", path, "--set", "phase.method=none")[0] == 0
+    viewer = napari.current_viewer()
+    until(lambda: len(viewer.layers) == 1, 60)
+    layer = viewer.layers[0]
+    assert (layer.name, layer.data[0].shape) == ("discs.h5", (20, 64, 64))
+    viewer.close()
