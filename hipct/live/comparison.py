@@ -57,6 +57,7 @@ def compare(
     *,
     region: Region | None = None,
     rough: bool = True,
+    known: Figures | None = None,
     cancelled: Asked | None = None,
 ) -> Iterator[Comparison]:
     """Make a slice under two settings, and say what they are worth.
@@ -71,6 +72,8 @@ def compare(
     rough : bool
         Whether a rough picture comes first. It is not given up for something newer, so that there
         is always one to be seen.
+    known : Figures, optional
+        Those of ``before``, where they have been told already.
     cancelled : callable, optional
         Asked while the fine picture is made.
 
@@ -99,7 +102,7 @@ def compare(
     yield fine
     try:
         told = (
-            before.figures_of(fine.before, region=region),
+            known or before.figures_of(fine.before, region=region),
             after.figures_of(fine.after, region=region),
         )
     except InputError:  # too small a region for any figure: the pictures stay

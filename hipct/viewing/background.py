@@ -21,6 +21,7 @@ Ended = Callable[[Exception | None], object]
 
 
 class _Job(NamedTuple):
+    number: int
     work: Work
     show: Callable[[Any], object]
     ended: Ended | None
@@ -43,7 +44,8 @@ class LatestWins:
         self._waiting: _Job | None = None
         self._working = False
         self._closed = False
-        self._era = 0
+        # Numbers of the latest job, and of the latest that is not wanted any more.
+        self._latest = self._dropped = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -64,19 +66,20 @@ class LatestWins:
         show : callable
             Called in the thread of the window with each result.
         ended : callable, optional
-            Called in the thread of the window when the job has ended and none newer waits, with
-            the error that ended it, or None.
+            Called in the thread of the window when the job has ended and none newer has been asked
+            for, with the error that ended it, or None.
         """
         with self._changed:
             if not self._closed:
-                self._waiting = _Job(work, show, ended)
+                self._latest += 1
+                self._waiting = _Job(self._latest, work, show, ended)
                 self._changed.notify()
 
     def cancel(self) -> None:
         """Forget what waits, ask what works to stop, and show nothing of either any more."""
         with self._changed:
             self._waiting = None
-            self._era += 1
+            self._dropped = self._latest
 
     def close(self, wait_s: float = 10.0) -> None:
         """Cancel, and end the thread; waits for the job at work to notice."""
@@ -95,29 +98,30 @@ class LatestWins:
                 if self._closed or self._waiting is None:
                     return
                 job, self._waiting = self._waiting, None
-                era, self._working = self._era, True
-            self._do(job, era)
+                self._working = True
+            self._do(job)
 
-    def _do(self, job: _Job, era: int) -> None:
+    def _do(self, job: _Job) -> None:
         error: Exception | None = None
         try:
-            for result in job.work(lambda: self._newer(era)):
-                self._deliver(self._show, era, job.show, result)
+            for result in job.work(lambda: not self._is_wanted(job)):
+                self._deliver(self._show, job, result)
         except Cancelled:
             return
         except Exception as wrong:  # The window tells it, whatever it is.
             error = wrong
         if job.ended is not None:
-            self._deliver(self._end, era, job.ended, error)
+            self._deliver(self._end, job, job.ended, error)
 
-    def _newer(self, era: int) -> bool:
+    def _is_wanted(self, job: _Job) -> bool:
+        """Whether it is the latest, and has not been cancelled."""
         with self._changed:
-            return self._era != era or self._waiting is not None
+            return self._dropped < job.number == self._latest
 
-    def _show(self, era: int, show: Callable[[Any], object], result: Any) -> None:
-        if self._era == era:
-            show(result)
+    def _show(self, job: _Job, result: Any) -> None:
+        if job.number > self._dropped:
+            job.show(result)
 
-    def _end(self, era: int, ended: Ended, error: Exception | None) -> None:
-        if not self._newer(era):
+    def _end(self, job: _Job, ended: Ended, error: Exception | None) -> None:
+        if self._is_wanted(job):
             ended(error)

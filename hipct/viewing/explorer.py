@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
-    QGridLayout,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -28,25 +27,18 @@ from qtpy.QtWidgets import (
 from hipct.core.errors import InputError
 from hipct.live.cancel import Asked
 from hipct.live.comparison import Comparison, compare
-from hipct.live.knobs import Value, tissue_delta_beta
+from hipct.live.knobs import Value
 from hipct.live.scan import LiveScan, Region
 from hipct.live.tuning import Tuning
 from hipct.viewing.background import LatestWins
 from hipct.viewing.explorer_picture import SplitPicture
-from hipct.viewing.explorer_rows import ChoiceRow, NumberRow, make_row
+from hipct.viewing.explorer_settings import Settings
 from hipct.viewing.explorer_sweep import SweepControls
 from hipct.viewing.explorer_table import FiguresTable
 from hipct.viewing.notices import noticed
 from hipct.viewing.tools import add_panel, tool
+from hipct.volume.figures import Figures
 
-_GROUPS = {
-    "phase": "Phase retrieval",
-    "scan": "Phase retrieval",
-    "unsharp": "Unsharp mask",
-    "reconstruction": "Reconstruction",
-    "axis": "Reconstruction",
-    "rings": "Rings",
-}
 _SPLIT_STEPS = 1000
 _HASTE_S = 0.25
 """Where a fine picture takes less, no rough one comes before it."""
@@ -67,10 +59,8 @@ class PhaseExplorer(QWidget):
     ----------
     tuning : Tuning or None
         Where it started; None while the scan is still looked at.
-    changes : dict
-        Values by their keys that differ from there.
-    rows : dict of str to NumberRow or ChoiceRow
-        The settings by their keys.
+    settings : Settings
+        The sliders.
     picture, table, sweep
         What is shown of them.
     """
@@ -79,13 +69,15 @@ class PhaseExplorer(QWidget):
         super().__init__()
         self._viewer, self._live = viewer, live
         self._wins = LatestWins("hipct explorer")
+        # Its parts are gone when this is told: what still comes from outside asks for it.
+        self._gone = threading.Event()
+        self.destroyed.connect(self._gone.set)
         self.destroyed.connect(partial(self._wins.close, 0.0))
         self.tuning: Tuning | None = None
-        self.changes: dict[str, Value] = {}
-        self.rows: dict[str, NumberRow | ChoiceRow] = {}
         self._before: dict[str, Value] = {}
         self._region: Region | None = None
         self._fine_s = float("inf")
+        self._known: tuple[str, Figures] | None = None
         self.status = QLabel("Looking at the scan: references, rotation axis ...")
         self.status.setWordWrap(True)
         self._layout = QVBoxLayout(self)
@@ -94,6 +86,11 @@ class PhaseExplorer(QWidget):
         self._layout.addItem(self._room)
         self._expects = True
         self._wins.submit(lambda _: iter([Tuning(live)]), self._begin, self._ended)
+
+    @property
+    def changes(self) -> dict[str, Value]:
+        """Values by their keys that differ from where they started."""
+        return self.settings.changes
 
     @property
     def z(self) -> int:
@@ -124,7 +121,7 @@ class PhaseExplorer(QWidget):
             E.g. ``"phase.delta_beta"``.
         value : float, int or str
         """
-        self.rows[key].tell(value)
+        self.settings.set(key, value)
 
     def use(self, path: str | Path) -> None:
         """Write the settings for ``hipct reconstruct``, and show the command."""
@@ -161,11 +158,7 @@ class PhaseExplorer(QWidget):
 
     def reset_all(self) -> None:
         """Put all settings back to where they started."""
-        self.changes.clear()
-        for row in self.rows.values():
-            row.put(row.knob.value)
-        self._show_used()
-        self.recompute()
+        self.settings.reset()
 
     def recompute(self) -> None:
         """Make the pictures under the present settings; of many wishes the latest wins."""
@@ -174,14 +167,16 @@ class PhaseExplorer(QWidget):
         tuning, z, region = self.tuning, self.z, self._region
         before, after = dict(self._before), dict(self.changes)
         rough = self._fine_s > _HASTE_S
+        place = str((z, region, before))
+        known = self._known[1] if self._known and self._known[0] == place else None
 
         def work(cancelled: Asked) -> Iterator[Comparison]:
             pair = tuning.changed(before), tuning.changed(after)
-            return compare(*pair, z, region=region, rough=rough, cancelled=cancelled)
+            return compare(*pair, z, region=region, rough=rough, known=known, cancelled=cancelled)
 
         self._expects = True
         self.status.setText(f"Slice {z}: reconstructing ...")
-        self._wins.submit(work, self._show, self._ended)
+        self._wins.submit(work, partial(self._show, place), self._ended)
 
     def close_down(self) -> None:
         """Stop computing, and take the layers out of the window."""
@@ -189,13 +184,17 @@ class PhaseExplorer(QWidget):
         if self.tuning is not None:
             self._viewer.dims.events.current_step.disconnect(self._follow)
             self.picture.remove()
+            for layer in self._hidden:
+                layer.visible = True
 
     def _begin(self, tuning: Tuning) -> None:
         """The scan is known: build everything."""
         self.tuning = tuning
         self.picture = SplitPicture(self._viewer, self._live.voxel_size_um, "explorer")
         self.table = FiguresTable(self._live.unit, self._live.voxel_size_um)
+        self.settings = Settings(tuning.knobs, self.recompute)
         self.sweep = SweepControls(self)
+        self.settings.append(self.sweep)
         self.command = QLineEdit()
         self.command.setReadOnly(True)
         self.command.setVisible(False)
@@ -205,20 +204,18 @@ class PhaseExplorer(QWidget):
         area.setWidgetResizable(True)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
-        holder = self._settings()
-        area.setWidget(holder)
+        area.setWidget(self.settings)
         bar = area.verticalScrollBar().sizeHint().width()
-        area.setMinimumWidth(holder.minimumSizeHint().width() + bar)
+        area.setMinimumWidth(self.settings.minimumSizeHint().width() + bar)
         self._layout.insertWidget(1, area, 1)
         self._layout.insertWidget(2, self.table)
         self._layout.insertLayout(3, self._split_line())
         self._layout.insertLayout(4, self._look_line())
-        self._layout.addWidget(self.sweep)
         self._layout.addLayout(self._use_line())
         self._layout.addWidget(self.command)
         self._viewer.dims.events.current_step.connect(self._follow)
+        self._hide_live()
         self._follow()
-        self._show_used()
         self.recompute()
 
     def _place_line(self) -> QHBoxLayout:
@@ -237,28 +234,6 @@ class PhaseExplorer(QWidget):
         line.addWidget(self.slice_slider, 1)
         line.addWidget(self.slice_field)
         return line
-
-    def _settings(self) -> QWidget:
-        assert self.tuning is not None
-        holder = QWidget()
-        column = QVBoxLayout(holder)
-        column.setContentsMargins(0, 0, 0, 0)
-        grids: dict[str, QGridLayout] = {}
-        for knob in self.tuning.knobs:
-            title = _GROUPS[knob.key.partition(".")[0]]
-            if title not in grids:
-                box = QGroupBox(title)
-                grids[title] = QGridLayout(box)
-                grids[title].setColumnStretch(1, 1)
-                column.addWidget(box)
-            grid = grids[title]
-            row = self.rows[knob.key] = make_row(knob, self._changed)
-            row.add_to(grid, grid.rowCount())
-            if knob.key == "phase.delta_beta":
-                self.tissue = tool("", "Set delta/beta of soft tissue", self._take_tissue)
-                grid.addWidget(self.tissue, grid.rowCount(), 1, 1, 2)
-        column.addStretch(1)
-        return holder
 
     def _split_line(self) -> QHBoxLayout:
         self.compares = QCheckBox("Before | after")
@@ -294,37 +269,12 @@ class PhaseExplorer(QWidget):
         line.addWidget(tool("Reset all", "All settings back to where they started", self.reset_all))
         return line
 
-    def _changed(self, key: str, value: Value) -> None:
-        assert self.tuning is not None
-        if value == self.rows[key].knob.value:
-            self.changes.pop(key, None)
-        else:
-            self.changes[key] = value
-        self._show_used()
-        self.recompute()
-
-    def _show_used(self) -> None:
-        """Show the settings that have an effect, and soft tissue at the present energy."""
-        assert self.tuning is not None
-        values = self.tuning.values | self.changes
-        for row in self.rows.values():
-            row.show(row.knob.used(values))
-        tissue = tissue_delta_beta(values["scan.energy_kev"])
-        self.tissue.setVisible(tissue is not None and values["phase.method"] != "none")
-        if tissue is not None:
-            self.tissue.setText(f"soft tissue: {tissue:.4g}")
-
-    def _take_tissue(self) -> None:
-        assert self.tuning is not None
-        values = self.tuning.values | self.changes
-        tissue = tissue_delta_beta(values["scan.energy_kev"])
-        if tissue is not None:
-            self.set("phase.delta_beta", tissue)
-
     def _split(self) -> None:
         self.picture.split(self.compares.isChecked(), self.split.value() / _SPLIT_STEPS)
 
     def _line_moved(self, share: float) -> None:
+        if self._gone.is_set():
+            return
         self.split.blockSignals(True)
         self.split.setValue(round(share * _SPLIT_STEPS))
         self.split.blockSignals(False)
@@ -339,17 +289,27 @@ class PhaseExplorer(QWidget):
 
     def _follow(self, _event: object = None) -> None:
         """Where the window shows a volume, its slice is ours."""
-        if self._viewer.dims.ndim > 2:
+        if not self._gone.is_set() and self._viewer.dims.ndim > 2:
             z = round(self._viewer.dims.point[0] / (self._live.voxel_size_um or 1.0))
             self.slice_field.setValue(z)
 
-    def _show(self, shown: Comparison) -> None:
+    def _show(self, place: str, shown: Comparison) -> None:
         self.picture.show(shown)
         self.table.put(shown.figures)
+        if shown.figures is not None:
+            self._known = place, shown.figures[0]
         if not shown.level:
             self._fine_s = shown.seconds
         kind = "rough" if shown.level else "fine"
         self.status.setText(f"Slice {shown.z}, {kind}, {shown.seconds:.2f} s")
+
+    def _hide_live(self) -> None:
+        """What lies below is not made as well, whenever the slice changes."""
+        from hipct.viewing.live import live_of
+
+        self._hidden = [each for each in self._viewer.layers if each.visible and live_of(each)]
+        for layer in self._hidden:
+            layer.visible = False
 
     def _ended(self, error: Exception | None) -> None:
         self._expects = False

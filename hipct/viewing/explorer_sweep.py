@@ -118,9 +118,7 @@ class SweepControls(QGroupBox):
             widget.setVisible(number)
         if not number:
             return
-        assert self._explorer.tuning is not None
-        values = self._explorer.tuning.values | self._explorer.changes
-        value = values[knob.key]
+        value = self._explorer.settings.values[knob.key]
         if value is None:
             low, high = knob.low, knob.high
         elif knob.scale == "logarithmic":

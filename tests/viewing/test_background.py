@@ -111,6 +111,19 @@ def test_an_error_ends_one_job_and_not_the_thread(wins, window):
     assert ended[1] is None
 
 
+def test_the_end_is_that_of_the_latest_job(wins, window):
+    ended = []
+    wins.submit(lambda _: iter([1]), lambda _: None, lambda _: ended.append("first"))
+    end = time.monotonic() + 5
+    while window.calls.qsize() < 2:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    # Shown, and another one asked for, before its end is told.
+    wins.submit(lambda _: iter([2]), lambda _: None, lambda _: ended.append("second"))
+    window.work_off(wins)
+    assert ended == ["second"]
+
+
 def test_what_gives_up_by_itself_is_no_error(wins, window):
     ended = []
 

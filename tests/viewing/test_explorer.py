@@ -137,7 +137,7 @@ def test_sliders_change_pixels_and_figures(explorer, live, settled, until, photo
     assert halo[0] < 0.2
     assert halo[1] > 1
     # The slider itself: a step of it is a value on a logarithmic scale.
-    row = explorer.rows["phase.delta_beta"]
+    row = explorer.settings.rows["phase.delta_beta"]
     row.slider.setValue(500)
     assert row.value == row.knob.at(0.5) == pytest.approx(316.2)
     assert row.field.value() == pytest.approx(316.2)
@@ -196,7 +196,7 @@ def test_the_mouse_moves_the_line(explorer, until):
 
 
 def test_of_a_slider_that_is_pulled_the_last_value_stays(explorer, until):
-    row = explorer.rows["phase.delta_beta"]
+    row = explorer.settings.rows["phase.delta_beta"]
     longest, last = 0.0, time.monotonic()
     for place in range(200, 800, 10):
         row.slider.setValue(place)
@@ -212,17 +212,17 @@ def test_of_a_slider_that_is_pulled_the_last_value_stays(explorer, until):
 
 
 def test_settings_appear_where_they_have_an_effect(explorer, settled):
-    assert not explorer.rows["rings.sigma"].slider.isVisibleTo(explorer)
+    assert not explorer.settings.rows["rings.sigma"].slider.isVisibleTo(explorer)
     settled("rings.method", "wavelet")
-    assert explorer.rows["rings.sigma"].slider.isVisibleTo(explorer)
-    assert not explorer.rows["rings.size_px"].slider.isVisibleTo(explorer)
-    assert explorer.tissue.text() == "soft tissue: 1472"
+    assert explorer.settings.rows["rings.sigma"].slider.isVisibleTo(explorer)
+    assert not explorer.settings.rows["rings.size_px"].slider.isVisibleTo(explorer)
+    assert explorer.settings.tissue.text() == "soft tissue: 1472"
     explorer.set("scan.energy_kev", 75.0)
-    assert explorer.tissue.text() == "soft tissue: 1660"
-    explorer.tissue.click()
+    assert explorer.settings.tissue.text() == "soft tissue: 1660"
+    explorer.settings.tissue.click()
     assert explorer.changes["phase.delta_beta"] == pytest.approx(1660)
     settled("phase.method", "none")
-    assert not explorer.tissue.isVisibleTo(explorer)
+    assert not explorer.settings.tissue.isVisibleTo(explorer)
 
 
 def test_a_region_is_computed_alone(explorer, live, until):

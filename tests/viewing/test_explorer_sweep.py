@@ -7,14 +7,15 @@ import time
 import numpy as np
 import pytest
 
+from hipct.core.errors import InputError
 from hipct.live.scan import LiveScan
 from hipct.pipeline.config import Config
 from hipct.simulation.scan import simulate_scan
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory):
-    store = simulate_scan(
+def store(tmp_path_factory):
+    return simulate_scan(
         tmp_path_factory.mktemp("sweep") / "scan.zarr",
         acquisition="full",
         axis=31.9,
@@ -25,8 +26,39 @@ def live(tmp_path_factory):
         flats=2,
         darks=2,
     )
+
+
+@pytest.fixture(scope="module")
+def live(store):
     with LiveScan(store, Config(axis={"value": 31.9})) as opened:
         yield opened
+
+
+def test_over_a_live_window_it_follows_the_slice_and_takes_its_own_axis(make_viewer, store, until):
+    from hipct.viewing.explorer import explorer_of
+    from hipct.viewing.live import add_live
+
+    viewer = make_viewer()
+    with pytest.raises(InputError, match="No raw scan is shown"):
+        explorer_of(viewer)
+    shown = add_live(viewer, store, Config(reconstruction={"filter": "hann"}))
+    until(lambda: shown.layer is not None, within_s=60)
+    explorer = explorer_of(viewer)
+    viewer.window.add_dock_widget(explorer, name="Phase explorer")
+    until(lambda: explorer.tuning is not None and not explorer.busy, within_s=60)
+    # Not the axis of the first look, which is in the configuration of its slices.
+    assert explorer.tuning.live.config.axis.value is None
+    assert explorer.tuning.values["reconstruction.filter"] == "hann"
+    assert not shown.layer.visible
+    viewer.dims.set_current_step(0, 5)
+    until(lambda: not explorer.busy and explorer.z == 5)
+    np.testing.assert_array_equal(explorer.picture.shown.after, explorer.tuning.slice(5))
+    explorer.slice_field.setValue(11)
+    assert viewer.dims.current_step[0] == 11
+    until(lambda: not explorer.busy)
+    explorer.close_down()
+    assert shown.layer.visible
+    assert [layer.name for layer in viewer.layers] == [shown.layer.name]
 
 
 def test_a_sweep_opens_beside_it_and_gives_a_value_back(make_viewer, live, until, photograph):
