@@ -15,6 +15,7 @@ from hipct.viewing.bookmarks import load_bookmarks
 from hipct.viewing.layers import add_volume, reads_of
 from hipct.volume.open import open_volume
 from hipct.volume.pyramid import write_pyramid
+from hipct.volume.storage import Patience
 
 VOXEL_UM = 20.0
 N = 256
@@ -224,3 +225,35 @@ def test_a_slow_disk_does_not_stop_the_window_and_a_broken_chunk_is_a_hole(
     facts.tell()
     assert facts.faults.text() == "The chunk (7, 4, 4) is damaged."
     reads.forget()
+
+
+def test_a_dead_server_leaves_holes_and_the_window_alive(
+    browser: Any, until: Any, web: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari.utils import notifications
+    from qtpy.QtWidgets import QApplication
+
+    told: list[str] = []
+    monkeypatch.setattr(notifications, "show_warning", told.append)
+    values = np.full((64, 128, 128), 30_000, np.uint16)
+    write_pyramid(values, web.folder / "far.ome.zarr", voxel_size_um=VOXEL_UM, chunk=32)
+    volume = open_volume(f"{web.url}/far.ome.zarr", patience=Patience(0.5, 1, 0.0))
+    web.begin(lambda path, before: "hang" if "/c/" in path else None)
+    browser.dims.set_point(0, 20 * VOXEL_UM)
+    layer = add_volume(browser, volume)
+    reads = reads_of(layer)
+    assert reads is not None
+    try:
+        longest = 0.0
+        end = time.monotonic() + 15
+        while not (told and layer.loaded and not reads.pending) and time.monotonic() < end:
+            begin = time.perf_counter()
+            QApplication.processEvents()
+            longest = max(longest, time.perf_counter() - begin)
+            time.sleep(0.005)
+        assert longest < 1.5
+        assert "nothing came for 0.5 s" in told[0]
+        assert web.url in reads.faults[0]
+        assert not layer._slice.image.view.any()
+    finally:
+        browser.layers.remove(layer)
