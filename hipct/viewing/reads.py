@@ -49,6 +49,8 @@ class PyramidReads:
         What decoded chunks may take. Default: :func:`default_budget_bytes`.
     threads : int
         Chunks that are fetched at a time.
+    renew : callable, optional
+        Opens the sources anew, whose files may have changed. Default: they know of no files.
 
     Attributes
     ----------
@@ -64,8 +66,9 @@ class PyramidReads:
         *,
         budget_bytes: int | None = None,
         threads: int = 1,
+        renew: Callable[[], Sequence[ChunkSource]] | None = None,
     ) -> None:
-        self._sources = tuple(sources)
+        self._sources, self._renew = tuple(sources), renew
         self._places = tuple((tuple(scale), tuple(first)) for scale, first in places)
         self.places = self._places
         budget = budget_bytes or default_budget_bytes()
@@ -199,6 +202,8 @@ class PyramidReads:
 
     def forget(self) -> None:
         """Read everything anew when it is looked at: files may have changed."""
+        if self._renew is not None:
+            self._sources = tuple(self._renew())
         self._holes.clear()
         self.cache.clear()
 
@@ -213,6 +218,7 @@ class PyramidReads:
             self._places,
             budget_bytes=self.cache.budget_bytes,
             threads=self._loader.threads,
+            renew=self._renew,
         )
 
     def _is_missing(self, key: Key) -> bool:
@@ -325,14 +331,18 @@ class PyramidReads:
 
 def reads_of_volume(volume: Volume, budget_bytes: int | None = None) -> PyramidReads:
     """The levels of an open volume as a window reads them."""
-    sources = [source_of(volume, number) for number in range(len(volume.levels))]
     far = is_address(volume.address)
+
+    def sources() -> list[ChunkSource]:
+        return [source_of(volume, number) for number in range(len(volume.levels))]
+
     return PyramidReads(
-        sources,
+        sources(),
         [(level.scale, level.translation) for level in volume.levels],
         budget_bytes=budget_bytes,
         # The window needs a core too.
         threads=_AT_ONCE_FROM_SERVERS if far else max(1, available_cores() - 1),
+        renew=sources,
     )
 
 

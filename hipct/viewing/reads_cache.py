@@ -1,10 +1,12 @@
-"""Decoded chunks that were looked at, kept within a budget of memory."""
+"""Decoded chunks that were looked at, kept within a budget of memory, each and all together."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 from numpy.typing import NDArray
 
@@ -18,8 +20,9 @@ _SHARE = 0.25
 _LARGEST_BYTES = 4 * 2**30
 
 
+@cache
 def default_budget_bytes() -> int:
-    """Bytes that a volume may keep: a quarter of what is free, at most 4 GiB."""
+    """Bytes that all volumes may keep together: a quarter of what was free, at most 4 GiB."""
     return max(2**26, min(int(_SHARE * free_memory()), _LARGEST_BYTES))
 
 
@@ -55,6 +58,7 @@ class ChunkCache:
         self._chunks: OrderedDict[Key, NDArray[Any]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
+        _caches.add(self)
 
     @property
     def bytes(self) -> int:
@@ -78,14 +82,34 @@ class ChunkCache:
             former = self._chunks.pop(key, None)
             self._bytes += chunk.nbytes - (0 if former is None else former.nbytes)
             self._chunks[key] = chunk
-            while self._bytes > self.budget_bytes:
-                oldest = next((k for k in self._chunks if k[0] != self._kept_level), key)
-                if oldest == key:
-                    break
-                self._bytes -= self._chunks.pop(oldest).nbytes
+            while self._bytes > self.budget_bytes and self._drop_oldest(key):
+                pass
+        _share_out()
 
     def clear(self) -> None:
         """Forget all."""
         with self._lock:
             self._chunks.clear()
             self._bytes = 0
+
+    def _drop_oldest(self, but: Key | None = None) -> bool:
+        """Whether there was a chunk to drop, other than this one."""
+        oldest = next((k for k in self._chunks if k[0] != self._kept_level), None)
+        if oldest is None or oldest == but:
+            return False
+        self._bytes -= self._chunks.pop(oldest).nbytes
+        return True
+
+
+_caches: WeakSet[ChunkCache] = WeakSet()
+_sharing = threading.Lock()
+
+
+def _share_out() -> None:
+    """Let the largest caches drop what is too much for all together."""
+    with _sharing:
+        while sum(cache.bytes for cache in _caches) > default_budget_bytes():
+            largest = max(_caches, key=lambda cache: cache.bytes)
+            with largest._lock:
+                if not largest._drop_oldest():
+                    return

@@ -13,6 +13,7 @@ from hipct.volume.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.nodes import is_own
 from hipct.volume.open import Volume, read_attributes
 from hipct.volume.storage import is_address
+from hipct.volume.storage_zarr import chunkwise
 
 Place = tuple[int, ...]
 
@@ -54,7 +55,8 @@ def source_of(volume: Volume, number: int) -> ChunkSource:
         reader = open_chunks(Path(volume.address) / level.path, whole=whole)
         if reader is not None:
             return _OnDisk(reader)
-    array = level.chunkwise
+    # The indexes of shards that an array has kept are forgotten with it.
+    array = chunkwise(level.array)
     return SlicedSource(array, array.chunks, f"level {level.path} of {volume.address}")
 
 

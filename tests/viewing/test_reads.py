@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -262,3 +263,31 @@ def test_a_missing_level_is_told_and_a_missing_file_is_a_hole(tmp_path: Path) ->
         (tmp_path / "v" / level / "zarr.json").unlink()
     with pytest.raises(FormatError, match="Level '0'"):
         open_volume(tmp_path / "v", whole=False)
+
+
+def test_files_that_were_written_anew_are_read_anew(tmp_path: Path) -> None:
+    for number in (1000, 2000):
+        values = np.random.default_rng(number).integers(0, number, (40, 70, 50)).astype(np.uint16)
+        write_pyramid(values, tmp_path / f"{number}", voxel_size_um=20.0, chunk=16)
+    shutil.copytree(tmp_path / "1000", tmp_path / "v")
+    reads = reads_of_volume(open_volume(tmp_path / "v"))
+    np.asarray(reads.levels[0])
+    shutil.copytree(tmp_path / "2000" / "0" / "c", tmp_path / "v" / "0" / "c", dirs_exist_ok=True)
+    reads.forget()
+    np.testing.assert_array_equal(np.asarray(reads.levels[0]), values)
+
+
+def test_volumes_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hipct.viewing import reads_cache
+
+    monkeypatch.setattr(reads_cache, "_caches", type(reads_cache._caches)())
+    monkeypatch.setattr(reads_cache, "default_budget_bytes", lambda: 100)
+    first, second = ChunkCache(90, kept_level=1), ChunkCache(90)
+    for number in range(8):
+        first.put((int(number == 0), (number,)), np.zeros(10, np.uint8))
+    for number in range(8):
+        second.put((0, (number,)), np.zeros(10, np.uint8))
+    assert first.bytes + second.bytes == 100
+    assert first.bytes == second.bytes
+    # The oldest went, but for the level that is kept.
+    assert [n for n in range(8) if (int(n == 0), (n,)) in first] == [0, 4, 5, 6, 7]
