@@ -204,6 +204,12 @@ class LiveScan:
         """Unit of the values: 1/cm, or 1/pixel."""
         return self.settle().organ.job.unit
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, as sentences."""
+        parts = self.settle().organ.parts
+        return tuple(dict.fromkeys(note for part in parts for note in part.job.notes))
+
     def settle(self) -> Settled:
         """Find what has to be known first, unless it is known; takes seconds the first time.
 

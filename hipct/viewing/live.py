@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from numpy.typing import ArrayLike
 from qtpy.QtCore import QObject, QTimer
@@ -16,10 +16,12 @@ from hipct.core.extras import require
 from hipct.live.first_axis import first_look
 from hipct.live.scan import LiveScan
 from hipct.pipeline.config import Config
+from hipct.viewing.layers import layer_options
 from hipct.viewing.layers_refresh import keep_fresh
 from hipct.viewing.live_reads import LiveReads
 from hipct.viewing.progress import Activity, in_background
 from hipct.viewing.window import new_window
+from hipct.volume.open import Volume, VolumeLevel
 
 _KEY = "hipct live scan"
 _LOOK_MS = 200
@@ -100,24 +102,31 @@ class LiveLayer(QObject):
         from napari.layers import Image
 
         self._reads = reads = LiveReads(live)
-        window = live.config.volume.window
-        limits = (0.0, 1.0) if window is None else window
-        # Whoever asks a layer for its scan wants the one with its own axis.
-        options = layer_options(live, self._name) | {"metadata": {_KEY: self.live}}
+        guess = live.config.volume.window is None
+        options = {"contrast_limits": (0.0, 1.0)} | self._options()
         # A layer looks at its first slice when it is made: not even that is waited for.
         reads.watch(lambda: None)
-        self.layer = Image(list(reads.levels), contrast_limits=limits, **options)
-        keep_fresh(self._viewer, self.layer, reads, guess_contrast=window is None)
+        self.layer = Image(list(reads.levels), **options)
+        keep_fresh(self._viewer, self.layer, reads, guess_contrast=guess)
         alone = not self._viewer.layers
         self._viewer.add_layer(self.layer)
         if alone:
             self._viewer.dims.set_current_step(0, live.shape[0] // 2)
+
+    def _options(self) -> dict[str, Any]:
+        """How napari shows the scan as it is known now."""
+        assert self._reads is not None
+        options = layer_options(as_volume(self._reads, self._name))
+        # Whoever asks a layer for its scan wants the one with its own axis.
+        options["metadata"][_KEY] = self.live
+        return options
 
     def _exchange(self, live: LiveScan) -> None:
         """Let the layer show the scan under another axis."""
         assert self._reads is not None
         former, voxel = self.layer.data[0].shape, self.layer.scale[0]
         self._reads.become(live)
+        self.layer.metadata.update(self._options()["metadata"])
         finest = self._reads.levels[0].shape
         self.layer.data = list(self._reads.levels)
         if finest != former:
@@ -148,20 +157,28 @@ class LiveLayer(QObject):
             self._words.text = text
 
 
-def layer_options(live: LiveScan, name: str) -> dict[str, Any]:
-    """How napari shows a live scan: keyword arguments of ``napari.layers.Image``."""
-    voxel = live.voxel_size_um
-    return {
-        "name": name,
-        "multiscale": True,
-        "scale": (voxel or 1.0,) * 3,
-        "units": ("pixel" if voxel is None else "micrometer",) * 3,
-        "axis_labels": ("z", "y", "x"),
-        "colormap": "gray",
-        # A mean over one slice would turn every picture into float64.
-        "projection_mode": "none",
-        "metadata": {_KEY: live},
-    }
+def as_volume(reads: LiveReads, name: str) -> Volume:
+    """What the panels of a window know of a volume, of one that is reconstructed on sight."""
+    live = reads.live
+    levels = tuple(
+        VolumeLevel("", cast(Any, level), _vector(scale), _vector(first))
+        for level, (scale, first) in zip(reads.levels, reads.places)
+    )
+    return Volume(
+        address=live.scans[0].info.source,
+        name=name,
+        version="",
+        axes=("z", "y", "x"),
+        length_unit="voxel" if live.voxel_size_um is None else "um",
+        levels=levels,
+        labels=False,
+        display=live.config.volume.window,
+        scale=1.0,
+        offset=0.0,
+        unit=live.unit,
+        provenance={},
+        notes=live.notes,
+    )
 
 
 def live_of(layer: Any) -> LiveScan | None:
@@ -261,3 +278,8 @@ def _name(scan: Scan | Series | str | Path) -> str:
     elif isinstance(scan, Scan):
         scan = scan.info.source or "scan"
     return Path(scan).name.removesuffix(".zarr")
+
+
+def _vector(values: Sequence[float]) -> tuple[float, float, float]:
+    z, y, x = values
+    return z, y, x

@@ -61,6 +61,7 @@ def test_a_scan_is_reconstructed_where_one_looks(  # noqa: PLR0917 - fixtures
     make_viewer, until, photograph, discs, settings, tmp_path, acquisition, axis
 ):
     from hipct.viewing.live import add_live
+    from hipct.viewing.position import read_out
 
     scan = discs(columns=COLUMNS, rows=ROWS, angles=500, acquisition=acquisition, axis=axis)
     viewer = make_viewer()
@@ -79,6 +80,10 @@ def test_a_scan_is_reconstructed_where_one_looks(  # noqa: PLR0917 - fixtures
     assert abs(at(viewer, picture, (z, middle, middle - 0.5 * reach)) - grey(BODY)) < 4
     assert abs(at(viewer, picture, (z, middle - 0.95 * reach, middle)) - grey(0)) < 4
     assert not shown.words
+    # Panels know it as they know a volume.
+    world = [each * viewer.layers[0].scale[0] for each in small]
+    assert read_out(viewer.layers, world).endswith(f" 1/pixel in {shown.layer.name}")
+    assert abs(float(read_out(viewer.layers, world).split()[0]) - BODY - SMALL) < 0.002
 
     # Along the axis: the small disc becomes wider with z.
     viewer.dims.order = (1, 0, 2)

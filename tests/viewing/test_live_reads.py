@@ -66,7 +66,9 @@ def plane(level, z, size):
 
 
 def test_a_slice_comes_coarse_then_fine_and_what_is_next_follows(slices, reads):
+    slices.waits_for = (2, 24)
     assert not reads.picture(*plane(0, 100, 512)).any()
+    slices.free.set()
     wait(lambda: (0, 100) in slices.made)
     assert slices.made[:2] == [(2, 24), (0, 100)]
     assert (reads.picture(*plane(0, 100, 512)) == 101).all()
@@ -75,6 +77,8 @@ def test_a_slice_comes_coarse_then_fine_and_what_is_next_follows(slices, reads):
     reads.picture(*plane(0, 101, 512))
     wait(lambda: {(0, 102), (0, 103), (0, 104)} <= set(slices.made))
     # Until a fine slice is there, a coarse one stands in for it.
+    slices.waits_for = (2, 0)
+    slices.free.clear()
     assert (reads.picture(*plane(0, 20, 512)) == 17).all()
 
 
@@ -125,7 +129,9 @@ def test_under_another_axis_all_is_made_anew(slices, reads):
     reads.become(wider)
     wait(lambda: (0, 50) in slices.given_up)
     assert reads.levels[0].shape == (256, 600, 600)
+    wider.waits_for = (2, 8)
     assert (reads.picture(*plane(0, 50, 600)) != 51).all()
+    wider.free.set()
     wait(lambda: (0, 50) in wider.made)
     assert (reads.picture(*plane(0, 50, 600)) == 51).all()
 
