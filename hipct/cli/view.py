@@ -14,6 +14,7 @@ from hipct.core.extras import require
 @click.argument("volume")
 @click.argument("zooms", nargs=-1, metavar="[ZOOM ...]")
 @click.option("--live", is_flag=True, help="VOLUME is a raw scan: it is reconstructed on sight")
+@click.option("--tune", is_flag=True, help="With --live: the phase explorer beside the scan")
 @settings
 @source_options
 @click.option(
@@ -32,6 +33,7 @@ def command(
     volume: str,
     zooms: tuple[str, ...],
     live: bool,
+    tune: bool,
     source: str | None,
     overrides: tuple[str, ...],
     memory: str | None,
@@ -49,21 +51,24 @@ def command(
 
     With --live, VOLUME is a raw scan or a series of them, as hipct reconstruct takes it, with the
     settings of --config and --set: slices are made when one looks at them, and nothing is written.
+    With --tune, settings are turned by sliders beside it, and written for hipct reconstruct.
     """
-    of_scan = (source, *overrides, memory, angles, entry)
+    of_scan = (source, *overrides, memory, angles, entry, tune or None)
     if live:
         if zooms or found:
             raise click.UsageError("--live shows one scan; volumes are opened without it.")
         config = read_settings(source, overrides, memory)
         require("napari", "viewer", "hipct view")
-        from hipct.viewing.live import view_live
-
-        view_live(volume, config, angles=angles, entry=entry, bookmarks=bookmarks)
+        if tune:
+            from hipct.viewing.explorer import explore as shown
+        else:
+            from hipct.viewing.live import view_live as shown
+        shown(volume, config, angles=angles, entry=entry, bookmarks=bookmarks)
         return
     if any(each is not None for each in of_scan):
         raise click.UsageError(
-            "--config, --set, --memory, --angles and --entry belong to --live: a volume is shown "
-            "as it was made."
+            "--tune, --config, --set, --memory, --angles and --entry belong to --live: a volume is "
+            "shown as it was made."
         )
     from hipct.viewing.window import view
 

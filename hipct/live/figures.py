@@ -51,12 +51,14 @@ def kernel_px(live: LiveScan, level: int = 0) -> float | None:
     job = live.settle().organ.job
     if job.delta_beta is None:
         return None
-    physics = job.physics()
+    pixel_size_um, distance_m, energy_kev = job.info.require(
+        "pixel_size_um", "distance_m", "energy_kev", purpose="The halo"
+    )
     length: float = kernel_length_px(
-        pixel_size_um=physics.pixel_size_um,
-        distance_m=physics.distance_m,
-        energy_kev=physics.energy_kev,
-        delta_beta=physics.delta_beta,
+        pixel_size_um=pixel_size_um,
+        distance_m=distance_m,
+        energy_kev=energy_kev,
+        delta_beta=job.delta_beta,
     )
     return length / (1 << level)
 

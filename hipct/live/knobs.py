@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hipct.core.errors import InputError
+from hipct.core.errors import ConfigError, InputError
 from hipct.live.scan import LiveScan
 from hipct.phase.convert import soft_tissue_delta_beta
 from hipct.pipeline.config import Config
@@ -44,7 +44,7 @@ class Knob:
         Of a number. Values are multiples of ``step``, counted from ``low``; on a logarithmic scale
         they have four significant digits instead.
     options : tuple of str
-        Of a choice.
+        Of a choice: those that need no other setting than the configuration has.
     used_with : mapping of str to tuple of str
         Other settings and the choices of them under which this one has an effect.
     """
@@ -235,8 +235,19 @@ def _all_but_none(config: Config, key: str) -> tuple[str, ...]:
 
 def _choice(config: Config, key: str, title: str) -> Knob:
     field = _field(config, key)
-    options = tuple(str(option) for option in choices(field))
+    options = tuple(str(option) for option in choices(field) if _is_whole(config, key, option))
     return Knob(key, title, _value(config, key), "choice", words=field.description, options=options)
+
+
+def _is_whole(config: Config, key: str, option: str) -> bool:
+    """Whether a choice needs no setting beside it that is not given."""
+    section, _, name = key.partition(".")
+    values = config.model_dump()
+    values[section][name] = option
+    with suppress(ConfigError):
+        Config(**values)
+        return True
+    return False
 
 
 def _linear(

@@ -22,6 +22,7 @@ from hipct.live.knobs import SIGNIFICANT, Knob, Value
 PLACES = 1000
 """Steps of a slider over the range of its setting."""
 
+_UNKNOWN = "not given"
 _BUTTONS_PX = 56
 """Room that the style of napari takes for the buttons of a field."""
 
@@ -125,6 +126,8 @@ class NumberRow(Row):
         known = self.knob.low if value is None else float(value)
         for widget in (self.slider, self.field):
             widget.blockSignals(True)
+        # What the field shows at its lower end, if not that number.
+        self.field.setSpecialValueText(_UNKNOWN if value is None else "")
         self.slider.setValue(round(PLACES * self.knob.place(known)))
         self.field.setValue(known)
         for widget in (self.slider, self.field):

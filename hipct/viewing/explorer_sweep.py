@@ -17,7 +17,7 @@ from hipct.viewing.progress import in_background
 from hipct.viewing.tools import tool
 
 if TYPE_CHECKING:
-    from hipct.viewing.explorer import PhaseExplorer
+    from hipct.viewing.explorer_panel import PhaseExplorer
 
 COUNT = 9
 _FACTOR = 4.0

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hipct.core.errors import ConfigError, InputError, OutputError
+from hipct.acquisition.open import open_scan
+from hipct.core.errors import ConfigError, InputError, MissingMetadata, OutputError
+from hipct.core.progress import Silent
 from hipct.live.frame import Frame
 from hipct.live.keep import config_text
 from hipct.live.knobs import Knob, knob_of, tissue_delta_beta
 from hipct.live.scan import LiveScan
 from hipct.live.sweep import sweep
-from hipct.live.tuning import Tuning
+from hipct.live.tuning import Tuning, open_tunable
 from hipct.phase.convert import soft_tissue_delta_beta
 from hipct.pipeline.config import Config
 from hipct.pipeline.config_io import load_config, parse_config
@@ -186,6 +190,31 @@ def test_the_file_says_what_differs_and_what_it_means(tuning):
     assert "energy" not in text
     assert f"axis.value={tuned.live.axis_px}" in tuned.words()
     assert "rings.method=dead" in tuned.words()
+
+
+def test_a_scan_without_metadata_is_tuned_once_they_are_given(scan):
+    class Told(Silent):
+        said = ""
+
+        def say(self, message):
+            self.said += message
+
+    observer = Told()
+    with open_scan(scan) as bare:
+        bare.info = replace(bare.info, energy_kev=None)
+        with open_tunable(bare, observer=observer) as live:
+            start = Tuning(live)
+            assert "looked at without phase retrieval" in observer.said
+            assert start.values["phase.method"] == "none"
+            assert start.values["scan.energy_kev"] is start.values["phase.delta_beta"] is None
+            assert start.figures(Z).halo is None
+            with pytest.raises(MissingMetadata, match="photon energy"):
+                start.changed({"phase.method": "paganin"})
+            given = {"phase.method": "paganin", "scan.energy_kev": 90.0}
+            # The axis was sought without phase retrieval: it is a little beside the other one.
+            assert start.changed(given).figures(Z).halo == pytest.approx(0, abs=0.15)
+    with open_tunable(scan) as live:
+        assert live.config == Config()
 
 
 def test_any_configuration_can_be_written():

@@ -6,7 +6,9 @@ import time
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from hipct.cli.main import cli
 from hipct.core.errors import InputError
 from hipct.live.scan import LiveScan
 from hipct.pipeline.config import Config
@@ -93,3 +95,30 @@ def test_a_sweep_opens_beside_it_and_gives_a_value_back(make_viewer, live, until
     finally:
         window.close()
         explorer.close_down()
+
+
+def test_one_call_opens_scan_and_explorer(screen, store, until):
+    from qtpy.QtWidgets import QDockWidget
+
+    from hipct.viewing.explorer import explore
+    from hipct.viewing.explorer_panel import PhaseExplorer
+
+    viewer = explore(store, Config(axis={"value": 31.9}), show=False)
+    try:
+        docks = viewer.window._qt_window.findChildren(QDockWidget)
+        (explorer,) = [each for dock in docks for each in dock.findChildren(PhaseExplorer)]
+        until(lambda: explorer.tuning is not None and not explorer.busy, within_s=60)
+        until(lambda: len(viewer.layers) == 4)
+        # The scan lies below, and is not made as well.
+        assert not viewer.layers[store.name.removesuffix(".zarr")].visible
+        assert explorer.status.text().startswith("Slice 8, fine")
+        explorer.close_down()
+    finally:
+        viewer.close()
+
+
+def test_tuning_is_of_a_live_scan(store):
+    told = CliRunner().invoke(cli, ["view", str(store), "--tune"])
+    assert told.exit_code == 2
+    assert "--tune" in told.output
+    assert "belong to --live" in " ".join(told.output.split())
