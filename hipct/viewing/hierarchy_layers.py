@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hipct.atlas.hierarchy import Member
 from hipct.core.threads import available_cores
@@ -109,7 +108,15 @@ class Frames:
     """
 
     _PIXELS = 2.0
-    _COLOURS = ("orange", "cyan", "magenta", "lime", "yellow", "deepskyblue")
+    _COLOURS = (
+        (1.0, 0.65, 0.0, 1.0),
+        (0.0, 1.0, 1.0, 1.0),
+        (1.0, 0.0, 1.0, 1.0),
+        (0.2, 0.8, 0.2, 1.0),
+        (1.0, 1.0, 0.0, 1.0),
+        (0.0, 0.75, 1.0, 1.0),
+    )
+    """Orange, cyan, magenta, green, yellow, blue, over and over."""
 
     def __init__(self, viewer: Any, members: Sequence[Member]) -> None:
         self._viewer = viewer
@@ -130,15 +137,15 @@ class Frames:
         elif self.layer is None:
             # Whatever was chosen stays chosen: frames are nothing to work on.
             chosen = set(self._viewer.layers.selection)
-            self.layer = self._viewer.add_shapes(
+            self.layer = self._viewer.add_vectors(
+                np.empty((0, 2, 3)),
                 ndim=3,
                 name="frames",
-                face_color="transparent",
+                vector_style="line",
                 opacity=1,
                 blending=_INSIDE,
                 units=(_UNIT,) * 3,
             )
-            self.layer.mouse_pan = True
             self.draw()
             if chosen:
                 self._viewer.layers.selection = chosen
@@ -147,34 +154,32 @@ class Frames:
         """Draw them where the window looks now."""
         if self.layer is None:
             return
-        lines: list[NDArray[np.float64]] = []
-        colours, names = [], []
+        segments, colours, names = [np.empty((0, 2, 3))], [np.empty((0, 4))], []
         solid = self._viewer.dims.ndisplay == 3
         axis = int(self._viewer.dims.order[-3])
         for number, member in enumerate(self._members):
             if solid:
-                found = list(member.edges_um())
+                found = member.edges_um()
             else:
                 corners = member.section_um(axis, float(self._viewer.dims.point[-3:][axis]))
-                found = [np.concatenate([corners, corners[:1]])] if len(corners) else []
-            lines += found
-            colours += [self._COLOURS[number % len(self._COLOURS)]] * len(found)
-            names += [member.name] * bool(found)
+                found = np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)
+            segments.append(found)
+            colours.append(np.tile(self._COLOURS[number % len(self._COLOURS)], (len(found), 1)))
+            names += [member.name] * bool(len(found))
         self.shown = tuple(names)
-        self.layer.data = []
-        if lines:
-            self.layer.add(lines, shape_type="path", edge_width=self._width(), edge_color=colours)
-        self.layer.selected_data = set()
-
-    def _width(self) -> float:
-        return self._PIXELS / float(self._viewer.scene.camera.zoom)
+        ends = np.concatenate(segments)
+        # Vectors are a point and the way from it.
+        ends[:, 1] -= ends[:, 0]
+        self.layer.data = ends
+        if len(ends):
+            self.layer.edge_color = np.concatenate(colours)
+        self._widen()
 
     def _widen(self, event: Any = None) -> None:  # noqa: ARG002 - napari hands it over
-        if self.layer is None or not len(self.layer.data):
-            return
-        width = self._width()
-        if abs(self.layer.edge_width[0] / width - 1) > 0.3:
-            self.layer.edge_width = [width] * len(self.layer.data)
+        if self.layer is not None:
+            width = self._PIXELS / float(self._viewer.scene.camera.zoom)
+            if not 0.7 < self.layer.edge_width / width < 1.4:
+                self.layer.edge_width = width
 
     def _removed(self, event: Any) -> None:
         if event.value is self.layer:
