@@ -6,10 +6,11 @@ A scan store of 1500 angles (uint16, full acquisition, phase retrieval with its 
 is looked at in places far from one another, so that each slice is made from raw frames, which lie
 in the page cache. Warm: the axis is known and what numba compiles is compiled. ``wanted`` is what
 the table is judged by. "In the window" is the time from a step of the slider until the reader of
-the window is told that the slice has come, with everything in between, without drawing it.
+the window is told that the slice has come, with everything in between, without drawing it; what
+was being made for the place before is given up first. Processor time is that of all threads.
 
-The last rows say what a part of a slice would cost by itself: the direct method, the one that can
-make a part, filters all rows of the sinogram first.
+The last rows are the part of back-projection in it: of a whole slice, and by the direct method,
+which can make a part of a slice (and interpolates linearly).
 """
 
 from __future__ import annotations
@@ -20,22 +21,29 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import options, wall_time, write_table
+from benchmarks.common import options, write_table
 from benchmarks.memory import write_scan
 from hipct.live.cancel import Cancelled
 from hipct.live.first_axis import first_look
-from hipct.live.scan import COARSE_ROWS, LiveScan
+from hipct.live.scan import LiveScan
 from hipct.pipeline.config import Config
 from hipct.pipeline.engine import make_reconstructor
 from hipct.pipeline.sections import RingsConfig
 from hipct.reconstruction.direct import DirectEngine
 from hipct.viewing.live_reads import LiveReads
+
+Seconds = tuple[float, float]
+"""By the clock, and of the processor."""
+
+APART = 32
+"""Slices between places: nothing that is made at one serves another."""
 
 COARSE_S, FINE_S = 0.3, 1.5
 """What the first row and the second one have to stay below, on two cores."""
@@ -47,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scan.zarr"
         write_scan(path, rows, columns=columns, angles=angles)
-        table = measured(path, min(chosen.repeats, rows // COARSE_ROWS - 1))
+        table = measured(path, min(chosen.repeats, rows // APART - 1))
     facts = {"scan": f"{angles} angles of {rows} x {columns} pixels, scan store"}
     write_table("live", table, chosen, facts=facts)
     late = [row["what"] for row in table if row["wanted s"] and row["s"] > row["wanted s"]]
@@ -58,14 +66,17 @@ def main() -> None:
 def measured(path: Path, repeats: int) -> list[dict[str, Any]]:
     table: list[dict[str, Any]] = []
 
-    def add(what: str, seconds: list[float], wanted: float | None = None) -> None:
-        row = {"what": what, "s": statistics.median(seconds), "longest s": max(seconds)}
-        table.append(row | {"wanted s": wanted})
+    def add(what: str, seconds: list[Seconds], wanted: float | None = None) -> None:
+        wall, processor = zip(*seconds)
+        row = {"what": what, "s": statistics.median(wall), "longest s": max(wall)}
+        spent = statistics.median(processor)
+        row |= {"processor s": spent or None, "wanted s": wanted}
+        table.append(row)
 
     with LiveScan(path, Config()) as live:
         live.with_config(Config(axis={"value": 100.0})).slice(0, level=2)
-        add("first look: the axis, roughly", [wall_time(lambda: first_look(live))])
-        add("the axis and all that a run finds", [wall_time(live.settle)])
+        add("first look: the axis, roughly", [timed(lambda: first_look(live))])
+        add("the axis and all that a run finds", [timed(live.settle)])
         config = live.settled_config
     rings = config.model_copy(update={"rings": RingsConfig(method="sorting")})
     for what, level, asked, wanted in (
@@ -78,9 +89,9 @@ def measured(path: Path, repeats: int) -> list[dict[str, Any]]:
             add(what, [made(live, level, k) for k in range(repeats + 1)][1:], wanted)
     with LiveScan(path, config) as live:
         live.slice(0)
-        near = [wall_time(partial(live.slice, z)) for z in range(1, min(repeats, 14) + 1)]
+        near = [timed(partial(live.slice, z)) for z in range(1, min(repeats, 14) + 1)]
         add("fine, slices beside one", near)
-        add("given up", [given_up(live, (k + 1) * COARSE_ROWS) for k in range(repeats)])
+        add("given up", [given_up(live, (k + 1) * APART) for k in range(repeats)])
     with LiveScan(path, config) as live:
         coarse, fine = in_window(live, repeats)
         add("in the window: coarse", coarse, COARSE_S)
@@ -91,12 +102,12 @@ def measured(path: Path, repeats: int) -> list[dict[str, Any]]:
     return table
 
 
-def made(live: LiveScan, level: int, number: int) -> float:
+def made(live: LiveScan, level: int, number: int) -> Seconds:
     """Seconds until a slice is there that shares nothing with those of other numbers."""
-    return wall_time(lambda: live.slice((number * COARSE_ROWS + 5) >> level, level=level))
+    return timed(lambda: live.slice((number * APART + 5) >> level, level=level))
 
 
-def in_window(live: LiveScan, repeats: int) -> tuple[list[float], list[float]]:
+def in_window(live: LiveScan, repeats: int) -> tuple[list[Seconds], list[Seconds]]:
     """Seconds from a step of the slider until the coarse and the fine slice are there."""
     reads = LiveReads(live)
     came = threading.Event()
@@ -104,48 +115,54 @@ def in_window(live: LiveScan, repeats: int) -> tuple[list[float], list[float]]:
     _, height, width = live.shape
     coarse, fine = [], []
     for number in range(repeats + 1):
-        z = number * COARSE_ROWS + 5
-        begin = time.perf_counter()
+        z = number * APART + 5
+        begin = time.perf_counter(), time.process_time()
         came.clear()
         reads.picture(0, ((z, z + 1), (0, height), (0, width)))
         came.wait()
-        coarse.append(time.perf_counter() - begin)
+        coarse.append(since(begin))
         while (0, (z, 0, 0)) not in reads.cache:
             came.clear()
             came.wait(0.005)
-        fine.append(time.perf_counter() - begin)
+        fine.append(since(begin))
     reads.close()
     return coarse[1:], fine[1:]
 
 
-def given_up(live: LiveScan, z: int) -> float:
+def given_up(live: LiveScan, z: int) -> Seconds:
     """Seconds until a slice that is being made ends, once it is not wanted any more."""
-    end = time.perf_counter() + 0.15
-    try:
-        live.slice(z, cancelled=lambda: time.perf_counter() > end)
-    except Cancelled:
-        return time.perf_counter() - end
-    return 0.0
+    begin = time.perf_counter()
+    with suppress(Cancelled):
+        live.slice(z, cancelled=lambda: time.perf_counter() > begin + 0.15)
+    return max(0.0, time.perf_counter() - begin - 0.15), 0.0
 
 
-def parts(live: LiveScan, repeats: int) -> Iterator[tuple[str, list[float]]]:
+def parts(live: LiveScan, repeats: int) -> Iterator[tuple[str, list[Seconds]]]:
     """Back-projection alone: of whole slices, and of squares in them."""
     part = live.settle().organ.parts[0]
     shape = 1, part.job.info.projections, part.job.info.columns
     lines = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     engine = make_reconstructor(part)
-    seconds = timed(partial(engine.reconstruct, lines), repeats)
+    engine.reconstruct(lines)
+    seconds = [timed(partial(engine.reconstruct, lines)) for _ in range(repeats)]
     yield "back-projection of the slice (Fourier)", seconds
     direct = DirectEngine(engine.geometry)
-    for side in (64, 128):
+    for side in (128, 240):
         out, window = np.empty((1, side, side), np.float32), slice(10, 10 + side)
-        seconds = timed(partial(direct.reconstruct, lines, out, window, window), repeats)
+        call = partial(direct.reconstruct, lines, out, window, window)
+        call()
+        seconds = [timed(call) for _ in range(repeats)]
         yield f"back-projection of {side} x {side} pixels of it (direct)", seconds
 
 
-def timed(call: Callable[[], object], repeats: int) -> list[float]:
+def timed(call: Callable[[], object]) -> Seconds:
+    begin = time.perf_counter(), time.process_time()
     call()
-    return [wall_time(call) for _ in range(repeats)]
+    return since(begin)
+
+
+def since(begin: Seconds) -> Seconds:
+    return time.perf_counter() - begin[0], time.process_time() - begin[1]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ BAND_ROWS = 16
 """Detector rows whose line integrals are made together: one row costs nearly as much as a chunk of
 a scan store, with the halo around it."""
 
-COARSE_ROWS = 32
+COARSE_ROWS = 16
 """Fine slices that the slices of a coarse level that are made together stand for."""
 
 COARSEST = 128
@@ -243,8 +243,8 @@ class LiveScan:
             0, or a coarser one. A voxel stands for ``2**level`` along each axis, and is made of
             means over as many pixels, of every ``2**level``-th projection.
         region : (slice, slice), optional
-            Rows and columns; all by default. It saves no time: with the Fourier method a whole
-            slice costs less than a region by itself would.
+            Rows and columns; all by default. The slice is made whole and kept all the same: its
+            sinogram has to be, and back-projection is a tenth of the time.
         cancelled : callable, optional
             Asked while it is computed; where it returns True, :class:`Cancelled` is raised.
 

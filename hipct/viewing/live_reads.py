@@ -1,7 +1,7 @@
 """Levels that are reconstructed where a window looks: what its reader of pyramids takes for chunks.
 
 A chunk is what is made together: one slice of the finest level, the slices of a coarse level that
-stand for 32 fine ones. A picture comes in two steps: of a level that is coarser by 4, then of the
+stand for 16 fine ones. A picture comes in two steps: of a level that is coarser by 4, then of the
 level that is looked at. When the view moves on, what is being made is given up. What comes next,
 and the whole coarsest level, are made while nothing else is to do.
 
@@ -48,6 +48,8 @@ class LiveReads(PyramidReads):
         super().__init__(
             _sources(self, live), _places(live), budget_bytes=live.budget_bytes, threads=1
         )
+        # Its work is done by threads of their own; it would only wait longer for them.
+        self._loader.yields = False
         self._take(live)
 
     def _take(self, live: LiveScan) -> None:

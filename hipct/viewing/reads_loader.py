@@ -22,12 +22,14 @@ class Loader:
     Attributes
     ----------
     threads : int
+    yields : bool
+        Whether its threads let others be served first; to be set before the first chunk.
     on_change : callable
         Called by a thread after each chunk that somebody looks at.
     """
 
     def __init__(self, fetch: Callable[[Key], None], threads: int) -> None:
-        self._fetch, self.threads = fetch, threads
+        self._fetch, self.threads, self.yields = fetch, threads, True
         self.on_change: Callable[[], object] = lambda: None
         self._always: deque[Key] = deque()
         self._wanted: deque[Key] = deque()
