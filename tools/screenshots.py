@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIZE = (1360, 860)
-_PATIENCE_S = 240.0
+_PATIENCE_S = 120.0
 _QUIET_S = 1.0
-_COLOURS = 160
-"""Of a picture: a window has few, and grey values of a volume are told apart none the less."""
+_LARGEST_BYTES = 290_000
+_COLOURS = (160, 112, 80)
+"""Of a picture, the fewer the smaller; grey values of a volume are told apart none the less."""
 _OVERVIEW = ((280, 340, 340), 20.0)
 _ZOOM = ((224, 224, 224), 5.0)
 """Voxels along z, y, x, and their size in micrometres."""
@@ -212,13 +213,11 @@ def _view(*paths: Path) -> Any:
 
 
 def _explorer(lab: Lab) -> tuple[Any, Any]:
-    from hipct.live.scan import LiveScan
-    from hipct.pipeline.config import Config
     from hipct.viewing.explorer import add_explorer
-    from hipct.viewing.window import new_window
+    from hipct.viewing.live import live_of
 
-    viewer = new_window("kidney_scan")
-    panel = add_explorer(viewer, LiveScan(lab.scan(), Config()))
+    viewer = live(lab)
+    panel = add_explorer(viewer, live_of(viewer.layers[0]))
     _wait(viewer, lambda: panel.tuning is not None and not panel.busy)
     viewer.reset_view()
     return panel, viewer
@@ -250,6 +249,7 @@ def _wait(viewer: Any, until: Callable[[], bool] = lambda: True) -> None:
 
 def photograph(make: Callable[[Lab], Any], lab: Lab, png: Path) -> None:
     """Open a window, let it come to rest, and keep its picture."""
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
     from PIL import Image
 
     viewer = make(lab)
@@ -259,20 +259,26 @@ def photograph(make: Callable[[Lab], Any], lab: Lab, png: Path) -> None:
         # Panels have taken their room since.
         viewer.reset_view()
     _wait(viewer)
+    for notice in viewer.window._qt_window.findChildren(NapariQtNotification):
+        notice.close()
     picture = Image.fromarray(viewer.window.screenshot(flash=False, canvas_only=False))
-    few = picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-    few.save(png, optimize=True)
+    _keep(picture, png)
     viewer.close()
 
 
 def snapshot(lab: Lab, png: Path) -> None:
     """What ``hipct snapshot`` draws; needs no screen."""
-    from PIL import Image
-
     from hipct.exchange.snapshot import snapshot as draw
 
-    made = draw(lab.overview(), size_px=420)
-    made.picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(png, optimize=True)
+    _keep(draw(lab.overview(), size_px=420).picture, png)
+
+
+def _keep(picture: Any, png: Path) -> None:
+    """Write a picture, small enough for a page."""
+    for colours in _COLOURS:
+        picture.convert("RGB").quantize(colours, dither=0).save(png, optimize=True)
+        if png.stat().st_size <= _LARGEST_BYTES:
+            return
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -47,18 +47,26 @@ def get_reader(path: str | list[str]) -> Reader | None:
 def read_volume(path: Any) -> list[Any]:
     """Layer data of an OME-Zarr volume, read where napari looks.
 
+    Of one that is being written, or that lacks levels, what is there is shown, and a notification
+    says so.
+
     Raises
     ------
     InputError, FormatError, RemoteError
-        If it cannot be opened, or is being written.
+        If it cannot be opened.
     """
-    if not is_address(path):
-        refuse_unfinished(Path(path))
     volume = open_volume(path, whole=False)
-    from napari.utils.notifications import show_warning
+    notes = list(volume.notes)
+    try:
+        if not is_address(path):
+            refuse_unfinished(Path(path))
+    except FormatError as unfinished:
+        notes.append(str(unfinished))
+    if notes:
+        from napari.utils.notifications import show_warning
 
-    for note in volume.notes:
-        show_warning(note)
+        for note in notes:
+            show_warning(note)
     return [layer_tuple(volume)]
 
 

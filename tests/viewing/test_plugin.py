@@ -94,13 +94,6 @@ def test_volumes_and_scans_are_told_by_their_content(
     assert plugin.get_reader([str(organ), str(organ)]) is None
 
 
-def test_a_volume_that_is_being_written_is_refused(organ: Path, tmp_path: Path) -> None:
-    shutil.copytree(organ, tmp_path / "organ.ome.zarr")
-    (tmp_path / "organ.ome.zarr.run").mkdir()
-    with pytest.raises(FormatError, match="is being written"):
-        plugin.read_volume(str(tmp_path / "organ.ome.zarr"))
-
-
 def test_without_a_window_a_scan_is_not_shown(scan: Path) -> None:
     pytest.importorskip("napari.viewer", reason="napari is not installed")
     with pytest.raises(InputError, match="there is none"):
@@ -248,7 +241,7 @@ def test_volumes_are_shown_in_their_places(tmp_path: Path, window: Any) -> None:
     assert window.window._qt_window.findChild(object, "Hierarchy") is not None
 
 
-def test_missing_levels_are_told_and_the_others_shown(
+def test_what_is_missing_or_being_written_is_told_and_the_rest_shown(
     organ: Path, tmp_path: Path, window: Any
 ) -> None:
     from napari.utils.notifications import notification_manager
@@ -257,6 +250,9 @@ def test_missing_levels_are_told_and_the_others_shown(
     shutil.rmtree(tmp_path / "torn.ome.zarr" / "1")
     (layer,) = window.open(str(tmp_path / "torn.ome.zarr"), plugin="hipct")
     assert "Level '1' of" in notification_manager.records[-1].message
+    (tmp_path / "torn.ome.zarr.run").mkdir()
+    window.open(str(tmp_path / "torn.ome.zarr"), plugin="hipct")
+    assert "is being written" in notification_manager.records[-1].message
     assert [level.shape for level in layer.data] == [(40, 60, 80), (10, 15, 20), (5, 8, 10)]
 
 
