@@ -243,6 +243,8 @@ def _notes(seen: Seen) -> list[str]:
 def _middle_of(values: NDArray[np.float32]) -> tuple[float, float]:
     """Grey values that leave out half a per cent at either end."""
     finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
     low, high = (float(end) for end in np.percentile(finite, [0.5, 99.5]))
     return (low, high) if low < high else (low, low + 1)
 

@@ -2,7 +2,7 @@
 
 Of a pyramid the levels are read that are no finer than the picture. Where there is none that coarse
 (a stack of slices, a file) the volume passes through once, thinned out along z and averaged within
-the slices, in bands that fit into the memory. What cannot be read is NaN, and named.
+the slices, in bands that fit into the memory. What cannot be read is marked, and named.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hipct.core.progress import Observer
 from hipct.exchange.export_level import LevelView, Slices3
 from hipct.volume.layout import Shape3, Vector3
 from hipct.volume.pyramid_source import VolumeSource
+from hipct.volume.snapshot_panels import UNREAD
 
 STAGE = "picture"
 _WORKING_BYTES = 16
@@ -42,7 +43,7 @@ class Faults:
 
 
 class Layers(Protocol):
-    """A volume as it passes through: bands of rows of some slices, with NaN for what is broken.
+    """A volume as it passes through: bands of rows of some slices, UNREAD where it is broken.
 
     Attributes
     ----------
@@ -89,18 +90,26 @@ class SourceLayers:
         try:
             # Behind a fault of a compressed stream nothing can be read.
             if not (self._source.in_order and self._faults.errors):
-                return self._source.read(z, y).astype(np.float32)
+                return _values(self._source.read(z, y))
         except FormatError as error:
             self._faults.add(error)
             if count > 1:
                 parts = [slice(k, k + 1) for k in range(z.start, z.stop)]
                 return np.concatenate([self.read(part, y) for part in parts])
         rows = len(range(*y.indices(self.shape[1])))
-        return np.full((count, rows, self.shape[2]), np.nan, np.float32)
+        return np.full((count, rows, self.shape[2]), UNREAD, np.float32)
+
+
+def _values(stored: NDArray[Any]) -> NDArray[np.float32]:
+    """Voxels as float32; what is not finite has no value."""
+    values = stored.astype(np.float32)
+    if stored.dtype.kind == "f":
+        values[~np.isfinite(values)] = np.nan
+    return values
 
 
 def read_region(view: LevelView, region: Slices3, faults: Faults) -> NDArray[np.float32]:
-    """Voxels of a region of a level; chunks that cannot be read are NaN and noted.
+    """Voxels of a region of a level; chunks that cannot be read are UNREAD and noted.
 
     Raises
     ------
@@ -108,9 +117,9 @@ def read_region(view: LevelView, region: Slices3, faults: Faults) -> NDArray[np.
         If a server does not answer.
     """
     try:
-        return view.read(region).astype(np.float32)
+        return _values(view.read(region))
     except FormatError:
-        out = np.full([part.stop - part.start for part in region], np.nan, np.float32)
+        out = np.full([part.stop - part.start for part in region], UNREAD, np.float32)
     ranges = [
         range(part.start // chunk * chunk, part.stop, chunk)
         for part, chunk in zip(region, view.chunk)
@@ -125,7 +134,7 @@ def read_region(view: LevelView, region: Slices3, faults: Faults) -> NDArray[np.
             for part, whole in zip((z, y, x), region)
         )
         try:
-            out[place] = view.read((z, y, x))
+            out[place] = _values(view.read((z, y, x)))
         except FormatError as error:
             faults.add(error)
     return out
@@ -256,20 +265,24 @@ def _smaller(plane: Image2, factor: int, labels: bool) -> Image2:
     sums, counts = _sums(plane, factor)
     with np.errstate(invalid="ignore"):
         means: Image2 = (sums / counts).astype(np.float32)
+    lost = plane == UNREAD
+    if lost.any():
+        means[(counts == 0) & (_blocks(lost, factor) > 0)] = UNREAD
     return means
 
 
 def _sums(plane: Image2, factor: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Sums of the pixels that could be read, and how many these are."""
+    """Sums of the pixels that have a value, and how many these are."""
     valid = np.isfinite(plane)
-    rows, columns = (np.arange(0, n, factor) for n in plane.shape)
+    return _blocks(np.where(valid, plane, 0), factor), _blocks(valid, factor)
 
-    def add(values: NDArray[Any]) -> NDArray[Any]:
-        across = np.add.reduceat(values, columns, axis=1, dtype=np.float64)
-        total: NDArray[Any] = np.add.reduceat(across, rows, axis=0)
-        return total
 
-    return add(np.where(valid, plane, 0)), add(valid)
+def _blocks(values: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Sums over squares of pixels, smaller ones at the end."""
+    rows, columns = (np.arange(0, n, factor) for n in values.shape)
+    across = np.add.reduceat(values, columns, axis=1, dtype=np.float64)
+    total: NDArray[Any] = np.add.reduceat(across, rows, axis=0)
+    return total
 
 
 def _add(
@@ -283,7 +296,7 @@ def _add(
     layer, row, factor = place
     if labels:
         part = plane[::factor, ::factor]
-        sums[layer, row : row + part.shape[0]] = np.nan_to_num(part)
+        sums[layer, row : row + part.shape[0]] = np.where(np.isfinite(part), part, 0)
         counts[layer, row : row + part.shape[0]] = np.isfinite(part)
         return
     more, number = _sums(plane, factor)

@@ -41,7 +41,7 @@ class Seen:
     labels : whether the voxels are numbers of things
     display : stored grey values shown black and white, if the volume says so
     value : scale, offset and unit of what the grey values mean, if the volume says so
-    slices : across z, y and x; NaN where nothing could be read
+    slices : across z, y and x; UNREAD where nothing could be read
     places : where they lie along their axes
     block : the volume with few voxels, of the same extent; None if not asked for
     extent : lengths along z, y, x

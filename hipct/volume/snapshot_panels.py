@@ -13,6 +13,8 @@ from hipct.volume.snapshot_sheet import HOLE, Panel
 
 ORIENTATIONS = (("z", "y", "x"), ("y", "z", "x"), ("x", "z", "y"))
 """Of the three slices: the axis across, the one downwards, the one to the right."""
+UNREAD = np.float32(np.inf)
+"""Stands for what could not be read; NaN is a voxel that has no value."""
 _SMALL_PX = 480
 _GOLDEN = 0.61803398875
 
@@ -69,21 +71,22 @@ def slice_panel(
 
 
 def grey_image(values: NDArray[np.floating], window: tuple[float, float]) -> Image.Image:
-    """Values as RGB; NaN, which could not be read, in the colour of holes."""
-    rgb = np.repeat(grey(values, *window)[..., None], 3, axis=-1)
-    rgb[np.isnan(values)] = HOLE
+    """Values as RGB: NaN black, :data:`UNREAD` in the colour of holes."""
+    known = np.where(np.isfinite(values), values, window[0])
+    rgb = np.repeat(grey(known, *window)[..., None], 3, axis=-1)
+    rgb[values == UNREAD] = HOLE
     return Image.fromarray(rgb)
 
 
 def label_colours(
     labels: NDArray[np.floating], brightness: NDArray[np.floating] | None = None
 ) -> Image.Image:
-    """Labels as RGB: each number a hue of its own, 0 black, NaN in the colour of holes.
+    """Labels as RGB: each number a hue of its own, 0 black, UNREAD in the colour of holes.
 
     Hues follow one another by the golden ratio, so that neighbouring numbers differ much.
     """
-    holes = np.isnan(labels)
-    number = np.nan_to_num(labels)
+    holes = labels == UNREAD
+    number = np.where(np.isfinite(labels), labels, 0)
     hue = np.modf(number * _GOLDEN)[0][..., None]
     # HSV with saturation 0.65 and value 0.95, as a smooth function of the hue.
     wheel = np.clip(np.abs((hue + np.array([0, 2 / 3, 1 / 3])) % 1 * 6 - 3) - 1, 0, 1)

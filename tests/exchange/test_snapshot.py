@@ -216,6 +216,42 @@ def test_tiff_and_nifti_look_like_the_same_volume(
     assert packed.unit_per_px == pytest.approx(20.0)
 
 
+def test_voxels_without_a_value_are_black_and_no_holes(tmp_path: Path) -> None:
+    volume = np.full((40, 700, 640), 0.5, np.float32)
+    volume[:, :350] = np.nan
+    volume[:, 350:, :320] = 1
+    tifffile.imwrite(tmp_path / "f.tif", volume, photometric="minisblack")
+    made = snapshot(tmp_path / "f.tif", window=(0, 1), projection="none", size_px=350)
+    assert made.faults == ()
+    expected = np.zeros((350, 320), np.uint8)
+    expected[175:, :160], expected[175:, 160:] = 255, 128
+    assert len(places(made.picture, expected)) == 1
+    assert not (np.asarray(made.picture) == HOLE).all(axis=-1).any()
+    tifffile.imwrite(
+        tmp_path / "n.tif", np.full((9, 70, 64), np.nan, np.float32), photometric="minisblack"
+    )
+    snapshot(tmp_path / "n.tif")
+
+
+def test_a_slice_that_cannot_be_read_is_a_line_of_holes(tmp_path: Path) -> None:
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    for k in range(30):
+        image = np.full((300, 300), 90, np.uint8)
+        tifffile.imwrite(folder / f"s_{k:03}.tif", image, compression="zlib")
+    torn = folder / "s_007.tif"
+    data = bytearray(torn.read_bytes())
+    with tifffile.TiffFile(torn) as file:
+        place, length = file.pages[0].dataoffsets[0], file.pages[0].databytecounts[0]
+    data[place : place + length] = bytes(length)
+    torn.write_bytes(data)
+    made = snapshot(folder, window=(0, 100), projection="none")
+    (fault,) = made.faults
+    assert "s_007.tif" in fault
+    pink = (np.asarray(made.picture) == HOLE).all(axis=-1)
+    assert pink.sum() == 2 * 300
+
+
 def test_a_volume_on_a_server_gives_the_same_picture(web: Any, organ: Path) -> None:
     pytest.importorskip("obstore", reason="obstore is not installed")
     shutil.copytree(organ, web.folder / "organ.ome.zarr")

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hipct.volume.snapshot_panels import grey_image, label_colours, pixel_size, range_text
+from hipct.volume.snapshot_panels import (
+    UNREAD,
+    grey_image,
+    label_colours,
+    pixel_size,
+    range_text,
+)
 from hipct.volume.snapshot_projection import Camera, project
 from hipct.volume.snapshot_sheet import HOLE, INK, Panel, arrange, compose
 
@@ -80,9 +86,9 @@ def test_of_labels_the_first_one_hides_the_others() -> None:
 
 
 def test_colours_of_holes_greys_and_labels() -> None:
-    grey = np.asarray(grey_image(np.array([[0.0, 1.0, np.nan]], np.float32), (0, 1)))
-    assert grey.tolist() == [[[0, 0, 0], [255, 255, 255], list(HOLE)]]
-    labels = np.asarray(label_colours(np.array([[0, 1, 2, 3, np.nan]], np.float32)))[0]
+    grey = np.asarray(grey_image(np.array([[0.0, 1.0, UNREAD, np.nan]], np.float32), (-1, 1)))
+    assert grey.tolist() == [[[128] * 3, [255] * 3, list(HOLE), [0] * 3]]
+    labels = np.asarray(label_colours(np.array([[0, 1, 2, 3, UNREAD]], np.float32)))[0]
     assert labels[0].tolist() == [0, 0, 0]
     assert labels[4].tolist() == list(HOLE)
     for one, other in ((1, 2), (2, 3), (1, 3)):
