@@ -46,6 +46,9 @@ class Comparison:
     at : float
         Axis that was tried.
     sigma : float
+        Smoothing in columns.
+    step : int
+        Every so many columns were compared.
     pull, curvature : ndarray of float64, (lines,)
     columns : ndarray of float64, (2, 2, columns)
         Pull and curvature by columns, of the upper and the lower half of the rows.
@@ -53,6 +56,7 @@ class Comparison:
 
     at: float
     sigma: float
+    step: int
     pull: Reals
     curvature: Reals
     columns: Reals
@@ -76,7 +80,7 @@ class Comparison:
             return self.at, math.inf
         step = min(1.0, max(-1.0, float(pull.sum()) / total))
         # Smoothing ties neighbouring columns: group them before they count as independent.
-        spread = _scatter(columns[0], columns[1], step, max(1, int(4 * self.sigma)))
+        spread = _scatter(columns[0], columns[1], step, max(1, int(4 * self.sigma / self.step)))
         if len(pull) >= _FEWEST_BLOCKS:
             each = len(pull) / min(_BLOCKS, len(pull))
             spread = max(spread, _scatter(pull, curvature, step, each))
@@ -131,55 +135,73 @@ class Lines:
         reach = min(axis, columns - 1 - axis) - 3 * sigma
         if reach < 6 * sigma:
             return None
-        centre = round(2 * axis) / 2
-        first = math.ceil(centre - reach)
-        width = int(2 * (centre - first)) + 1
+        # What is smoothed so much is told by some of its columns.
+        step = int(max(1, sigma))
+        centre = round(axis) if step > 1 else round(2 * axis) / 2
+        side = math.floor(reach / step) if step > 1 else centre - math.ceil(centre - reach)
+        columns = _Columns(round(centre - step * side), round(2 * side) + 1, step, reach)
         taps = gaussian_taps(sigma, axis - centre)
         task = _compiled if has_numba() else _plain
-        pull, curvature, by_columns = task(self, first, width, reach, taps)
-        return Comparison(axis, sigma, pull, curvature, by_columns)
+        return Comparison(axis, sigma, step, *task(self, columns, taps))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Columns that are compared, as many on both sides of the axis.
+
+    Attributes
+    ----------
+    first, width, step : int
+        The first, how many, and how far apart.
+    reach : float
+        From the axis to where their weights become 0.
+    """
+
+    first: int
+    width: int
+    step: int
+    reach: float
 
 
 Pulls = tuple[Reals, Reals, Reals]
 
 
-def _compiled(lines: Lines, first: int, width: int, reach: float, taps: Singles) -> Pulls:
+def _compiled(lines: Lines, columns: _Columns, taps: Singles) -> Pulls:
     """Pull and curvature of lines and pulls by columns, by the compiled loop."""
-    from hipct.reconstruction.axis_numba import compare_lines, tapered, typical_difference
+    from hipct.reconstruction.axis_numba import compare_lines, typical_difference
 
     both, which = (lines.ahead, lines.back, lines.stripes), lines.some
-    from_axis, window = np.empty((2, width), np.float32)
-    tapered(reach, from_axis, window)
-    place = (first, from_axis, window, taps)
+    place = (columns.first, columns.width, columns.step, columns.reach, taps)
     few = which[:: -(-len(which) // _SCALE_LINES)]
     widest = _HUBER * _SPREAD * typical_difference(*both, few, *place, _SCALE_SAMPLES) + _TINY
     parts = min(_MOST_PARTS, -(-len(which) // _PART_LINES))
     pull, curvature = np.empty((2, len(which)))
-    columns = np.zeros((parts, 2, 2, width))
-    found = (widest, pull, curvature, columns)
+    by_columns = np.zeros((parts, 2, 2, columns.width))
+    found = (widest, pull, curvature, by_columns)
     parallel_for(partial(compare_lines, *both, lines.rows, which, *place, *found), parts)
-    return pull, curvature, columns.sum(axis=0) if parts > 1 else columns[0]
+    return pull, curvature, by_columns.sum(axis=0) if parts > 1 else by_columns[0]
 
 
-def _plain(lines: Lines, first: int, width: int, reach: float, taps: Singles) -> Pulls:
+def _plain(lines: Lines, columns: _Columns, taps: Singles) -> Pulls:
     """The same in arrays."""
-    which = lines.some
-    from_axis = np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2)
-    window = _taper(np.abs(from_axis) / reach)
+    which, width, step = lines.some, columns.width, columns.step
+    from_axis = step * (np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2))
+    window = _taper(np.abs(from_axis) / columns.reach)
     basis = np.stack([np.ones_like(from_axis), from_axis])
     # The window is symmetric, so that level and slope do not see each other.
     project = (basis * window).T / np.sum(basis**2 * window, axis=1)
     pull, curvature = np.empty(len(which)), np.empty(len(which))
-    columns = np.zeros((2, 2, width))
+    by_columns = np.zeros((2, 2, width))
+    # With the two next columns on both sides, which the slopes need.
+    inside = columns.first + step * np.arange(-2, width + 2)
 
     def difference(some: NDArray[np.intp]) -> tuple[Reals, Reals, Reals]:
         stripes = lines.stripes if lines.stripes.size else None
         ahead, back = (
-            filtered(stack, taps, stripes, some)[:, first - 1 : first + width + 1]
-            for stack in (lines.ahead, lines.back)
+            filtered(stack, taps, stripes, some)[:, inside] for stack in (lines.ahead, lines.back)
         )
         back = back[:, ::-1]
-        apart = ahead[:, 1:-1] - back[:, 1:-1]
+        apart = ahead[:, 2:-2] - back[:, 2:-2]
         return apart - (apart @ project) @ basis, ahead, back
 
     few = np.abs(difference(which[:: -(-len(which) // _SCALE_LINES)])[0])
@@ -189,19 +211,21 @@ def _plain(lines: Lines, first: int, width: int, reach: float, taps: Singles) ->
     for start in range(0, len(which), _PART_LINES):
         part = slice(start, start + _PART_LINES)
         apart, ahead, back = difference(which[part])
-        # Both give the slope of the line; their noise is independent.
-        slopes = [stack[:, :-2] - stack[:, 2:] for stack in (ahead, back)]
+        # d/dc of p(2c - s) is twice the slope, of which both know; their noise is independent.
+        # The product of the two, unlike a square, does not grow with the noise.
+        slopes = [
+            (8 * (p[:, 1:-3] - p[:, 3:-1]) - (p[:, :-4] - p[:, 4:])) / (6 * step)
+            for p in (ahead, back)
+        ]
         one, two = (slope - (slope @ project) @ basis for slope in slopes)
         weight = window * widest / np.maximum(np.abs(apart), widest)
-        # d/dc of p(2c - s) is twice the slope. The product of the two slopes, unlike a square,
-        # does not grow with the noise.
         bent = weight * one * two
         pulled = weight * apart * (one + two) / 2
         pull[part], curvature[part] = pulled.sum(axis=1), bent.sum(axis=1)
         upper = which[part] % lines.rows < lines.rows // 2
         for half, of_half in enumerate((upper, ~upper)):
-            columns[half] += pulled[of_half].sum(axis=0), bent[of_half].sum(axis=0)
-    return pull, curvature, columns
+            by_columns[half] += pulled[of_half].sum(axis=0), bent[of_half].sum(axis=0)
+    return pull, curvature, by_columns
 
 
 def _taper(distance: Reals) -> Reals:

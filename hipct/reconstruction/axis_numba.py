@@ -16,18 +16,39 @@ RUN = 32
 """Samples that are convolved at a time: as many sums as hide each other's latency."""
 LIKE = (0,) * RUN
 
+SIDE = 2
+"""Columns at each side that a slope is taken from."""
+NEAR, FAR = 4 / 3, -1 / 6
+"""Twice the slope by the differences of both: their errors of third order cancel."""
+
 FAST = {"reassoc", "contract", "nsz"}
 """Sums may be taken in another order: of one line, so that no thread changes them."""
 
 
 @njit(cache=True, nogil=True)
-def _convolve(source, taps, out):  # type: ignore[no-untyped-def]
-    """Sums of ``taps[j] source[i + j]`` for every i of ``out``, of whole runs."""
+def _convolve(source, step, taps, out):  # type: ignore[no-untyped-def]
+    """Sums of ``taps[j] line[step i + j]`` for every i of ``out``, of whole runs.
+
+    The columns ``p``, ``p + step`` and so on of the line follow each other in the source.
+    """
+    pitch = len(source) // step
     for i in range(0, len(out), RUN):
         total = every(np.float32(0), LIKE)
-        for j in range(len(taps)):
-            total = multiply_add(every(taps[j], LIKE), load(source, i + j, LIKE), total)
+        for p in range(step):
+            place = i + p * pitch
+            for j in range(p, len(taps), step):
+                total = multiply_add(every(taps[j], LIKE), load(source, place, LIKE), total)
+                place += 1
         store(out, i, total)
+
+
+@njit(cache=True, nogil=True)
+def _comb(line, step, out):  # type: ignore[no-untyped-def]
+    """Every ``step``-th column after the other, from the first, the second on and so on."""
+    pitch = len(out) // step
+    for p in range(step):
+        for i in range(pitch):
+            out[np.uintp(p * pitch + i)] = line[np.uintp(step * i + p)]
 
 
 @njit(cache=True, nogil=True)
@@ -68,16 +89,16 @@ def filter_lines(lines, stripes, which, taps, out, start, stop):  # type: ignore
     for k in range(start, stop):
         line = which[k]
         _load(lines[line], stripes[line % len(stripes)], -(len(taps) // 2), padded)
-        _convolve(padded, taps, smooth)
+        _convolve(padded, 1, taps, smooth)
         out[k] = smooth[:columns]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def tapered(reach, from_axis, window):  # type: ignore[no-untyped-def]
+def _tapered(width, step, reach):  # type: ignore[no-untyped-def]
     """Places from the axis, and weights: 1, and falling to 0 over the last 0.3 of the reach."""
-    width = len(window)
+    from_axis, window = np.empty(width, np.float32), np.empty(width, np.float32)
     for i in range(width):
-        from_axis[i] = i - (width - 1) / 2
+        from_axis[i] = step * (i - (width - 1) / 2)
         window[i] = 1
     for i in range(width // 2):
         outside = (abs(from_axis[i]) / reach - 0.7) / 0.3
@@ -85,18 +106,33 @@ def tapered(reach, from_axis, window):  # type: ignore[no-untyped-def]
             break
         window[i] = 0.5 + 0.5 * np.cos(np.pi * min(1.0, outside))
         window[width - 1 - i] = window[i]
+    return from_axis, window
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _both(ahead, back, stripes, line, first, taps, loaded, other, one, two):  # type: ignore[no-untyped-def]
-    """A line and its mirrored opposite, smoothed and moved, from ``first`` on."""
-    off = stripes[line % len(stripes)]
-    _load(ahead[line], off, first - len(taps) // 2, loaded)
-    _convolve(loaded, taps, one)
-    _load(back[line], off, first - len(taps) // 2, loaded)
-    _convolve(loaded, taps, other)
-    for i in range(len(two)):
-        two[i] = other[np.uintp(len(two) - 1 - i)]
+@njit(cache=True, nogil=True)
+def _room(width, step, taps):  # type: ignore[no-untyped-def]
+    """Room for a line as it is, every ``step``-th column after the other, and smoothed."""
+    length = -(-(width + 2 * SIDE) // RUN) * RUN
+    loaded = np.empty(step * length + len(taps), np.float32)
+    return loaded, np.empty(len(loaded) // step * step, np.float32), np.empty(length, np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _smoothed(line, stripes, first, step, taps, loaded, combed, out):  # type: ignore[no-untyped-def]
+    """A line, smoothed and moved, at every ``step``-th column from ``SIDE`` before the first."""
+    _load(line, stripes, first - SIDE * step - len(taps) // 2, loaded)
+    if step == 1:
+        _convolve(loaded, 1, taps, out)
+    else:
+        _comb(loaded, step, combed)
+        _convolve(combed, step, taps, out)
+
+
+@njit(cache=True, nogil=True)
+def _mirror(line, out):  # type: ignore[no-untyped-def]
+    """The first so many of a line, backwards."""
+    for i in range(len(out)):
+        out[i] = line[np.uintp(len(out) - 1 - i)]
 
 
 @njit(cache=True, nogil=True)
@@ -106,7 +142,16 @@ def _subtract(one, two, out):  # type: ignore[no-untyped-def]
     Of one array at a time: LLVM gives up vectors where it had to check many for overlap.
     """
     for i in range(len(out)):
-        out[i] = one[i] - two[i]
+        out[i] = one[np.uintp(i + SIDE)] - two[np.uintp(i + SIDE)]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _slope(line, near, far, out):  # type: ignore[no-untyped-def]
+    """Twice the slope, falling lines positive, by two columns on both sides."""
+    for i in range(len(out)):
+        out[i] = near * (line[np.uintp(i + 1)] - line[np.uintp(i + 3)]) + far * (
+            line[np.uintp(i)] - line[np.uintp(i + 4)]
+        )
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -123,29 +168,71 @@ def _level(values, from_axis, window):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def typical_difference(ahead, back, stripes, which, first, from_axis, window, taps, most):  # type: ignore[no-untyped-def]
+def _flatten(values, from_axis, window):  # type: ignore[no-untyped-def]
+    """Take level and slope off."""
+    level, slope = _level(values, from_axis, window)
+    for i in range(len(window)):
+        values[i] -= level + slope * from_axis[i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _weigh(difference, from_axis, window, limit, share):  # type: ignore[no-untyped-def]
+    """Take level and slope off, and weigh what is left."""
+    _flatten(difference, from_axis, window)
+    for i in range(len(window)):
+        share[i] = window[i] * limit / max(abs(difference[i]), limit)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _pulled(difference, slope1, slope2, share, columns):  # type: ignore[no-untyped-def]
+    """Sum of the pull, which is added to that of the columns."""
+    total = np.float32(0)
+    for i in range(len(share)):
+        one = np.float32(0.5) * share[i] * difference[i] * (slope1[i] + slope2[i])
+        total += one
+        columns[i] += one
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _bent(slope1, slope2, share, columns):  # type: ignore[no-untyped-def]
+    """Sum of the curvature, which is added to that of the columns."""
+    total = np.float32(0)
+    for i in range(len(share)):
+        one = share[i] * slope1[i] * slope2[i]
+        total += one
+        columns[i] += one
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def typical_difference(  # type: ignore[no-untyped-def]
+    ahead, back, stripes, which, first, width, step, reach, taps, most
+):
     """Median of the differences that :func:`compare_lines` weighs, of at most about ``most``."""
-    width = len(window)
-    length = -(-(width + 2) // RUN) * RUN
-    loaded = np.empty(length + len(taps), np.float32)
-    one, other = np.empty(length, np.float32), np.empty(length, np.float32)
-    two = np.empty(width + 2, np.float32)
-    step = max(1, len(which) * width // most)
-    each = -(-width // step)
+    from_axis, window = _tapered(width, step, reach)
+    loaded, combed, one = _room(width, step, taps)
+    other = np.empty_like(one)
+    two, apart = np.empty(width + 2 * SIDE, np.float32), np.empty(width, np.float32)
+    stride = max(1, len(which) * width // most)
+    each = -(-width // stride)
     sizes = np.empty(len(which) * each, np.float32)
     for k in range(len(which)):
-        _both(ahead, back, stripes, which[k], first - 1, taps, loaded, other, one, two)
-        apart = one[1 : width + 1] - two[1 : width + 1]
+        off = stripes[which[k] % len(stripes)]
+        _smoothed(ahead[which[k]], off, first, step, taps, loaded, combed, one)
+        _smoothed(back[which[k]], off, first, step, taps, loaded, combed, other)
+        _mirror(other, two)
+        _subtract(one, two, apart)
         level, slope = _level(apart, from_axis, window)
         for i in range(each):
-            sizes[k * each + i] = abs(apart[i * step] - level - slope * from_axis[i * step])
+            sizes[k * each + i] = abs(apart[i * stride] - level - slope * from_axis[i * stride])
     middle = len(sizes) // 2
     return np.partition(sizes, middle)[middle]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def compare_lines(  # type: ignore[no-untyped-def]
-    ahead, back, stripes, rows, which, first, from_axis, window, taps, widest, pull, curvature,
+    ahead, back, stripes, rows, which, first, width, step, reach, taps, widest, pull, curvature,
     columns, start, stop,
 ):  # fmt: skip
     """Pull and curvature of lines against mirrored opposites, about a column or between two.
@@ -158,10 +245,10 @@ def compare_lines(  # type: ignore[no-untyped-def]
     rows : int
     which : int64 (n,)
         Lines that are compared.
-    first : int
-        Column that the window begins at; it ends at the mirror image of it.
-    from_axis, window : float32 (width,)
-        Places and weights, symmetric about the axis.
+    first, width, step : int
+        Columns that are compared: the first, how many, and how far apart, about the axis.
+    reach : float
+        From the axis to where the weights of the columns become 0.
     taps : float32 (4 k,)
         Smooth and move a line; the one of an output's own column is number ``len(taps) // 2``.
     widest : float
@@ -174,56 +261,29 @@ def compare_lines(  # type: ignore[no-untyped-def]
         Parts that are done.
     """
     each = -(-len(which) // len(columns))
-    width = len(window)
-    length = -(-(width + 2) // RUN) * RUN
-    loaded = np.empty(length + len(taps), np.float32)
-    one, other = np.empty(length, np.float32), np.empty(length, np.float32)
-    two = np.empty(width + 2, np.float32)
-    share = np.empty(width, np.float32)
-    difference, slope1, slope2 = np.empty((3, width), np.float32)
-    one0, one1, one2 = one[:width], one[1 : width + 1], one[2 : width + 2]
-    two0, two1, two2 = two[:width], two[1 : width + 1], two[2 : width + 2]
-    limit, nought = np.float32(widest), np.float32(0)
-    mass, inertia = nought, nought
-    for i in range(width):
-        mass += window[i]
-        inertia += window[i] * from_axis[i] * from_axis[i]
+    from_axis, window = _tapered(width, step, reach)
+    loaded, combed, one = _room(width, step, taps)
+    other = np.empty_like(one)
+    two, share = np.empty(width + 2 * SIDE, np.float32), np.empty(width, np.float32)
+    difference = np.empty(width, np.float32)
+    slope1, slope2 = np.empty_like(difference), np.empty_like(difference)
+    near, far = np.float32(NEAR / step), np.float32(FAR / step)
+    limit = np.float32(widest)
     for k in range(start * each, min(stop * each, len(which))):
         line = which[k]
-        _both(ahead, back, stripes, line, first - 1, taps, loaded, other, one, two)
-        _subtract(one1, two1, difference)
-        _subtract(one0, one2, slope1)
-        _subtract(two0, two2, slope2)
-        l0, m0, l1, m1, l2, m2 = nought, nought, nought, nought, nought, nought
-        for i in range(width):
-            w, x = window[i], window[i] * from_axis[i]
-            l0 += w * difference[i]
-            m0 += x * difference[i]
-            l1 += w * slope1[i]
-            m1 += x * slope1[i]
-            l2 += w * slope2[i]
-            m2 += x * slope2[i]
-        l0, l1, l2 = l0 / mass, l1 / mass, l2 / mass
-        m0, m1, m2 = m0 / inertia, m1 / inertia, m2 / inertia
-        for i in range(width):
-            d = difference[i] - (l0 + m0 * from_axis[i])
-            difference[i] = d
-            share[i] = window[i] * limit / max(abs(d), limit)
-        for i in range(width):
-            s1 = slope1[i] - (l1 + m1 * from_axis[i])
-            s2 = slope2[i] - (l2 + m2 * from_axis[i])
-            slope1[i] = np.float32(0.5) * share[i] * (s1 + s2)
-            slope2[i] = share[i] * s1 * s2
-        for i in range(width):
-            difference[i] *= slope1[i]
-        pulls, bends = columns[k // each, 0 if line % rows < rows // 2 else 1]
-        total, bend = nought, nought
-        for i in range(width):
-            total += difference[i]
-            bend += slope2[i]
-            pulls[i] += difference[i]
-            bends[i] += slope2[i]
-        pull[k], curvature[k] = total, bend
+        off = stripes[line % len(stripes)]
+        _smoothed(ahead[line], off, first, step, taps, loaded, combed, one)
+        _smoothed(back[line], off, first, step, taps, loaded, combed, other)
+        _mirror(other, two)
+        _subtract(one, two, difference)
+        _slope(one, near, far, slope1)
+        _slope(two, near, far, slope2)
+        _weigh(difference, from_axis, window, limit, share)
+        _flatten(slope1, from_axis, window)
+        _flatten(slope2, from_axis, window)
+        half = columns[k // each, 0 if line % rows < rows // 2 else 1]
+        pull[k] = _pulled(difference, slope1, slope2, share, half[0])
+        curvature[k] = _bent(slope1, slope2, share, half[1])
 
 
 @njit(cache=True, nogil=True)
