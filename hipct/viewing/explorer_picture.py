@@ -99,6 +99,8 @@ class SplitPicture:
         """Take the layers out of the window."""
         if self._drag in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._drag)
+        if self.line is not None:
+            self._viewer.scene.camera.events.zoom.disconnect(self._thin)
         for layer in (self.before, self.after, self.line):
             if layer is not None and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -136,6 +138,7 @@ class SplitPicture:
             axis_labels=("y", "x"),
             visible=False,
         )
+        self._viewer.scene.camera.events.zoom.connect(self._thin)
         self._viewer.layers.selection.active = self.after
 
     def _draw_before(self) -> None:
@@ -150,9 +153,13 @@ class SplitPicture:
             end = top + (rows - 0.5) * self._voxel
             x = left + (cut - 0.5) * self._voxel
             self.line.data = [np.array([[top - 0.5 * self._voxel, x], [end, x]])]
-            self.line.edge_width = _LINE_PX / max(self._viewer.scene.camera.zoom, 1e-9)
+            self._thin()
         self.before.visible = cut > 0
         self.line.visible = self._compares
+
+    def _thin(self, _event: object = None) -> None:
+        """The line is as wide on the screen at any zoom."""
+        self.line.edge_width = _LINE_PX / max(self._viewer.scene.camera.zoom, 1e-9)
 
     def _place(self) -> tuple[float, float]:
         assert self.shown is not None

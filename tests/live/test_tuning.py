@@ -10,6 +10,9 @@ import pytest
 from hipct.acquisition.open import open_scan
 from hipct.core.errors import ConfigError, InputError, MissingMetadata, OutputError
 from hipct.core.progress import Silent
+from hipct.live import comparison
+from hipct.live.cancel import Cancelled
+from hipct.live.comparison import compare
 from hipct.live.frame import Frame
 from hipct.live.keep import config_text
 from hipct.live.knobs import Knob, knob_of, tissue_delta_beta
@@ -127,6 +130,52 @@ def test_a_sweep_is_what_each_value_alone_gives(tuning):
         np.testing.assert_array_equal(picture, alone.slice(Z)[region])
         assert told == alone.figures(Z, region=region)
     assert found.sheet().size[0] > 2 * 150
+
+
+def test_a_comparison_is_rough_then_fine_then_told(tuning, monkeypatch):
+    monkeypatch.setattr(comparison, "ROUGH_PX", 80)
+    other = tuning.changed({"phase.delta_beta": 600.0})
+    rough, fine, told = list(compare(tuning, other, Z))
+    assert (rough.level, fine.level, told.level) == (2, 0, 0)
+    np.testing.assert_array_equal(fine.before, tuning.slice(Z))
+    np.testing.assert_array_equal(fine.after, other.slice(Z))
+    assert told.figures == (tuning.figures(Z), other.figures(Z))
+
+    # A rough picture lies where the fine one does: shifted by a voxel of its own, it fits worse.
+    def off(by):
+        moved = np.roll(rough.after, by, axis=(0, 1))
+        return np.abs(moved - fine.after)[40:-40, 40:-40].mean()
+
+    assert rough.after.shape == fine.after.shape
+    assert off((0, 0)) < min(off((4, 0)), off((-4, 0)), off((0, 4)), off((0, -4)))
+    # A region begins anywhere, not only where a coarse voxel does.
+    region = (slice(33, 167), slice(50, 201))
+    part = next(compare(tuning, other, Z, region=region))
+    assert part.level == 1
+    assert part.before.shape == (134, 151)
+    assert np.abs(part.before - fine.before[region]).mean() < 0.5 * np.std(fine.before[region])
+    *_, again = compare(tuning, other, Z, rough=False, known=told.figures[1])
+    assert again.figures == (told.figures[1], told.figures[1])
+    tiny = (slice(100, 110), slice(100, 110))
+    assert [each.figures for each in compare(tuning, other, Z, region=tiny)] == [None]
+
+
+def test_a_comparison_that_nobody_waits_for_ends(tuning, monkeypatch):
+    monkeypatch.setattr(comparison, "ROUGH_PX", 80)
+    other = tuning.changed({"phase.delta_beta": 617.0})
+    steps = compare(tuning, other, Z, cancelled=lambda: True)
+    # Something to look at there is all the same.
+    assert next(steps).level == 2
+    with pytest.raises(Cancelled):
+        next(steps)
+
+
+def test_a_sweep_has_to_fit(tuning, monkeypatch):
+    monkeypatch.setattr("hipct.live.sweep.LARGEST_STACK", 1_000_000)
+    with pytest.raises(InputError, match="take a region, or fewer values"):
+        sweep(tuning, "unsharp.strength", z=Z)
+    region = (slice(100, 150), slice(100, 150))
+    assert sweep(tuning, "unsharp.strength", z=Z, region=region).stack.shape == (7, 50, 50)
 
 
 def test_another_axis_is_shown_at_the_same_place(tuning):
