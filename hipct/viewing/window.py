@@ -15,6 +15,7 @@ from hipct.atlas.hierarchy import hierarchy_of
 from hipct.core.extras import require
 from hipct.exchange.clinical import ClinicalVolume, is_clinical, open_clinical
 from hipct.viewing.layers import add_volume
+from hipct.viewing.screen import require_screen
 from hipct.volume.open import Volume, open_volume
 from hipct.volume.storage import Patience
 
@@ -52,6 +53,7 @@ def new_window(title: str, *, show: bool = True, bookmarks: Path | None = None) 
     # Slices are cut in a thread of napari's, whatever its user has set; nothing is saved there.
     os.environ.setdefault("NAPARI_ASYNC", "1")
     napari = require("napari", "viewer", "hipct view")
+    require_screen("hipct view")
     # What the first layer would import, which takes a second, is imported before there is a window.
     napari.layers.Image(np.eye(2))
     viewer = napari.Viewer(show=show, title=f"{title} - hipct")
