@@ -50,7 +50,7 @@ def line_integrals(
     """
     info = part.job.info
     preparation = TilePreparation(scan, part, own, Untimed(), PixelCounts())
-    lines = np.empty((len(own), info.projections, info.columns), np.float32)
+    lines = np.empty((len(own), part.job.line_angles, info.columns), np.float32)
     if angle_bytes is None:
         angle_bytes = len(own) * info.columns * info.dtype.itemsize
     wanted = BLOCK_BYTES * len(own) // (angle_bytes * (len(own) + 2 * part.job.halo))

@@ -19,7 +19,6 @@ from hipct.pipeline.sections import (
     ComputeConfig,
     FlatConfig,
     HalfConfig,
-    PhaseConfig,
     PolarConfig,
     ReconstructionConfig,
     RepairConfig,
@@ -37,6 +36,7 @@ from hipct.pipeline.sections_flats import (
     ReferenceConfig,
 )
 from hipct.pipeline.sections_motion import MotionConfig
+from hipct.pipeline.sections_phase import PhaseConfig
 from hipct.pipeline.sections_series import StitchingConfig
 
 SHARE_OF_FREE_MEMORY = 0.8
@@ -124,4 +124,8 @@ def with_absolute_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
         values = found.get(section) or {}
         if values.get(name) is not None:
             found[section] = {**values, name: str(Path(values[name]).absolute())}
+    phase = found.get("phase") or {}
+    if phase.get("scans"):
+        scans = [str(Path(path).absolute()) for path in phase["scans"]]
+        found["phase"] = {**phase, "scans": scans}
     return found

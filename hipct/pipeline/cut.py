@@ -9,16 +9,16 @@ smaller than its line integrals.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
 from hipct.phase.extent import fast_rows
-from hipct.phase.paganin import PaganinFilter
 from hipct.phase.unsharp import unsharp_work_bytes
 from hipct.pipeline.organ import Organ, Part
 from hipct.pipeline.outside import Outside
+from hipct.pipeline.phase import ProjectionFilter
 from hipct.pipeline.tiles import parts_together, tiles, tiles_together
 from hipct.preparation.references import groups_in_time
 from hipct.preparation.rings import ring_memory_bytes
@@ -145,25 +145,29 @@ def memory_by_stage(
     cut: Cut,
     reconstructor: Reconstructor,
     reading: Callable[[int, int], int],
+    *,
+    phases: Sequence[ProjectionFilter] = (),
 ) -> dict[str, int]:
     """Bytes that each stage holds at its peak, where the CPU computes.
 
-    ``reading`` tells what reading a block of so many angles and rows takes beside the block.
+    ``reading`` tells what reading a block of so many angles and rows takes beside the block;
+    ``phases`` are filters of projections that take more than the frames that they are given.
     """
-    info, frame = organ.largest.info, frame_pixels(organ)
-    sinogram = info.projections * info.columns * 4
+    info, frame = organ.largest.info, _images_pixels(organ)
+    sinogram = organ.largest.line_angles * info.columns * 4
     staged = sinogram if cut.stage_tile else 0
     return {
         "process": PROCESS_BYTES,
         "flats and darks": (info.flats + info.darks) * frame * (info.dtype.itemsize + 4),
         "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize
-        + reading(cut.angle_block, frame // info.columns),
+        + reading(cut.angle_block, frame_pixels(organ) // info.columns),
         # Transmission, what a filter makes of it, and the block on its way to a scratch file.
         PREPARE: (2 + cut.stage_tile + _moved(organ)) * cut.angle_block * frame * 4
+        + _filter_bytes(organ, cut, phases)
         + _corrections_bytes(organ, cut),
         "line integrals of a tile": 0 if cut.stage_tile else cut.tile_buffers * tile_bytes(organ),
         RECONSTRUCT: reconstructor.memory_bytes(cut.slab_rows)
-        + cut.slab_rows * (reconstructor.size**2 * (6 + _summed(organ)) + staged)
+        + cut.slab_rows * (reconstructor.size**2 * (6 + _summed(organ) + _spliced(organ)) + staged)
         + _slab_filters_bytes(organ, cut, reconstructor.size, on_device=False),
         "voxels of a layer": 0 if cut.stage_layer else cut.layer_buffers * layer_bytes(spec),
         "writing": _write_bytes(spec, cut),
@@ -174,14 +178,14 @@ def host_memory_by_stage(
     organ: Organ, spec: PyramidSpec, cut: Cut, reading: Callable[[int, int], int]
 ) -> dict[str, int]:
     """Bytes that each stage holds at its peak in host memory, where a GPU computes."""
-    info, frame = organ.largest.info, frame_pixels(organ)
-    slab = cut.slab_rows * info.projections * info.columns * 4
+    info, frame = organ.largest.info, _images_pixels(organ)
+    slab = cut.slab_rows * organ.largest.line_angles * info.columns * 4
     in_memory = not (cut.stage_tile or cut.tile_on_device)
     return {
         "process": PROCESS_BYTES + CUDA_BYTES,
         "flats and darks": (info.flats + info.darks) * frame * info.dtype.itemsize,
         "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize
-        + reading(cut.angle_block, frame // info.columns),
+        + reading(cut.angle_block, frame_pixels(organ) // info.columns),
         PREPARE: cut.angle_block * info.columns * 4,
         "line integrals of a tile": cut.tile_buffers * tile_bytes(organ) if in_memory else 0,
         RECONSTRUCT: 2 * slab if cut.stage_tile else 0,
@@ -195,12 +199,12 @@ def host_memory_by_stage(
 
 
 def device_memory_by_stage(
-    organ: Organ, cut: Cut, reconstructor: Reconstructor, phase: PaganinFilter | None
+    organ: Organ, cut: Cut, reconstructor: Reconstructor, phases: Sequence[ProjectionFilter]
 ) -> dict[str, int]:
     """Bytes that each stage holds at its peak in the memory of a GPU."""
-    info, frame = organ.largest.info, frame_pixels(organ)
+    info, frame = organ.largest.info, _images_pixels(organ)
     block = cut.angle_block * frame * 4
-    slab = cut.slab_rows * info.projections * info.columns * 4
+    slab = cut.slab_rows * organ.largest.line_angles * info.columns * 4
     tile = cut.tile_buffers * tile_bytes(organ)
     together = tiles_together(organ)
     return {
@@ -208,7 +212,7 @@ def device_memory_by_stage(
         + _references_bytes(organ),
         "raw frames": 3 * cut.angle_block * frame * info.dtype.itemsize,
         PREPARE: (2 + _moved(organ)) * block
-        + _filter_bytes(organ, cut, phase)
+        + _filter_bytes(organ, cut, phases, unsharp=True)
         + _corrections_bytes(organ, cut),
         # On their way to the host where they do not stay; and three slabs on their way back.
         "line integrals of a tile": tile if cut.tile_on_device else block + 3 * together * slab,
@@ -216,14 +220,17 @@ def device_memory_by_stage(
         RECONSTRUCT: parts_together(organ) * reconstructor.memory_bytes(cut.slab_rows)
         + _slab_filters_bytes(organ, cut, reconstructor.size, on_device=True)
         # float32 slices, and 16-bit ones with their halves of the slabs before and after.
-        + cut.slab_rows * reconstructor.size**2 * (4 + _summed(organ) + 3 * 9 // 4),
+        + cut.slab_rows
+        * reconstructor.size**2
+        * (4 + _summed(organ) + _spliced(organ) + 3 * 9 // 4),
         "search for the window": 0 if organ.job.config.volume.window else HISTOGRAM_BYTES,
     }
 
 
 def _moved(organ: Organ) -> int:
-    """Blocks of frames that moving them takes."""
-    return 1 if any(part.moves for part in organ.parts) else 0
+    """Blocks of frames that moving them takes, or keeping them for a second material."""
+    kept = 2 * (organ.job.config.phase.materials > 1)
+    return kept + (1 if any(part.moves for part in organ.parts) else 0)
 
 
 def _corrections_bytes(organ: Organ, cut: Cut) -> int:
@@ -241,12 +248,18 @@ def _summed(organ: Organ) -> int:
     return 0 if organ.of_one_scan else 4
 
 
+def _spliced(organ: Organ) -> int:
+    """Bytes of a voxel that splicing the slices of two materials takes."""
+    return 8 if organ.job.config.phase.materials > 1 else 0
+
+
 def _slab_filters_bytes(organ: Organ, cut: Cut, size: int, *, on_device: bool) -> int:
     """What levels and rings take of a slab beside the line integrals and slices given."""
     job = organ.largest
     info, config = job.info, job.config
     slab = cut.slab_rows * info.projections * info.columns * 4
-    copies, work = 0, 0
+    # Of two materials each has lines of its own.
+    copies, work = int(config.phase.materials > 1), 0
     if config.half.border_px or (config.half.match_levels and job.half):
         copies += 1
     if config.rings.method != "none":
@@ -278,13 +291,21 @@ def _references_bytes(organ: Organ) -> int:
     return (8 * (groups + 1) + 32 * groups + 48) * frame_pixels(organ)
 
 
-def _filter_bytes(organ: Organ, cut: Cut, phase: PaganinFilter | None) -> int:
-    """Work space of the phase filter on a GPU, or of an unsharp mask alone."""
-    if phase is not None:
-        return phase.memory_bytes(cut.angle_block)
-    if organ.job.config.unsharp.method == "none":
+def _filter_bytes(
+    organ: Organ, cut: Cut, phases: Sequence[ProjectionFilter], *, unsharp: bool = False
+) -> int:
+    """Work space of the phase filters, one after another, or of an unsharp mask alone."""
+    if phases:
+        kept = sum(phase.memory_bytes(0) for phase in phases[1:])
+        return kept + max(phase.memory_bytes(cut.angle_block) for phase in phases)
+    if not unsharp or organ.job.config.unsharp.method == "none":
         return 0
     return unsharp_work_bytes(cut.angle_block, 4 * frame_pixels(organ))
+
+
+def _images_pixels(organ: Organ) -> int:
+    """Pixels of all images of a view of a phase tile: of several distances there are several."""
+    return frame_pixels(organ) * organ.largest.images
 
 
 def frame_pixels(organ: Organ) -> int:
@@ -313,7 +334,7 @@ def tile_bytes(organ: Organ) -> int:
     """Line integrals of a phase tile, at most."""
     job = organ.largest
     rows = max((len(tile.rows) for tile in tiles(organ)), default=0)
-    return rows * job.info.projections * job.info.columns * 4
+    return rows * job.line_angles * job.info.columns * 4
 
 
 def layer_bytes(spec: PyramidSpec) -> int:

@@ -51,7 +51,7 @@ def estimate_axis(
         low, high = settings.search_px
         hint, reach = (low + high) / 2, (high - low) / 2
     # Phase retrieval takes the noise away that hides the structure of weakly absorbing samples.
-    retrieved = replace(part, job=job.with_halo(SCOUT_HALO_ACCURACY), offset_px=0.0)
+    retrieved = replace(part, job=job.scouting(SCOUT_HALO_ACCURACY, materials=1), offset_px=0.0)
     affordable = max(1, AXIS_BYTES // (4 * info.projections * info.columns))
     count = min(settings.rows, affordable, len(job.rows))
     # Neighbouring rows cost little more to read than one: a chunk of a scan has many.
@@ -103,7 +103,7 @@ def estimate_window(
         number = int(weights.argmax())
         if weights[number] > 0:
             part = organ.parts[number].on_whole_rows()
-            part = replace(part, job=part.job.with_halo(SCOUT_HALO_ACCURACY))
+            part = replace(part, job=part.job.scouting(SCOUT_HALO_ACCURACY, materials=2))
             own = part.own(range(row, row + 1))
             lines = part_rows(scans[number], part, own, clock, device=device)
             with device.lane("reconstruct"):
@@ -129,7 +129,7 @@ def part_rows(
     info = part.job.info
     with device.lane("prepare"):
         preparation = TilePreparation(scan, part, own, clock, PixelCounts(), device=device)
-        lines = device.xp.empty((len(own), info.projections, info.columns), np.float32)
+        lines = device.xp.empty((len(own), part.job.line_angles, info.columns), np.float32)
         blocks = angle_blocks(info.projections, max(scan.angle_chunk, 64))
         # A few rows are read no faster than they are prepared: the next come meanwhile.
         with ThreadPoolExecutor(1, thread_name_prefix="hipct-read") as reader:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from hipct.acquisition.scan import Scan, ScanInfo
 from hipct.core.errors import ConfigError, MissingMetadata
 from hipct.phase.convert import soft_tissue_delta_beta
-from hipct.phase.halo import halo_rows
 from hipct.phase.unsharp import unsharp_halo_rows
 from hipct.pipeline.config import Config
+from hipct.pipeline.distances import DistancesScan, open_others
+from hipct.pipeline.phase import PHASE_PURPOSE, Physics, physics_of, retrieval_halo
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.current import repair_current
 from hipct.preparation.zingers import HALO_ROWS as ZINGER_HALO_ROWS
@@ -32,18 +33,6 @@ MOST_SAMPLED_ROWS = 16
 
 ROW_STEP = 16
 """Halos are rounded up to this: the rows of a chunk of the scan store, so none is cut."""
-
-
-PHASE_PURPOSE = "Phase retrieval (off with --set phase.method=none)"
-
-
-class Physics(NamedTuple):
-    """What phase retrieval needs to know."""
-
-    pixel_size_um: float
-    distance_m: float
-    energy_kev: float
-    delta_beta: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +59,8 @@ class Job:
         Machine current of each projection and flat, repaired; ``None``: not normalised by it.
     current_repaired : int
         Readings that were interpolated.
+    distances_m : tuple of float
+        Distances of the images that phase retrieval takes, that of the scan first; empty without.
     """
 
     info: ScanInfo
@@ -82,6 +73,7 @@ class Job:
     current: NDArray[np.float64] | None = None
     flat_current: NDArray[np.float64] | None = None
     current_repaired: int = 0
+    distances_m: tuple[float, ...] = ()
 
     @property
     def half(self) -> bool:
@@ -101,12 +93,33 @@ class Job:
         MissingMetadata
             If the scan lacks one of it.
         """
-        return _physics(self.info, self.delta_beta)
+        return physics_of(self.info, self.delta_beta, self.distances_m)
+
+    @property
+    def images(self) -> int:
+        """Images of each view that phase retrieval takes: those of all distances."""
+        return max(1, len(self.distances_m))
+
+    @property
+    def line_angles(self) -> int:
+        """Line integrals of each detector pixel: those of all materials, view by view."""
+        return self.info.projections * self.config.phase.materials
 
     def with_halo(self, accuracy: float) -> Job:
         """The same job with the halo of another accuracy, for estimates."""
-        halo = _halo(self.info, self.config, self.delta_beta, accuracy)
+        halo = _halo(self.info, self.config, self.delta_beta, self.distances_m, accuracy)
         return replace(self, halo=min(self.halo, halo))
+
+    def scouting(self, accuracy: float, *, materials: int) -> Job:
+        """The same for an estimate: one pass of a filter instead of many, few materials."""
+        phase = self.config.phase
+        if phase.method != "nonlinear" and phase.materials <= materials:
+            return self.with_halo(accuracy)
+        plain = phase.model_copy(
+            update={"method": "paganin", "second_delta_beta": None, "splice": None}
+        )
+        config = self.config.model_copy(update={"phase": plain})
+        return replace(self, config=config).with_halo(accuracy)
 
     def parameters(self, scan: Scan) -> dict[str, Any]:
         """What decides the numbers of the output, as JSON values.
@@ -118,7 +131,14 @@ class Job:
         settings = self.config.as_dict()
         # Where and how fast a run computes does not change what it computes.
         settings.pop("compute")
+        others = {}
+        if self.config.phase.scans:
+            opened = open_others(self.config)
+            others["distances"] = [fingerprint(other) for other in opened]
+            for other in opened:
+                other.close()
         return {
+            **others,
             "config": settings,
             "scan": {
                 "checksum": fingerprint(scan),
@@ -160,9 +180,10 @@ def resolve(scan: Scan, config: Config, *, of_series: bool = False) -> Job:
             f"scan.first_row {first} and scan.last_row {last} have to enclose "
             f"at least one of the {info.rows} rows of {info.source}; the last row is exclusive."
         )
-    delta_beta = None
+    delta_beta: float | None = None
+    distances: tuple[float, ...] = ()
     if config.phase.method != "none":
-        energy_kev, *_ = info.require(
+        energy_kev, distance_m, _ = info.require(
             "energy_kev", "distance_m", "pixel_size_um", purpose=PHASE_PURPOSE
         )
         if info.distance_m == 0:
@@ -171,6 +192,7 @@ def resolve(scan: Scan, config: Config, *, of_series: bool = False) -> Job:
                 f"{info.where} is 0: there is no phase in it; give the distance with --set "
                 "scan.distance_m=... if that is wrong."
             )
+        distances = scan.distances_m if isinstance(scan, DistancesScan) else (distance_m,)
         delta_beta = config.phase.delta_beta
         if delta_beta is None:
             delta_beta = soft_tissue_delta_beta(energy_kev)
@@ -194,7 +216,7 @@ def resolve(scan: Scan, config: Config, *, of_series: bool = False) -> Job:
             f"{counts.current_repaired} readings of the machine current were missing or absurd "
             "and are interpolated from their neighbours."
         )
-    halo = _halo(info, config, delta_beta, config.phase.halo_accuracy)
+    halo = _halo(info, config, delta_beta, distances, config.phase.halo_accuracy)
     tile_rows = LAYER * max(1, math.ceil(4 * halo / LAYER))
     return Job(
         info=info,
@@ -207,6 +229,7 @@ def resolve(scan: Scan, config: Config, *, of_series: bool = False) -> Job:
         current=current,
         flat_current=flat_current,
         current_repaired=counts.current_repaired,
+        distances_m=distances,
     )
 
 
@@ -236,24 +259,18 @@ def fingerprint(scan: Scan) -> str:
     return digest.hexdigest()[:16]
 
 
-def _halo(info: ScanInfo, config: Config, delta_beta: float | None, accuracy: float) -> int:
+def _halo(
+    info: ScanInfo,
+    config: Config,
+    delta_beta: float | None,
+    distances_m: tuple[float, ...],
+    accuracy: float,
+) -> int:
     rows = 0
     if delta_beta is not None:
-        rows += halo_rows(
-            **_physics(info, delta_beta)._asdict(),
-            accuracy=accuracy,
-            method="generalised" if config.phase.method == "generalised" else "paganin",
-        )
+        rows += retrieval_halo(config.phase, physics_of(info, delta_beta, distances_m), accuracy)
     if config.unsharp.method != "none":
         rows += unsharp_halo_rows(config.unsharp.sigma_px)
     if config.repair.zinger_threshold > 0:
         rows += ZINGER_HALO_ROWS
     return ROW_STEP * math.ceil(rows / ROW_STEP)
-
-
-def _physics(info: ScanInfo, delta_beta: float | None) -> Physics:
-    pixel, distance, energy = info.require(
-        "pixel_size_um", "distance_m", "energy_kev", purpose=PHASE_PURPOSE
-    )
-    assert delta_beta is not None
-    return Physics(pixel, distance, energy, delta_beta)

@@ -35,8 +35,9 @@ from hipct.pipeline.cut import (
 from hipct.pipeline.engine import make_reconstructor, slice_size, volume_spec
 from hipct.pipeline.job import Job
 from hipct.pipeline.organ import Organ
+from hipct.pipeline.phase import WITHIN_FRAMES, ProjectionFilter
 from hipct.pipeline.plan_text import plan_text
-from hipct.pipeline.preparation import phase_filter, phase_rows, unsharp_mask
+from hipct.pipeline.preparation import phase_filters, phase_rows, unsharp_mask
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.stations import parts_by_motors
 from hipct.pipeline.subject import Subject
@@ -218,12 +219,11 @@ def plan_organ(
     size = slice_size(organ)
     largest = next(part for part in organ.parts if part.job is job)
     reconstructor = make_reconstructor(largest, size, xp=device.xp)
-    phase = None
-    if device.on_gpu:
+    phases: list[ProjectionFilter] = []
+    if device.on_gpu or job.config.phase.method not in WITHIN_FRAMES:
         with device.lane("read"):
-            phase = phase_filter(
-                job, frame_pixels(organ) // job.info.columns, unsharp_mask(job), device.xp
-            )
+            rows = frame_pixels(organ) // job.info.columns
+            phases = phase_filters(job, rows, unsharp_mask(job), device.xp)
     angle_chunk = max(scan.angle_chunk for scan in scans)
 
     def reading(angles: int, rows: int) -> int:
@@ -237,9 +237,9 @@ def plan_organ(
         on_device: dict[str, int] = {}
         if device.on_gpu:
             memory = host_memory_by_stage(organ, spec, cut, reading)
-            on_device = device_memory_by_stage(organ, cut, reconstructor, phase)
+            on_device = device_memory_by_stage(organ, cut, reconstructor, phases)
         else:
-            memory = memory_by_stage(organ, spec, cut, reconstructor, reading)
+            memory = memory_by_stage(organ, spec, cut, reconstructor, reading, phases=phases)
         plan = Plan(
             organ=organ,
             spec=spec,

@@ -111,32 +111,6 @@ class RepairConfig(Section):
     )
 
 
-class PhaseConfig(Section):
-    """Phase retrieval from one propagation distance."""
-
-    method: Literal["paganin", "generalised", "none"] = setting(
-        "paganin",
-        "Filter: paganin (2002), generalised (Paganin 2020, sharper at fine detail), or none",
-    )
-    delta_beta: float | None = setting(
-        None,
-        "Ratio of refraction to absorption of the sample; it is physical and does not change "
-        "with binning",
-        null="soft tissue at the scan's energy, 60 to 120 keV",
-        gt=0,
-        le=1e7,
-    )
-    padding: Literal["mirror", "edge"] = setting(
-        "mirror", "How projections go on beyond their edge; mirror costs a quarter of edge"
-    )
-    halo_accuracy: float = setting(
-        1e-5,
-        "Error that a strong edge just outside of the halo rows may leave, relative to its step",
-        ge=1e-9,
-        le=0.1,
-    )
-
-
 class UnsharpConfig(Section):
     """Sharpening of the retrieved projections."""
 

@@ -97,7 +97,8 @@ def from_text(value: Any, field: FieldInfo) -> Any:
     if options:
         return {str(option): option for option in options}.get(text, text)
     if get_origin(plain) is tuple:
-        return [part.strip() for part in text.strip("[]()").split(",")]
+        inside = text.strip("[]()").strip()
+        return [part.strip() for part in inside.split(",")] if inside else []
     return text
 
 

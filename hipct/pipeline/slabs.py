@@ -6,7 +6,8 @@ levels are matched before the removal of rings looks along the columns.
 
 from __future__ import annotations
 
-from hipct.core.arrays import Array
+from hipct.core.arrays import Array, namespace
+from hipct.phase.materials import splice
 from hipct.pipeline.organ import Part
 from hipct.pipeline.outside import Outside
 from hipct.pipeline.report import StageClock
@@ -38,18 +39,41 @@ class SlabChain:
         self._outside = Outside.of(part.job.info, part.known_axis, part.job.config.half)
 
     def slices(self, lines: Array) -> Array:
-        """Slices (slices, n, n) of line integrals (slices, angles, columns)."""
-        config = self._job.config
+        """Slices (slices, n, n) of line integrals (slices, materials * angles, columns)."""
+        phase = self._job.config.phase
+        if phase.splice is None:
+            return self._without_polar_rings(self._slices(lines))
+        first, second = (
+            self._slices(namespace(lines).ascontiguousarray(lines[:, number :: phase.materials]))
+            for number in range(phase.materials)
+        )
+        with self._clock.stage("splice", first.nbytes):
+            splice(first, second, *phase.splice, out=first)
+        return self._without_polar_rings(first)
+
+    def corrected(self, lines: Array) -> Array:
+        """Line integrals of one material with levels matched and rings removed, as back-projected.
+
+        They may be the ones given.
+        """
+        rings = self._job.config.rings.method
         lines = self._levelled(lines)
-        if config.rings.method != "none":
+        if rings != "none":
             with self._clock.stage("rings", lines.nbytes):
-                lines = self._without_rings(lines, config.rings.method)
+                lines = self._without_rings(lines, rings)
+        return lines
+
+    def _slices(self, lines: Array) -> Array:
+        """Slices of one material."""
+        lines = self.corrected(lines)
         if self._outside.extra_px:
             with self._clock.stage("outside", lines.nbytes):
                 lines = self._outside.continued(lines, self._job.info.angles_rad)
         with self._clock.stage("reconstruct", lines.nbytes):
-            slices = self._reconstructor.reconstruct(lines)
-        polar = config.polar
+            return self._reconstructor.reconstruct(lines)
+
+    def _without_polar_rings(self, slices: Array) -> Array:
+        polar = self._job.config.polar
         if polar.enabled:
             with self._clock.stage("rings", slices.nbytes):
                 remove_rings_polar(

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hipct.acquisition.scan import Scan
+from hipct.core.errors import ConfigError
 from hipct.core.progress import Observer
 from hipct.pipeline.annuli import join_station, joined_config
 from hipct.pipeline.annuli_offset import annulus_config
 from hipct.pipeline.config import Config
 from hipct.pipeline.corrections import Corrections
+from hipct.pipeline.distances import with_distances
 from hipct.pipeline.helix import HelicalScan, helical_config
 from hipct.pipeline.job import Job, resolve
 from hipct.pipeline.organ import Part
@@ -62,6 +64,7 @@ def parts_by_motors(
     found : dict
         What is known of annuli now; JSON values.
     """
+    _refuse_distances(subject, config)
     scans: list[Scan] = []
     parts: list[Part] = []
     found = dict(known or {})
@@ -81,6 +84,8 @@ def parts_by_motors(
         elif _helical(station):
             tall = HelicalScan(scan, config, left)
             scan, left, row = tall, None, tall.first_row
+        elif not subject.of_series:
+            scan = with_distances(scan, config)
         scans.append(scan)
         parts.append(
             Part(
@@ -99,6 +104,24 @@ def station_config(station: Station, config: Config) -> Config:
     if len(station.scans) > 1:
         return joined_config(config)
     return helical_config(config) if _helical(station) else config
+
+
+def _refuse_distances(subject: Subject, config: Config) -> None:
+    """Refuse several distances of anything but one scan."""
+    station = subject.stations[0]
+    if not config.phase.scans:
+        return
+    if subject.of_series:
+        raise ConfigError(
+            "phase.scans takes one sample at several distances, and this is a series of "
+            f"{len(subject.stations)} heights; reconstruct its sub-scans one by one."
+        )
+    if len(station.scans) > 1 or _helical(station):
+        raise ConfigError(
+            "phase.scans takes one sample at several distances, and "
+            f"{station.scans[0].info.where} is a helix or one of several annuli, whose phase is "
+            "retrieved from one distance; leave phase.scans empty."
+        )
 
 
 def _name(station: Station) -> str:

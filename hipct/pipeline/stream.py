@@ -184,12 +184,13 @@ class Stream:
         if self._stopped.is_set():
             return
         which, cut = self._tiles[tile], self.plan.cut
-        info = self.plan.organ.parts[which.part].job.info
+        job = self.plan.organ.parts[which.part].job
+        info, materials = job.info, job.config.phase.materials
         preparation = self._preparations[tile]
         with self.device.lane("prepare"):
             if tile not in self._tile_buffers:
                 self._tile_buffers[tile] = Buffer(
-                    (len(which.rows), info.projections, info.columns),
+                    (len(which.rows), job.line_angles, info.columns),
                     np.float32,
                     self.scratch / f"tile-{tile}" if cut.stage_tile else None,
                     device=self.device,
@@ -199,8 +200,9 @@ class Stream:
 
             def work(part: slice) -> None:
                 frames = raw[part.start - block.start : part.stop - block.start]
-                with buffer.filling(part) as (lines, first):
-                    preparation.line_integrals(frames, part, lines, first)
+                views = slice(part.start * materials, part.stop * materials)
+                with buffer.filling(views) as (lines, first):
+                    preparation.line_integrals(frames, part, lines, first // materials)
 
             self._in_parts(work, block, "projections")
             if block.stop == info.projections:

@@ -24,7 +24,8 @@ from hipct.pipeline.config import Config
 from hipct.pipeline.corrections import Corrections
 from hipct.pipeline.job import Job, resolve, uses_flats
 from hipct.pipeline.report import StageClock
-from hipct.pipeline.sections import PhaseConfig, UnsharpConfig
+from hipct.pipeline.sections import UnsharpConfig
+from hipct.pipeline.sections_phase import PhaseConfig
 from hipct.pipeline.transmission import Transmission
 from hipct.preparation.counts import PixelCounts
 from hipct.preparation.references import groups_in_time

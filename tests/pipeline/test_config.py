@@ -67,8 +67,8 @@ def test_memory_is_as_given_else_a_share_of_what_is_free() -> None:
     [
         (
             {"phase": {"method": "paginan"}},
-            "phase.method is 'paginan'; allowed is one of paganin, generalised, none; "
-            "did you mean paganin?",
+            "phase.method is 'paginan'; allowed is one of paganin, generalised, ctf, "
+            "ctf_homogeneous, nonlinear, multi_material, none; did you mean paganin?",
         ),
         (
             {"scan": {"energy_kev": -3}},
