@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 from hipct.atlas.grid import Box
 from hipct.atlas.resampled import ResampledLevel, SourceLevel, resampled_levels
 from hipct.viewing.reads import PyramidReads
+from hipct.viewing.reads_cache import Key
 from hipct.viewing.reads_lazy import Bounds, LazyLevel
 from hipct.viewing.reads_source import ChunkSource
 
 _CHUNKS = (16, 128, 128)
 """napari widens what it asks for to these; nothing is kept of them."""
+_KEPT, _KEPT_BYTES = 4, 2**24
+"""Pictures: napari asks for each several times, for itself, for its thumbnail and for a refresh."""
 
 
 class PlacedReads(PyramidReads):
@@ -52,6 +56,8 @@ class PlacedReads(PyramidReads):
         places = [(np.diag(m)[:3].tolist(), m[:3, 3].tolist()) for m in own]
         super().__init__(sources, places, budget_bytes=budget_bytes, threads=threads)
         self._to_finest, self._labels = to_finest, labels
+        self._came = 0
+        self._made: OrderedDict[tuple[int, Bounds], tuple[int, NDArray[Any]]] = OrderedDict()
         levels = [
             SourceLevel(_Composed(self, number), matrix)
             for number, matrix in enumerate(self._matrices)
@@ -80,7 +86,20 @@ class PlacedReads(PyramidReads):
         """Values of a part of a level as far as they are known; the rest is asked for."""
         grid, box = self._grids[level], _box(bounds)
         self.ask(self._number(level), [_bounds(part) for part in grid.regions(box)])
-        return grid.read(box)
+        came, made = self._made.get((level, bounds), (-1, None))
+        if made is None or came != self._came:
+            came = self._came
+            made = grid.read(box)
+            if made.nbytes <= _KEPT_BYTES:
+                self._made[level, bounds] = came, made
+                while len(self._made) > _KEPT:
+                    self._made.popitem(last=False)
+        return made
+
+    def forget(self) -> None:
+        """Read everything anew when it is looked at: files may have changed."""
+        super().forget()
+        self._came += 1
 
     def read(
         self, level: int, bounds: Bounds, cancelled: Callable[[], bool] = lambda: False
@@ -99,6 +118,10 @@ class PlacedReads(PyramidReads):
     def __deepcopy__(self, memo: Any) -> PlacedReads:
         """The same levels, which nobody watches yet."""
         return PlacedReads.of(self, self._matrices, labels=self._labels)
+
+    def _fetch(self, key: Key) -> None:
+        super()._fetch(key)
+        self._came += 1
 
     def _number(self, level: int) -> int:
         """Level of the volume that a level of the grid is interpolated from."""
