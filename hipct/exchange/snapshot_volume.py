@@ -30,6 +30,9 @@ from hipct.volume.open import Volume, open_volume, read_attributes
 from hipct.volume.pyramid_source import VolumeSource
 from hipct.volume.storage import is_address
 
+_FLATTEST = 1e5
+"""Longest side of a volume over its shortest one; a single slice is flat, but not that flat."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -144,6 +147,7 @@ def _see_pyramid(volume: Volume, wanted: Wanted, observer: Observer) -> Seen:
     whole = choose_level(volume, 0)
     faults = Faults()
     shape, voxel, origin = whole.shape, whole.voxel, whole.origin
+    _require_lengths(volume)
     point = _point(wanted.at, shape, voxel, origin, volume.length_unit)
     views = [
         LevelView(volume, number, whole.whole, planes=True) for number in range(len(volume.levels))
@@ -228,6 +232,18 @@ def _see_source(source: VolumeSource, wanted: Wanted, observer: Observer) -> See
         point=point,
         volume=None,
     )
+
+
+def _require_lengths(volume: Volume) -> None:
+    """Raise where lengths are such that nothing can be drawn to scale."""
+    for level in volume.levels:
+        sides = [n * edge for n, edge in zip(level.array.shape, level.scale)]
+        known = np.isfinite([*sides, *level.translation]).all()
+        if not known or max(sides) > _FLATTEST * min(sides):
+            raise FormatError(
+                f"Level {level.path} of {volume.address} has voxels of {level.scale} at "
+                f"{level.translation}, which cannot be drawn to scale; hipct check names the fault."
+            )
 
 
 def _fitting(views: list[LevelView], longest: int) -> LevelView | None:

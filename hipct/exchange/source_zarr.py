@@ -153,8 +153,10 @@ def _is_volume(path: Path) -> bool:
         if file.is_file():
             with reading(file, "JSON"):
                 content = json.loads(file.read_bytes())
-            attributes = content.get("attributes", {}) if name == "zarr.json" else content
-            return "multiscales" in attributes.get("ome", attributes)
+            if name == "zarr.json" and isinstance(content, dict):
+                content = content.get("attributes")
+            ome = content.get("ome", content) if isinstance(content, dict) else None
+            return isinstance(ome, dict) and "multiscales" in ome
     return False
 
 

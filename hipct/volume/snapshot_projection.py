@@ -17,6 +17,8 @@ from hipct.volume.layout import Vector3
 
 _STRIP = 16
 """Rows of a picture that a thread makes at a time."""
+_MOST_PX = 512
+"""Pixels along the longest edge of the volume, however flat its voxels are."""
 _SLACK = 1e-6
 """Part of a voxel by which rounding may miss a face."""
 
@@ -71,9 +73,9 @@ def project(
 ) -> Projection:
     """See a volume from outside.
 
-    Rays are sampled every voxel (of its shortest edge), trilinearly between the centres of voxels
-    and constant from the outermost centres to the faces. With both angles 0 and cubes as voxels the
-    samples are the voxels themselves.
+    Rays are sampled every pixel (the shortest edge of a voxel), trilinearly between the centres of
+    voxels and constant from the outermost centres to the faces. With both angles 0 and cubes as
+    voxels the samples are the voxels themselves.
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ def project(
         Take the first value of a ray that is not 0, of the nearest voxel, instead of the largest.
     """
     edges = np.array(voxel, float)
-    pixel = float(edges.min())
+    pixel = max(float(edges.min()), float((edges * block.shape).max()) / _MOST_PX)
     axes = camera.axes()
     box = np.array(list(product((-0.5, 0.5), repeat=3))) * edges * block.shape
     seen = box @ axes.T

@@ -19,6 +19,7 @@ from PIL import Image
 import hipct
 from hipct.core.errors import (
     FormatError,
+    HipctError,
     InputError,
     MissingExtra,
     OutputError,
@@ -35,6 +36,8 @@ from hipct.volume.snapshot_sheet import HOLE
 
 SHAPE = (70, 90, 250)
 AT = (12, 61, 200)
+LEVEL = ("attributes", "ome", "multiscales", 0, "datasets", 0)
+SCALE = (*LEVEL, "coordinateTransformations", 0, "scale")
 
 
 @pytest.fixture(scope="module")
@@ -308,6 +311,28 @@ def test_a_missing_level_is_named_and_others_are_shown(torn: Path) -> None:
     for level in ("0", "2", "3"):
         shutil.rmtree(torn / level)
     with pytest.raises(FormatError, match="cannot be opened"):
+        snapshot(torn)
+
+
+@pytest.mark.parametrize(
+    ("keys", "junk"),
+    [
+        (("attributes",), [1]),
+        (("attributes",), None),
+        (("attributes", "ome"), 0.5),
+        (LEVEL, 7),
+        ((*SCALE, 0), 1e-300),
+        ((*SCALE, 1), float("inf")),
+    ],
+)
+def test_broken_metadata_is_a_sentence(keys: tuple[Any, ...], junk: Any, torn: Path) -> None:
+    content = json.loads((torn / "zarr.json").read_text())
+    node = content
+    for key in keys[:-1]:
+        node = node[key]
+    node[keys[-1]] = junk
+    (torn / "zarr.json").write_text(json.dumps(content))
+    with pytest.raises(HipctError):
         snapshot(torn)
 
 
