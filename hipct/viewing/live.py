@@ -112,6 +112,9 @@ class LiveLayer(QObject):
         self._viewer.add_layer(self.layer)
         if alone:
             self._viewer.dims.set_current_step(0, live.shape[0] // 2)
+            self._viewer.reset_view()
+            # Again when panels have taken their room.
+            QTimer.singleShot(0, self._viewer.reset_view)
 
     def _options(self) -> dict[str, Any]:
         """How napari shows the scan as it is known now."""
