@@ -87,7 +87,7 @@ class SplitPicture:
         if first:
             self._add(shown)
         self.after.data = shown.after
-        self.after.translate = self._place()
+        _put(self.after, translate=self._place())
         self._draw_before()
 
     def stretch(self) -> None:
@@ -127,9 +127,10 @@ class SplitPicture:
                 float(values.max()) + spread,
             )
         link_layers([self.before, self.after], ("contrast_limits", "gamma", "colormap"))
-        self.line = self._viewer.add_shapes(
-            [np.array([[0.0, 0.0], [1.0, 0.0]])],
-            shape_type="line",
+        # One of shapes would do as well, and keep the window waiting for a second.
+        self.line = self._viewer.add_vectors(
+            np.array([[[0.0, 0.0], [1.0, 0.0]]]),
+            vector_style="line",
             edge_color="yellow",
             edge_width=_LINE_PX,
             opacity=1.0,
@@ -148,14 +149,13 @@ class SplitPicture:
         cut = round(self.share * columns)
         if cut:
             self.before.data = self.shown.before[:, :cut]
-            self.before.translate = self._place()
-            top, left = self._place()
-            end = top + (rows - 0.5) * self._voxel
-            x = left + (cut - 0.5) * self._voxel
-            self.line.data = [np.array([[top - 0.5 * self._voxel, x], [end, x]])]
+            _put(self.before, translate=self._place())
+            top, half = self._place()[0], 0.5 * self._voxel
+            start = top - half, self._line_at()
+            self.line.data = np.array([[start, (rows * self._voxel, 0.0)]])
             self._thin()
-        self.before.visible = cut > 0
-        self.line.visible = self._compares
+        _put(self.before, visible=cut > 0)
+        _put(self.line, visible=self._compares)
 
     def _thin(self, _event: object = None) -> None:
         """The line is as wide on the screen at any zoom."""
@@ -189,6 +189,13 @@ class SplitPicture:
                 yield
         finally:
             viewer.scene.camera.mouse_pan = pans
+
+
+def _put(layer: Any, **values: Any) -> None:
+    """Set what differs: napari draws a layer anew for what it has already, too."""
+    for name, value in values.items():
+        if not np.array_equal(getattr(layer, name), value):
+            setattr(layer, name, value)
 
 
 def _limits(shown: Comparison) -> tuple[float, float]:
