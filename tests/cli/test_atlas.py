@@ -196,6 +196,7 @@ def test_every_command_of_the_group_explains_itself() -> None:
         (("download", FOUR, "x", "--timeout", "0"), "cannot be waited for 0.0 s"),
         (("download", FOUR, "x", "--crop", "1"), "give three ranges"),
         (("open", FOUR, "--mirror", "/nowhere"), "does not exist"),
+        (("browse", "nothing at all"), "no data set 'nothing at all'"),
     ],
 )
 def test_what_cannot_be_done_is_said(words: tuple[str, ...], sentence: str) -> None:
