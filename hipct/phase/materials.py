@@ -1,8 +1,8 @@
 """Samples of two materials: each interface has a delta/beta of its own.
 
 Paganin's filter for a material 2 embedded in a material 1 is that of one material with the ratio
-of the differences (Beltran et al., Opt. Express 18 (2010) 6423; Gureyev et al., J. Phys. D 35 (2002)
-1119),
+of the differences (Beltran et al., Opt. Express 18 (2010) 6423; Gureyev et al., J. Phys. D 35
+(2002) 1119),
 
     (delta_2 - delta_1) / (beta_2 - beta_1).
 
