@@ -274,14 +274,18 @@ def _smaller(plane: Image2, factor: int, labels: bool) -> Image2:
 def _sums(plane: Image2, factor: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Sums of the pixels that have a value, and how many these are."""
     valid = np.isfinite(plane)
+    if valid.all():
+        rows, columns = (np.diff([*range(0, n, factor), n]).astype(np.float64) for n in plane.shape)
+        return _blocks(plane, factor), np.outer(rows, columns)
     return _blocks(np.where(valid, plane, 0), factor), _blocks(valid, factor)
 
 
 def _blocks(values: NDArray[Any], factor: int) -> NDArray[Any]:
     """Sums over squares of pixels, smaller ones at the end."""
     rows, columns = (np.arange(0, n, factor) for n in values.shape)
-    across = np.add.reduceat(values, columns, axis=1, dtype=np.float64)
-    total: NDArray[Any] = np.add.reduceat(across, rows, axis=0)
+    # Rows first: they are added as wholes.
+    down = np.add.reduceat(values, rows, axis=0, dtype=np.float64)
+    total: NDArray[Any] = np.add.reduceat(down, columns, axis=1)
     return total
 
 
