@@ -163,13 +163,18 @@ def hierarchy_of(
         If a given place cannot be read.
     """
     notes = notes if notes is not None else []
+    if len(volumes) == 1:
+        # Whatever is wrong with a place of it, it can be looked at.
+        if found:
+            raise InputError(f"{found[0]} places a volume in another one; give both of them.")
+        return [member_of(volumes[0], volumes[0], IDENTITY, (volumes[0].name,))]
     sets: list[AtlasSet | HipctError] = []
     for opened in volumes:
         try:
             sets.append(_set_of(opened))
         except HipctError as error:
             sets.append(error)
-    catalogue = _catalogue([one for one in sets if isinstance(one, AtlasSet)], volumes, notes)
+    catalogue = _catalogue([one for one in sets if isinstance(one, AtlasSet)], notes)
     beside = find_places(catalogue, [opened.address for opened in volumes], notes)
     graph = atlas_graph(catalogue)
     for file in found:
@@ -262,7 +267,7 @@ def _set_of(opened: Opened) -> AtlasSet:
     )
 
 
-def _catalogue(sets: Sequence[AtlasSet], volumes: Sequence[Opened], notes: list[str]) -> Catalogue:
+def _catalogue(sets: Sequence[AtlasSet], notes: list[str]) -> Catalogue:
     """The volumes, and the public sets where one of them is a crop of such a one."""
     for first, second in pairwise(sorted(sets, key=lambda one: one.name)):
         if first.name == second.name:
@@ -271,7 +276,7 @@ def _catalogue(sets: Sequence[AtlasSet], volumes: Sequence[Opened], notes: list[
                 "places are known; rename the folder of one."
             )
     known: dict[str, Any] = {}
-    if any(one.part_of for one in sets) and len(volumes) > 1:
+    if any(one.part_of for one in sets):
         try:
             known.update(load_catalogue())
         except MissingExtra as error:

@@ -134,6 +134,15 @@ def test_a_given_place_comes_first(lab: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(zoom.matrices[0][:3, 3], INNER.translation_um)
 
 
+def test_a_volume_alone_needs_no_place(lab: Path, tmp_path: Path) -> None:
+    write_pyramid(np.zeros((8, 8, 8), np.uint16), tmp_path / "zoom.ome.zarr", voxel_size_um=5.0)
+    (tmp_path / "zoom.place.json").write_text("{")
+    (alone,) = hierarchy_of([open_any(tmp_path / "zoom.ome.zarr")])
+    assert (alone.own, alone.why) == (True, "")
+    with pytest.raises(InputError, match=r"zoom\.place\.json places a volume in another one"):
+        members(lab, "zoom", found=[tmp_path / "zoom.place.json"])
+
+
 def test_two_of_one_name_are_refused(lab: Path, tmp_path: Path) -> None:
     write_pyramid(np.zeros((8, 8, 8), np.uint16), tmp_path / "zoom.ome.zarr", voxel_size_um=5.0)
     paths = lab / "zoom.ome.zarr", tmp_path / "zoom.ome.zarr"
