@@ -154,6 +154,7 @@ def knobs(live: LiveScan) -> tuple[Knob, ...]:
         ),
         _around(config, "scan.distance_m", "distance", info.distance_m, factor=5, usual=(0.1, 50)),
         _around(config, "scan.energy_kev", "energy", info.energy_kev, factor=2.5, usual=(20, 250)),
+        *_method_knobs(config),
         _choice(config, "unsharp.method", "unsharp mask"),
         _logarithmic(
             config,
@@ -187,6 +188,37 @@ def tissue_delta_beta(energy_kev: Value | None) -> float | None:
     with suppress(InputError):
         return soft_tissue_delta_beta(float(energy_kev))
     return None
+
+
+def _method_knobs(config: Config) -> list[Knob]:
+    """What single methods of phase retrieval take beside the physics."""
+    phase = config.phase
+    contrast = {"phase.method": ("ctf", "ctf_homogeneous", "nonlinear")}
+    nonlinear = {"phase.method": ("nonlinear",)}
+    found = [
+        _logarithmic(
+            config,
+            "phase.regularisation",
+            "regularisation",
+            phase.regularisation,
+            (1e-4, 0.3),
+            used_with=contrast,
+        ),
+        _linear(
+            config,
+            "phase.iterations",
+            "iterations",
+            phase.iterations,
+            (1, 10, 1),
+            used_with=nonlinear,
+        ),
+    ]
+    if phase.second_delta_beta is not None:
+        second = phase.second_delta_beta
+        found.append(
+            _logarithmic(config, "phase.second_delta_beta", "second delta/beta", second, (1.0, 1e4))
+        )
+    return found
 
 
 def _ring_knobs(config: Config) -> list[Knob]:

@@ -26,7 +26,7 @@ _UNKNOWN = "not given"
 _BUTTONS_PX = 56
 """Room that the style of napari takes for the buttons of a field."""
 
-Changed = Callable[[str, Value], object]
+Changed = Callable[[str, Value | None], object]
 
 
 class Row(ABC):
@@ -72,8 +72,8 @@ class Row(ABC):
         for widget in self.widgets():
             widget.setVisible(visible)
 
-    def tell(self, value: Value) -> None:
-        """Show a value, and tell that it is chosen."""
+    def tell(self, value: Value | None) -> None:
+        """Show a value, and tell that it is chosen; None where none was given at the start."""
         self.put(value)
         self._changed(self.knob.key, value)
 
@@ -83,8 +83,7 @@ class Row(ABC):
         self.label.setStyleSheet("font-weight: bold" if moved else "")
 
     def _back(self) -> None:
-        if self.knob.value is not None:
-            self.tell(self.knob.value)
+        self.tell(self.knob.value)
 
 
 class NumberRow(Row):

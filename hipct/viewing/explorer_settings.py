@@ -88,8 +88,8 @@ class Settings(QWidget):
         self._column.addWidget(box)
         return grid
 
-    def _changed(self, key: str, value: Value) -> None:
-        if value == self.rows[key].knob.value:
+    def _changed(self, key: str, value: Value | None) -> None:
+        if value is None or value == self.rows[key].knob.value:
             self.changes.pop(key, None)
         else:
             self.changes[key] = value

@@ -59,7 +59,7 @@ def test_knobs_start_where_the_scan_is(tuning):
     assert ratio.scale == "logarithmic"
     assert knob_of(tuning.knobs, "scan.distance_m").text(12.0) == "12 m"
     for knob in tuning.knobs:
-        if knob.scale != "choice":
+        if knob.scale != "choice" and values[knob.key] is not None:
             assert knob.low <= values[knob.key] <= knob.high
             assert knob.at(knob.place(values[knob.key])) == pytest.approx(
                 values[knob.key], rel=1e-3, abs=knob.step / 2
@@ -85,6 +85,21 @@ def test_knobs_know_when_they_do_nothing(tuning):
     assert not {"rings.size_px", "rings.alpha", "unsharp.sigma_px"} & used
     plain = tuning.changed({"phase.method": "none"})
     assert not knob_of(plain.knobs, "scan.distance_m").used(plain.values)
+
+
+def test_methods_bring_their_own_knobs(tuning, scan):
+    values = tuning.changed({"phase.method": "ctf_homogeneous"}).values
+    used = {knob.key for knob in tuning.knobs if knob.used(values)}
+    assert "phase.regularisation" in used
+    assert "phase.iterations" not in used
+    # Two materials need settings that no slider starts from.
+    assert "multi_material" not in knob_of(tuning.knobs, "phase.method").options
+    phase = {"method": "multi_material", "second_delta_beta": 300, "splice": (0.4, 0.8)}
+    with LiveScan(scan, Config(phase=phase)) as live:
+        two = Tuning(live)
+        assert knob_of(two.knobs, "phase.method").options == ("multi_material",)
+        assert knob_of(two.knobs, "phase.second_delta_beta").value == 300
+        assert two.changed({"phase.second_delta_beta": 400.0}).config.phase.splice == (0.4, 0.8)
 
 
 def test_unused_knobs_change_no_voxel(tuning):
@@ -208,6 +223,7 @@ def test_another_axis_is_shown_at_the_same_place(tuning):
             "reconstruction.filter": "hann",
         },
         {"phase.method": "none", "scan.energy_kev": 50.0},
+        {"phase.method": "ctf_homogeneous", "phase.regularisation": 0.05},
     ],
 )
 def test_a_run_takes_the_settings_and_gives_the_same_voxels(tuning, scan, changes, tmp_path):

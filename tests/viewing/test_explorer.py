@@ -225,6 +225,19 @@ def test_settings_appear_where_they_have_an_effect(explorer, settled):
     assert not explorer.settings.tissue.isVisibleTo(explorer)
 
 
+def test_a_setting_that_is_not_given_says_so_and_can_be_taken_back(explorer, settled):
+    row = explorer.settings.rows["phase.regularisation"]
+    settled("phase.method", "ctf_homogeneous")
+    assert row.field.isVisibleTo(explorer)
+    assert row.field.text() == "not given"
+    row.slider.setValue(600)
+    assert explorer.changes["phase.regularisation"] == row.knob.at(0.6)
+    assert row.field.value() == pytest.approx(row.knob.at(0.6), abs=1e-5)
+    row.reset.click()
+    assert "phase.regularisation" not in explorer.changes
+    assert row.field.text() == "not given"
+
+
 def test_a_region_is_computed_alone(explorer, live, until):
     viewer = explorer._viewer
     viewer.scene.camera.zoom *= 3
