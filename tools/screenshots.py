@@ -176,6 +176,8 @@ def atlas(lab: Lab) -> Any:
     for name in ("kidney_overview", "kidney_zoom-a"):
         panel.open(name)
         _wait(viewer, lambda: not panel.busy)
+    # More of the overview around the zoom.
+    viewer.scene.camera.zoom /= 1.6
     # What is public, beside what is one's own and was opened.
     panel.sets.words.setText("kidney")
     panel.sets.choose(next(name for name in panel.sets.names if "complete" in name))
