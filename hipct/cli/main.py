@@ -34,6 +34,7 @@ SECTIONS = {
         "reconstruct": "Turn a scan, or all sub-scans of an organ, into a 16-bit OME-Zarr volume",
         "pyramid": "Turn a volume of any format into an OME-Zarr pyramid",
         "check": "Validate an OME-Zarr volume",
+        "report": "Tell how good a volume is: figures with lights, pictures, all that was done",
         "view": "Open a volume in napari",
         "snapshot": "Draw a volume as PNG: three slices, a projection, a scale bar, physical units",
         "serve": "Serve a volume to Neuroglancer in a browser of this machine",

@@ -19,6 +19,7 @@ from hipct.cli.options import (
 
 if TYPE_CHECKING:
     from hipct.pipeline.work import RunResult
+    from hipct.quality.report import Report
 
 
 @click.command(name="reconstruct")
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @compute_options
 @click.option("--overwrite", is_flag=True, help="Replace OUT once the new volume is whole")
 @click.option("--restart", is_flag=True, help="Throw away what an unfinished run into OUT has done")
+@click.option("--no-report", is_flag=True, help="Leave out the report of the quality of the volume")
 def command(
     *,
     sources: tuple[str, ...],
@@ -42,6 +44,7 @@ def command(
     device_memory: str | None,
     overwrite: bool,
     restart: bool,
+    no_report: bool,
     **opening: Any,
 ) -> None:
     """Turn a scan, or all sub-scans of an organ, into a 16-bit OME-Zarr volume.
@@ -49,6 +52,9 @@ def command(
     Flat field, phase retrieval, rotation axis, filtered back-projection, one 16-bit window for
     the whole volume, and a multiscale pyramid, streamed in slabs within the memory given. A run
     that was stopped goes on where it stood when the same command is given again.
+
+    Beside the volume it leaves a picture, a report of time and numbers, and the report of its
+    quality that 'hipct report' makes.
 
     SOURCE is a store of a scan or of a series, or a source file or folder that 'hipct import'
     would take; several, or a folder of scans, are the sub-scans of one sample. They are put in
@@ -62,9 +68,11 @@ def command(
     # Wrong settings are told before the heavy imports.
     config = read_settings(source, overrides, memory, backend, device_memory)
     from hipct.pipeline.run import reconstruct
+    from hipct.quality.making import WorkLook
 
     opened = open_sources(sources, allow_gaps=allow_gaps, **opening)
     with opened, progress() as observer:
+        look = None if no_report else WorkLook(observer)
         result = reconstruct(
             opened,
             Path(out),
@@ -72,17 +80,24 @@ def command(
             allow_gaps=allow_gaps,
             overwrite=overwrite,
             restart=restart,
+            before_delivery=look,
             observer=observer,
         )
+        made = None if look is None else look.leave(result.path)
     click.echo(result.report.table())
     click.echo(
         f"\nvolume   {result.path}\n"
         f"picture  {result.preview}\n"
         f"report   {result.report_path}\n"
+        f"{_quality(made)}"
         f"{_geometry(result)}\n"
         f"window   {result.window.low:.4g} to {result.window.high:.4g} {result.unit}\n"
         f"\nhipct view {result.path}"
     )
+
+
+def _quality(made: tuple[Report, Path] | None) -> str:
+    return "" if made is None else f"quality  {made[1]} ({made[0].verdict})\n"
 
 
 def _geometry(result: RunResult) -> str:

@@ -54,6 +54,7 @@ def _wherever(opening: dict[str, Any]) -> dict[str, Any]:
     is_flag=True,
     help="Store layers that cannot be made as 0, and say so in the volume",
 )
+@click.option("--no-report", is_flag=True, help="Leave out the report of the quality of the volume")
 def command(
     *,
     sources: tuple[str, ...],
@@ -71,6 +72,7 @@ def command(
     overwrite: bool,
     restart: bool,
     allow_missing: bool,
+    no_report: bool,
     **opening: Any,
 ) -> None:
     """Run a reconstruction as jobs of a cluster, through Slurm or Dask.
@@ -100,6 +102,7 @@ def command(
         allow_gaps=allow_gaps,
         overwrite=overwrite,
         allow_missing=allow_missing,
+        report=not no_report,
     )
     if dry_run:
         from hipct.cluster.submit import scripts

@@ -21,6 +21,7 @@ from hipct.pipeline.attempts import Attempts
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.request import Request
 from hipct.pipeline.shares import ShareDone, finish_run, prepare_run, run_share
+from hipct.quality.making import WorkLook
 from hipct.volume.check import check_volume
 
 Stage = Literal["prepare", "share", "finish"]
@@ -102,7 +103,10 @@ def work(
             elif stage == "finish":
                 # It may have been stopped after the volume had got its name.
                 if not Ledger(request.folder).delivered(out):
-                    finish_run(request, keep_folder=True, observer=log)
+                    look = WorkLook(log) if request.report else None
+                    finish_run(request, keep_folder=True, before_delivery=look, observer=log)
+                    if look is not None:
+                        look.leave(out)
                 published = True
                 ending = _checked(out)
             elif number is None:

@@ -46,6 +46,7 @@ class _Written(BaseModel):
     allow_gaps: bool = False
     overwrite: bool = False
     allow_missing: bool = False
+    report: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Request:
     allow_gaps, overwrite, allow_missing : bool
         Whether rows without data are stored as 0, an existing volume is replaced, and a volume
         gets its name even if some of its layers failed.
+    report : bool
+        Whether the report of its quality is made.
     """
 
     sources: tuple[str, ...]
@@ -75,6 +78,7 @@ class Request:
     allow_gaps: bool = False
     overwrite: bool = False
     allow_missing: bool = False
+    report: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", with_absolute_paths(self.config))

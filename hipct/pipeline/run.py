@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +39,7 @@ def reconstruct(
     allow_gaps: bool = False,
     overwrite: bool = False,
     restart: bool = False,
+    before_delivery: Callable[[Work], None] | None = None,
     observer: Observer | None = None,
 ) -> RunResult:
     """Reconstruct a scan, or a series of sub-scans, into one 16-bit OME-Zarr pyramid.
@@ -64,6 +65,9 @@ def reconstruct(
         Replace an existing volume (nothing but a volume), once the new one is whole.
     restart : bool
         Throw away an unfinished run with other parameters.
+    before_delivery : callable, optional
+        Called with the work once all voxels are written, while all that was found and measured is
+        still there.
     observer : Observer, optional
         Told of the progress.
 
@@ -87,6 +91,7 @@ def reconstruct(
                 allow_gaps=allow_gaps,
                 overwrite=overwrite,
                 restart=restart,
+                before_delivery=before_delivery,
                 observer=observer,
             )
     out = Path(out)
@@ -98,6 +103,8 @@ def reconstruct(
         ) as work,
     ):
         work.stream()
+        if before_delivery is not None:
+            before_delivery(work)
         return work.deliver(memory.peak_bytes, overwrite)
 
 

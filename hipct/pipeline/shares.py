@@ -197,7 +197,11 @@ def _stream(
 
 
 def finish_run(
-    request: Request, *, keep_folder: bool = False, observer: Observer | None = None
+    request: Request,
+    *,
+    keep_folder: bool = False,
+    before_delivery: Callable[[Work], None] | None = None,
+    observer: Observer | None = None,
 ) -> RunResult:
     """Make what no share could make alone, and give the volume its name.
 
@@ -206,6 +210,8 @@ def finish_run(
     request : Request
     keep_folder : bool
         Whether the folder of the run stays, for those who still write logs into it.
+    before_delivery : callable, optional
+        As of :func:`hipct.pipeline.run.reconstruct`.
     observer : Observer, optional
         Told of the progress.
 
@@ -241,6 +247,8 @@ def finish_run(
             write_layer(work.ledger.volume, spec, 0, layer, block)
             work.ledger.record(0, layer, {"voxels": {}, "missing": failed[layer]["error"]})
         work.stream()
+        if before_delivery is not None:
+            before_delivery(work)
         return work.deliver(memory.peak_bytes, request.overwrite, keep_folder=keep_folder)
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hipct.acquisition.scan import Scan
 from hipct.core.device import Device
 from hipct.core.files import free_bytes, write_json
 from hipct.core.progress import Observer
@@ -152,6 +153,16 @@ class Work:
     def plan(self) -> Plan:
         """How the run is cut."""
         return self._plan
+
+    @property
+    def scans(self) -> tuple[Scan, ...]:
+        """The scan of each part, joined from annuli or turns where it is."""
+        return tuple(self._scans)
+
+    @property
+    def device(self) -> Device:
+        """Where it is computed."""
+        return self._device
 
     def begin(self) -> None:
         """Make the metadata of the volume, unless they stand."""

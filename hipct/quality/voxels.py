@@ -6,6 +6,7 @@ do not change from slice to slice. Pictures of the whole come from a coarse leve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,14 +126,15 @@ def look_at_voxels(
         values = plane.astype(np.float32) * np.float32(scale) + np.float32(offset)
         if z == depth // 2 or middle is None:
             middle = values
-        why = _no_rings(height, width, centred)
+        why = _no_rings(height, width, radius, centred=centred)
         if why:
             reasons["rings"] = why
             continue
-        score = ring_score(np.where(inside, values, values[inside].mean())[None])
+        within = _within(values, radius)
+        score = ring_score(within[None])
         scores.append(float(score.score[0]))
         if middle is values:
-            ring_map = _ring_map(values, inside, float(score.noise[0]))
+            ring_map = _ring_map(within, float(score.noise[0]))
     told = None
     if middle is not None:
         try:
@@ -173,21 +175,30 @@ def _limits(volume: Volume) -> tuple[float, float]:
     return low, max(high, np.nextafter(np.float32(low), np.float32(np.inf)))
 
 
-def _no_rings(height: int, width: int, centred: bool) -> str:
+def _no_rings(height: int, width: int, radius: float, *, centred: bool) -> str:
     """Why rings cannot be told, if so."""
     if not centred or height != width:
         return (
             "The slices are cropped or moved, so that the rotation axis is not in their middle; "
             "rings are told of slices as they were reconstructed."
         )
-    if min(height, width) < LEAST_SIDE_PX:
-        return f"The slices have {min(height, width)} voxels a side; rings need {LEAST_SIDE_PX}."
+    if 2 * radius < LEAST_SIDE_PX:
+        return (
+            f"The measured circle is {2 * max(radius, 0):.0f} voxels wide; rings need "
+            f"{LEAST_SIDE_PX}."
+        )
     return ""
 
 
-def _ring_map(values: NDArray[np.float32], inside: NDArray[np.bool_], noise: float) -> Float:
-    filled = np.where(inside, values, values[inside].mean())[None]
-    _, parts = radial_detail(filled[0], check_slices(filled), RINGS_WIDTH_PX)
+def _within(values: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
+    """The square around the circle: beyond it, the end of what was measured looks like a ring."""
+    beside = max(0, math.ceil((len(values) - 2 * radius) / 2))
+    whole = slice(beside, len(values) - beside)
+    return np.ascontiguousarray(values[whole, whole])
+
+
+def _ring_map(values: NDArray[np.float32], noise: float) -> Float:
+    _, parts = radial_detail(values, check_slices(values[None]), RINGS_WIDTH_PX)
     # Every second radius: they lie half a pixel apart.
     return np.asarray(parts[::2].T / (noise or 1.0), np.float64)
 

@@ -48,6 +48,7 @@ def test_the_page_begins_with_two_examples_and_lists_the_commands_in_the_order_o
         "reconstruct",
         "pyramid",
         "check",
+        "report",
         "view",
         "snapshot",
         "serve",
