@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,21 @@ class Freshness(QObject):
         self._timer.timeout.connect(self._refresh)
         self.changed.connect(self._soon)
         self.fault.connect(self._tell)
-        reads.watch(self.changed.emit, self.fault.emit)
+        reads.watch(self._changed, self._failed)
 
     def stop(self) -> None:
         """The layer has gone."""
         self._timer.stop()
         self._reads.close()
+
+    # Other threads call these two; the window may have been closed meanwhile.
+    def _changed(self) -> None:
+        with suppress(RuntimeError):
+            self.changed.emit()
+
+    def _failed(self, sentence: str) -> None:
+        with suppress(RuntimeError):
+            self.fault.emit(sentence)
 
     def _soon(self) -> None:
         if not self._timer.isActive():

@@ -343,4 +343,5 @@ def test_names_are_opened_at_once(bucket: Path, server: str, until: Any) -> None
     viewer = browse(*names, own=[bucket / "descriptions"], mirror=server, show=False)
     until(lambda: len(viewer.layers) == 2)
     assert [layer.name for layer in viewer.layers] == list(names)
+    viewer.layers.clear()
     viewer.close()
