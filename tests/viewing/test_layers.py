@@ -131,7 +131,7 @@ def test_labels_are_labels_by_hand_and_by_plugin(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("screen")
-def test_a_real_window_shows_the_volume(organ: Path) -> None:
+def test_a_real_window_shows_the_volume(organ: Path, until: Any) -> None:
     import napari
 
     from hipct.viewing import window as hand_over
@@ -142,6 +142,9 @@ def test_a_real_window_shows_the_volume(organ: Path) -> None:
     try:
         viewer = hand_over.view(organ, show=True)
         viewer.dims.set_point(0, 25 * VOXEL[0])
+        # The voxels follow the window.
+        seen = viewer.layers[0]._slicing_state
+        until(lambda: np.unique(seen._slice.image.view).size == 2)
         picture = viewer.screenshot(canvas_only=True, flash=False)
     finally:
         napari.run = run
