@@ -12,7 +12,8 @@ from hipct.preparation.stripe_score import WIDTH_PX, RingScore, common_power, sp
 from hipct.volume.polar import STEPS, check_radial_width, check_slices, radial_detail
 
 CENTRE_PX = 20
-"""Radius that is left out: too few pixels to tell a ring from the sample."""
+"""Radius that is left out: too few pixels to tell a ring from the sample. So is half of the median
+at the other end."""
 
 
 def ring_score(slices: Array, *, width_px: int = WIDTH_PX) -> RingScore:
@@ -57,7 +58,9 @@ def ring_score(slices: Array, *, width_px: int = WIDTH_PX) -> RingScore:
     scores = xp.empty((2, len(slices)))
     for place in range(len(slices)):
         detail, parts = radial_detail(slices[place], polar, width_px)
+        # Where the median ends, it sees one side: an edge of the sample there is no ring.
+        last = polar.radii - min(STEPS * (width_px // 2), polar.radii // 4)
         first = min(STEPS * CENTRE_PX, polar.radii // 4)
-        scores[0, place] = common_power(parts[first:], around=True)
-        scores[1, place] = spread(detail[first:])
+        scores[0, place] = common_power(parts[first:last], around=True)
+        scores[1, place] = spread(detail[first:last])
     return RingScore(scores[0], scores[1])
