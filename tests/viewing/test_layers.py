@@ -86,7 +86,10 @@ def test_a_volume_on_a_server_is_read_where_napari_looks(web: Any) -> None:
     web.begin()
     levels, options = layer_data(f"{web.url}/far.ome.zarr")
     assert [one.path for one in web.requests if "/c/" in one.path] == []
-    layer = components.ViewerModel().add_image(levels, **options)
+    viewer = components.ViewerModel()
+    layer = viewer.add_image(levels, **options)
+    # Windows of other tests may have told napari to slice in a thread.
+    viewer._layer_slicer.wait_until_idle(10)
     # The first picture is of the coarsest level; of the others nothing has come.
     assert {one.path.split("/")[2] for one in web.requests if "/c/" in one.path} == {
         str(len(levels) - 1)
