@@ -313,7 +313,7 @@ def _mirror(
     if not math.isfinite(uncertainty) or abs(value - peak.value) > 3.0 + peak.doubt_px:
         value, uncertainty = peak.value, 1.0
     distinct = (peak.evidence - peak.runner_up) / max(peak.evidence, 1e-12)
-    clarity = float(np.clip(distinct / 0.3, 0, 1) * np.clip(peak.significance / 5, 0, 1))
+    clarity = min(1.0, max(0.0, distinct / 0.3)) * min(1.0, max(0.0, peak.significance / 5))
     return _Mirror(peak, value, uncertainty, halves, 0.2 * clarity if peak.at_border else clarity)
 
 

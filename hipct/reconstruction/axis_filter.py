@@ -78,6 +78,7 @@ def filtered(
     taps: Singles,
     stripes: Reals | None = None,
     some: NDArray[np.intp] | None = None,
+    columns: slice = slice(None),
 ) -> Reals:
     """Convolve lines without their stripes, which go on beyond their ends as they end.
 
@@ -90,6 +91,8 @@ def filtered(
         Rows fastest among the lines.
     some : ndarray of int, optional
         Lines that are wanted; all without it.
+    columns : slice, optional
+        Columns that are wanted, every one, every other or every fourth.
 
     Returns
     -------
@@ -103,11 +106,13 @@ def filtered(
         if stripes is not None:
             chosen = chosen - stripes[which % len(stripes)]
         result: Reals = ndimage.correlate1d(chosen, taps, axis=1, mode="nearest")
-        return result
+        return result[:, columns]
     from hipct.reconstruction.axis_numba import filter_lines
 
-    out = np.empty((len(which), lines.shape[1]), np.float32)
-    task = partial(filter_lines, single(lines), off_lines(stripes), which, taps, out)
+    inside = range(lines.shape[1])[columns]
+    out = np.empty((len(which), len(inside)), np.float32)
+    place = (inside.start, inside.step)
+    task = partial(filter_lines, single(lines), off_lines(stripes), which, *place, taps, out)
     parallel_for(task, len(out), smallest=max(1, _LEAST_SAMPLES // out.shape[1]))
     return out
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from hipct.core.fft_numba import transform
 from hipct.core.simd_numba import every, load, multiply_add, store
 
 RUN = 32
 """Samples that are convolved at a time: as many sums as hide each other's latency."""
 LIKE = (0,) * RUN
+LANES = (0,) * 8
+"""Lines that are transformed at a time."""
 
 SIDE = 2
 """Columns at each side that a slope is taken from."""
@@ -67,7 +70,26 @@ def _load(line, stripes, first, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def filter_lines(lines, stripes, which, taps, out, start, stop):  # type: ignore[no-untyped-def]
+def _room(width, step, taps):  # type: ignore[no-untyped-def]
+    """Room for a line as it is, every ``step``-th column after the other, and smoothed."""
+    length = -(-width // RUN) * RUN
+    loaded = np.empty(step * length + len(taps), np.float32)
+    return loaded, np.empty(len(loaded) // step * step, np.float32), np.empty(length, np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _smoothed(line, stripes, first, step, taps, loaded, combed, out):  # type: ignore[no-untyped-def]
+    """A line, smoothed and moved, at every ``step``-th column from the first on."""
+    _load(line, stripes, first - len(taps) // 2, loaded)
+    if step == 1:
+        _convolve(loaded, 1, taps, out)
+    else:
+        _comb(loaded, step, combed)
+        _convolve(combed, step, taps, out)
+
+
+@njit(cache=True, nogil=True)
+def filter_lines(lines, stripes, which, first, step, taps, out, start, stop):  # type: ignore[no-untyped-def]
     """Convolve some lines, whose ends go on beyond the detector.
 
     Parameters
@@ -77,20 +99,21 @@ def filter_lines(lines, stripes, which, taps, out, start, stop):  # type: ignore
         Are taken off the lines, rows fastest.
     which : int64 (n,)
         Lines that are taken.
+    first, step : int
+        Columns that are taken: the first, and how far apart (1, 2 or 4).
     taps : float32 (4 k,)
         The one of an output's own column is number ``len(taps) // 2``.
     out : float32 (n, columns)
     start, stop : int
         Part of ``which``.
     """
-    columns = lines.shape[1]
-    length = -(-columns // RUN) * RUN
-    padded, smooth = np.empty(length + len(taps), np.float32), np.empty(length, np.float32)
+    width = out.shape[1]
+    loaded, combed, smooth = _room(width, step, taps)
     for k in range(start, stop):
         line = which[k]
-        _load(lines[line], stripes[line % len(stripes)], -(len(taps) // 2), padded)
-        _convolve(padded, 1, taps, smooth)
-        out[k] = smooth[:columns]
+        off = stripes[line % len(stripes)]
+        _smoothed(lines[line], off, first, step, taps, loaded, combed, smooth)
+        out[k] = smooth[:width]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -107,25 +130,6 @@ def _tapered(width, step, reach):  # type: ignore[no-untyped-def]
         window[i] = 0.5 + 0.5 * np.cos(np.pi * min(1.0, outside))
         window[width - 1 - i] = window[i]
     return from_axis, window
-
-
-@njit(cache=True, nogil=True)
-def _room(width, step, taps):  # type: ignore[no-untyped-def]
-    """Room for a line as it is, every ``step``-th column after the other, and smoothed."""
-    length = -(-(width + 2 * SIDE) // RUN) * RUN
-    loaded = np.empty(step * length + len(taps), np.float32)
-    return loaded, np.empty(len(loaded) // step * step, np.float32), np.empty(length, np.float32)
-
-
-@njit(cache=True, nogil=True)
-def _smoothed(line, stripes, first, step, taps, loaded, combed, out):  # type: ignore[no-untyped-def]
-    """A line, smoothed and moved, at every ``step``-th column from ``SIDE`` before the first."""
-    _load(line, stripes, first - SIDE * step - len(taps) // 2, loaded)
-    if step == 1:
-        _convolve(loaded, 1, taps, out)
-    else:
-        _comb(loaded, step, combed)
-        _convolve(combed, step, taps, out)
 
 
 @njit(cache=True, nogil=True)
@@ -211,7 +215,7 @@ def typical_difference(  # type: ignore[no-untyped-def]
 ):
     """Median of the differences that :func:`compare_lines` weighs, of at most about ``most``."""
     from_axis, window = _tapered(width, step, reach)
-    loaded, combed, one = _room(width, step, taps)
+    loaded, combed, one = _room(width + 2 * SIDE, step, taps)
     other = np.empty_like(one)
     two, apart = np.empty(width + 2 * SIDE, np.float32), np.empty(width, np.float32)
     stride = max(1, len(which) * width // most)
@@ -219,8 +223,8 @@ def typical_difference(  # type: ignore[no-untyped-def]
     sizes = np.empty(len(which) * each, np.float32)
     for k in range(len(which)):
         off = stripes[which[k] % len(stripes)]
-        _smoothed(ahead[which[k]], off, first, step, taps, loaded, combed, one)
-        _smoothed(back[which[k]], off, first, step, taps, loaded, combed, other)
+        _smoothed(ahead[which[k]], off, first - SIDE * step, step, taps, loaded, combed, one)
+        _smoothed(back[which[k]], off, first - SIDE * step, step, taps, loaded, combed, other)
         _mirror(other, two)
         _subtract(one, two, apart)
         level, slope = _level(apart, from_axis, window)
@@ -262,7 +266,7 @@ def compare_lines(  # type: ignore[no-untyped-def]
     """
     each = -(-len(which) // len(columns))
     from_axis, window = _tapered(width, step, reach)
-    loaded, combed, one = _room(width, step, taps)
+    loaded, combed, one = _room(width + 2 * SIDE, step, taps)
     other = np.empty_like(one)
     two, share = np.empty(width + 2 * SIDE, np.float32), np.empty(width, np.float32)
     difference = np.empty(width, np.float32)
@@ -272,8 +276,8 @@ def compare_lines(  # type: ignore[no-untyped-def]
     for k in range(start * each, min(stop * each, len(which))):
         line = which[k]
         off = stripes[line % len(stripes)]
-        _smoothed(ahead[line], off, first, step, taps, loaded, combed, one)
-        _smoothed(back[line], off, first, step, taps, loaded, combed, other)
+        _smoothed(ahead[line], off, first - SIDE * step, step, taps, loaded, combed, one)
+        _smoothed(back[line], off, first - SIDE * step, step, taps, loaded, combed, other)
         _mirror(other, two)
         _subtract(one, two, difference)
         _slope(one, near, far, slope1)
@@ -299,3 +303,43 @@ def scatter(pulls, curvatures, step, each):  # type: ignore[no-untyped-def]
         total += one
         squares += one * one
     return np.sqrt(max(0.0, groups * squares - total * total) / (groups - 1))
+
+
+@njit(cache=True, nogil=True)
+def add_squares(first, second, scale1, scale2, plan, factors, work, other, total):  # type: ignore[no-untyped-def]
+    """Squares of the spectra of ``first scale1 + i second scale2``, of all lines.
+
+    Parameters
+    ----------
+    first, second : float32 (lines, columns)
+    scale1, scale2 : float32 (columns,)
+    plan : int64
+        Radices of the length of the transforms.
+    factors : float32
+        Their twiddles, see :func:`hipct.core.fft_numba.transform`.
+    work, other : float32 (2 * length * len(LANES),)
+    total : complex128 (length,)
+        Sums are added to it.
+    """
+    lines, columns = first.shape
+    lanes, length = len(LANES), len(total)
+    width = 2 * lanes
+    for start in range(0, lines, lanes):
+        some = min(lanes, lines - start)
+        other[: columns * width if some < lanes else 0] = 0
+        other[columns * width :] = 0
+        for k in range(some):
+            one, two = first[start + k], second[start + k]
+            for i in range(columns):
+                other[np.uintp(i * width + k)] = one[np.uintp(i)] * scale1[np.uintp(i)]
+                other[np.uintp(i * width + lanes + k)] = two[np.uintp(i)] * scale2[np.uintp(i)]
+        spectra = transform(
+            LANES, other, np.intp(0), width, np.intp(0), length, plan, factors, work, other
+        )
+        for i in range(length):
+            real, imaginary = np.float32(0), np.float32(0)
+            for k in range(i * width, i * width + lanes):
+                re, im = spectra[np.uintp(k)], spectra[np.uintp(k + lanes)]
+                real += re * re - im * im
+                imaginary += re * im
+            total[i] += complex(real, 2 * imaginary)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hipct.reconstruction.axis_filter import derivative_taps, filtered
+from hipct.core.jit import has_numba
+from hipct.reconstruction.axis_filter import derivative_taps, filtered, single
 from hipct.reconstruction.axis_pair import Pairs
 
 Float = NDArray[np.float64]
@@ -22,7 +24,8 @@ _TOLERANCE = 0.1
 _WORST = 5.0
 _ENOUGH_LINES = 32
 _QUICK_STEP = 2
-_FEW_LINES = 16
+_FEW_CHANGES, _MOST_CHANGES = 16, 4096
+_FEW_LINES = 8
 _FEW_SHARE = 16
 _MORE = 4
 _BATCH_LINES = 64
@@ -74,22 +77,23 @@ class MirrorPeak:
 def search_mirror(pairs: Pairs, low: float, high: float, min_overlap: int) -> MirrorPeak | None:
     """:func:`mirror_peak` of some lines by the quick way if it is clear, of all in any case."""
     columns = pairs.views.shape[2]
-    changes = pairs.changes.reshape(-1, columns)
     if columns >= _MANY_COLUMNS:
         count = max(_FEW_LINES, pairs.count // _FEW_SHARE)
         while True:
             count = count if 2 * count <= pairs.count else pairs.count
             thin, some = pairs.thinned(count)
-            noise = changes[:: max(1, len(changes) // max(_ENOUGH_LINES, count))]
-            bands = [_band(stack, thin.stripes, some) for stack in thin.lines]
-            peak = _peak(bands, _band(noise), (low, high), min_overlap, quick=True)
+            # What is smoothed so much is told by every other column.
+            changes = _band(pairs.changes(max(_FEW_CHANGES, count)), step=_QUICK_STEP)
+            bands = [_band(one, thin.stripes, some, step=_QUICK_STEP) for one in thin.lines]
+            peak = _peak(bands, changes, (low, high), min_overlap, step=_QUICK_STEP)
             if peak is not None and peak.clear:
                 return peak
             if count == pairs.count:
                 break
             count *= _MORE
     bands = [_band(stack, pairs.stripes) for stack in pairs.lines]
-    return _peak(bands, _band(changes), (low, high), min_overlap, quick=False)
+    changes = _band(pairs.changes(_MOST_CHANGES))
+    return _peak(bands, changes, (low, high), min_overlap)
 
 
 def mirror_peak(
@@ -128,8 +132,9 @@ def mirror_peak(
     MirrorPeak or None
         None if there is no position to try, or nothing in the lines.
     """
-    bands = [_band(stack) for stack in lines]
-    return _peak(bands, _band(changes), (low, high), min_overlap, quick=quick)
+    step = _QUICK_STEP if quick else 1
+    first, second, some = (_band(stack, step=step) for stack in (*lines, changes))
+    return _peak([first, second], some, (low, high), min_overlap, step=step)
 
 
 def _peak(
@@ -138,20 +143,16 @@ def _peak(
     limits: tuple[float, float],
     min_overlap: int,
     *,
-    quick: bool,
+    step: int = 1,
 ) -> MirrorPeak | None:
-    """:func:`mirror_peak` of what is differentiated already."""
-    # What is smoothed so much is told by every other column.
-    step = _QUICK_STEP if quick else 1
-    first, second, some = (
-        stack[:, _MARGIN_PX : stack.shape[1] - _MARGIN_PX : step] for stack in (*bands, changes)
-    )
+    """:func:`mirror_peak` of every column, or so-many-th by the quick way, as :func:`_band` has."""
+    first, second = bands
     columns = first.shape[1]
     if columns < 4 or not first.any() or not second.any():
         return None
-    noise = np.einsum("ij,ij->j", some, some) / (2 * len(some))
+    noise = np.einsum("ij,ij->j", changes, changes) / (2 * len(changes))
     # The derivative changes its sign in a mirror.
-    evidence = (_quick_evidence if quick else _evidence)(first, -second, noise)
+    evidence = (_quick_evidence if step > 1 else _evidence)(first, -second, noise)
     twice = np.arange(2 * columns - 1)
     shared = np.minimum(twice, 2 * columns - 2 - twice) + 1
     # Every other antidiagonal has one column more: a running mean takes the zigzag out.
@@ -226,30 +227,49 @@ def _quick_evidence(first: Reals, second: Reals, noise: Reals) -> Float:
     so that the lines are whitened and correlated. What depends on the powers alone varies slowly
     with the column.
     """
-    import scipy.fft
-
-    count, columns = first.shape
+    columns = first.shape[1]
     powers, expected = _variances(first, second, noise, _QUICK_STEP)
-    size = scipy.fft.next_fast_len(2 * columns - 1, real=True)
-    roots = [np.sqrt(variance) for variance in expected]
-    common = np.zeros(size // 2 + 1, np.complex128)
-    for start in range(0, count, _BATCH_LINES):
-        part = slice(start, start + _BATCH_LINES)
-        spectra = (
-            scipy.fft.rfft(stack[part] / root, size, axis=1)
-            for stack, root in zip((first, second), roots)
-        )
-        common += np.einsum("ij,ij->j", *spectra)
-    evidence: Float = scipy.fft.irfft(common, size)[: 2 * columns - 1] / count
+    evidence = _correlated(first, second, *(1 / np.sqrt(variance) for variance in expected))
     bins = columns // _BIN_PX
-    binned = [
-        values[: bins * _BIN_PX].reshape(bins, _BIN_PX).mean(axis=1)
-        for values in (*powers, *expected)
-    ]
+    values = np.stack([*powers, *expected])[:, : bins * _BIN_PX]
+    binned = values.reshape(4, bins, _BIN_PX).mean(axis=2)
     ratio = np.add.outer(*binned[:2]) / np.add.outer(*binned[2:])
     alone = _BIN_PX * _antidiagonals(1 + np.log(ratio) - ratio)
     middles = _BIN_PX * np.arange(1, 2 * bins) - 1
     return evidence + np.interp(np.arange(2 * columns - 1), middles, alone)
+
+
+def _correlated(first: Reals, second: Reals, *scales: Reals) -> Float:
+    """Mean over the lines of their convolutions with each other, both scaled by columns."""
+    import scipy.fft
+
+    count, columns = first.shape
+    size = scipy.fft.next_fast_len(2 * columns - 1, real=True)
+    common = np.zeros(size, np.complex128)
+    if has_numba():
+        from hipct.reconstruction.axis_numba import LANES, add_squares
+
+        room = np.empty((2, size * 2 * len(LANES)), np.float32)
+        both = (single(first), single(second), *scales)
+        add_squares(*both, *_transform_of(size), *room, common)
+    else:
+        for start in range(0, count, _BATCH_LINES):
+            part = slice(start, start + _BATCH_LINES)
+            scaled = first[part] * scales[0] + 1j * second[part] * scales[1]
+            spectra = scipy.fft.fft(scaled, size, axis=1)
+            common += np.einsum("ij,ij->j", spectra, spectra)
+    # (f + i s) * (f + i s) = f * f - s * s + 2 i f * s: one transform for both.
+    squares = scipy.fft.ifft(common).imag[: 2 * columns - 1]
+    mean: Float = squares / (2 * count)
+    return mean
+
+
+@lru_cache(maxsize=8)
+def _transform_of(size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Radices and twiddles."""
+    from hipct.core.fft_numba import radices, twiddles
+
+    return np.array(radices(size)), twiddles(size)
 
 
 def _variances(
@@ -287,6 +307,17 @@ def _antidiagonals(score: Reals) -> Float:
 
 
 def _band(
-    lines: Reals, stripes: Reals | None = None, some: NDArray[np.intp] | None = None
+    lines: Reals,
+    stripes: Reals | None = None,
+    some: NDArray[np.intp] | None = None,
+    *,
+    step: int = 1,
 ) -> Reals:
-    return filtered(lines, derivative_taps(_COARSE_SIGMA_PX, _MARGIN_PX), stripes, some)
+    """Derivative of lines, without the columns at both ends; of every ``step``-th column."""
+    inside = slice(_MARGIN_PX, max(_MARGIN_PX, lines.shape[1] - _MARGIN_PX), step)
+    return filtered(lines, _band_taps(), stripes, some, inside)
+
+
+@cache
+def _band_taps() -> NDArray[np.float32]:
+    return derivative_taps(_COARSE_SIGMA_PX, _MARGIN_PX)

@@ -25,7 +25,7 @@ _STRIPE_SIGMA_PX = 3.0
 _TURN = 2 * np.pi
 # Views farther apart show too little in common for a view between them.
 _WIDEST_GAP_RAD = 0.3
-_MOST_CHANGES = 64
+_MOST_COUPLES = 64
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Pairs:
         removal is free of doubt. Otherwise only what is fine of it is taken for stripes.
     error_rad : float
         Angle that is missing to half a turn: 0 unless no opposite view exists.
-    changes : ndarray of float, (n, rows, columns)
-        Differences of views that follow each other. Half their power is the noise; at most, since
-        what turned meanwhile adds to it.
+    couples : (earlier, later), ndarray of float, (n, rows, columns)
+        Views that follow each other. Half the power of their differences is the noise; at most,
+        since what turned meanwhile adds to it.
     """
 
     views: Reals
     opposites: Reals
     mean: Reals | None
     stripes_exact: bool
-    changes: Reals
+    couples: tuple[Reals, Reals]
     error_rad: float = 0.0
 
     @property
@@ -66,6 +66,12 @@ class Pairs:
         """Lines of views and opposites, (lines, columns) both, rows fastest."""
         columns = self.views.shape[2]
         return self.views.reshape(-1, columns), self.opposites.reshape(-1, columns)
+
+    def changes(self, most: int) -> Reals:
+        """Differences of about so many lines at most of views that follow each other."""
+        earlier, later = (stack.reshape(-1, stack.shape[2]) for stack in self.couples)
+        step = max(1, len(later) // most)
+        return later[::step] - earlier[::step]
 
     @cached_property
     def stripes(self) -> Reals:
@@ -90,7 +96,7 @@ class Pairs:
             views=self.views[:, rows],
             opposites=self.opposites[:, rows],
             mean=None if self.mean is None else self.mean[rows],
-            changes=self.changes[:, rows],
+            couples=(self.couples[0][:, rows], self.couples[1][:, rows]),
         )
 
 
@@ -134,7 +140,7 @@ def opposite_pairs(
     # The second half of a turn looks back at the first: the same pairs once more, whose noise
     # would pass for new.
     usable = first if (first := usable[folded[usable] < np.pi - 0.5 * step]).size else usable
-    changes = _changes(projections, order)
+    couples = _couples(projections, order)
     chosen = usable[np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int)]
     fraction = np.where(exact_below, 0.0, np.where(exact_above, 1.0, 0.5))
     between = inside & ~exact_below & ~exact_above
@@ -145,29 +151,29 @@ def opposite_pairs(
     mixed = np.flatnonzero((share > 0) & (share < 1))
     if mixed.size:
         part = share[mixed, None, None].astype(views.dtype)
+        opposites = opposites.copy() if len(opposites) == 1 else opposites
         opposites[mixed] *= 1 - part
         opposites[mixed] += part * projections[order[upper[chosen[mixed]]]]
     if len(chosen) >= 8 and np.ptp(folded[chosen]) > np.pi / 6:
         # The mean over both members of all pairs is symmetric about the axis but for what is
         # static, so that its removal takes every static pattern and disturbs no symmetry.
         symmetric = (views.mean(axis=0) + opposites.mean(axis=0)) / 2
-        return [Pairs(views, opposites, symmetric, True, changes)]
-    return [Pairs(views, opposites, mean() if len(projections) > 2 else None, False, changes)]
+        return [Pairs(views, opposites, symmetric, True, couples)]
+    return [Pairs(views, opposites, mean() if len(projections) > 2 else None, False, couples)]
 
 
 def _some(projections: NDArray[Any], chosen: NDArray[np.intp] | list[np.intp]) -> Reals:
-    """Copies of some views, of single precision at least."""
-    some = projections[chosen]
-    copies: Reals = some.astype(np.result_type(some.dtype, np.float32), copy=False)
-    return copies
+    """Some views, of single precision at least; copies, but for a single one."""
+    some = projections[chosen] if len(chosen) > 1 else projections[chosen[0] :][:1]
+    exact: Reals = some.astype(np.result_type(some.dtype, np.float32), copy=False)
+    return exact
 
 
-def _changes(projections: NDArray[Any], order: NDArray[np.intp]) -> Reals:
-    """Differences of at most 64 couples of views that follow each other in angle."""
-    firsts = np.unique(np.linspace(0, len(order) - 2, _MOST_CHANGES).round().astype(np.intp))
-    changes = _some(projections, order[firsts + 1])
-    changes -= projections[order[firsts]]
-    return changes
+def _couples(projections: NDArray[Any], order: NDArray[np.intp]) -> tuple[Reals, Reals]:
+    """At most 64 couples of views that follow each other in angle."""
+    most = min(_MOST_COUPLES, len(order) - 1)
+    firsts = np.linspace(0, len(order) - 2, most).round().astype(np.intp)
+    return _some(projections, order[firsts]), _some(projections, order[firsts + 1])
 
 
 def mean_view(projections: NDArray[Any]) -> Reals:
@@ -189,8 +195,9 @@ def fine_part(mean: Reals) -> Reals:
 def typical_step(sorted_angles: Float) -> float:
     """Median distance of neighbours, repeated angles left out."""
     steps = np.diff(sorted_angles)
-    steps = steps[steps > 1e-9]
-    return float(np.median(steps)) if steps.size else 0.0
+    steps = np.sort(steps[steps > 1e-9])
+    middle = len(steps) // 2
+    return float(steps[middle] + steps[~middle]) / 2 if steps.size else 0.0
 
 
 def _inexact_pairs(
@@ -200,7 +207,7 @@ def _inexact_pairs(
     step: float,
     mean: Callable[[], Reals],
 ) -> list[Pairs]:
-    changes = _changes(projections, order)
+    couples = _couples(projections, order)
     sets: list[Pairs] = []
     # Two or three views leave nothing to extrapolate from.
     for missing in (1, 2) if len(order) > 3 else (1,):
@@ -212,5 +219,5 @@ def _inexact_pairs(
         if sets and abs(angle_missing - sets[-1].error_rad) < 0.5 * step:
             # Repeated views miss the same angle: there is nothing to extrapolate along.
             break
-        sets.append(Pairs(views, opposites, mean(), False, changes, angle_missing))
+        sets.append(Pairs(views, opposites, mean(), False, couples, angle_missing))
     return sets if abs(sets[0].error_rad) < min(1.5 * step, _WIDEST_GAP_RAD / 2) else []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from hipct.reconstruction import axis_compare, axis_filter
+from hipct.reconstruction import axis_compare, axis_filter, axis_overlap
 from hipct.reconstruction.axis import find_axis
 from hipct.reconstruction.axis_compare import Lines
 from hipct.reconstruction.axis_filter import derivative_taps, filtered, gaussian_taps
@@ -58,6 +58,21 @@ def test_lines_are_filtered_without_their_stripes(accelerated, monkeypatch):
     slope = filtered(lines, derivative_taps(2.0, 6), stripes, some)
     expected = ndimage.gaussian_filter1d(clean, 2.0, axis=1, order=1, mode="nearest", truncate=3.0)
     np.testing.assert_allclose(slope, expected, atol=1e-5)
+    for columns in (slice(6, 71), slice(6, 71, 2), slice(1, 77, 4)):
+        inside = filtered(lines, derivative_taps(2.0, 6), stripes, some, columns)
+        np.testing.assert_allclose(inside, expected[:, columns], atol=1e-5)
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+@pytest.mark.parametrize("count", [5, 8, 70])
+def test_lines_are_convolved_with_each_other(accelerated, count, monkeypatch):
+    monkeypatch.setattr(axis_overlap, "has_numba", lambda: accelerated)
+    random = np.random.default_rng(3)
+    first, second = random.standard_normal((2, count, 90)).astype(np.float32)
+    scales = random.uniform(0.5, 2, (2, 90)).astype(np.float32)
+    found = axis_overlap._correlated(first, second, *scales)
+    expected = [np.convolve(*lines) for lines in zip(first * scales[0], second * scales[1])]
+    np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=3e-5)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 2.0])
@@ -104,8 +119,8 @@ def test_a_pair_of_many_rows(stripes):
 def test_a_wide_hill_of_smooth_noisy_lines_is_climbed_to_its_top():
     """The highest ripple of the evidence lies columns away from the axis."""
     angles = np.array([0.4, 0.4 + np.pi])
-    pair = ndimage.gaussian_filter1d(views(angles, 64, noise=0.0, seed=2), 20, axis=2)
-    pair += 0.2 * np.random.default_rng(2).standard_normal(pair.shape).astype(np.float32)
+    pair = ndimage.gaussian_filter1d(views(angles, 64, noise=0.0, seed=9), 20, axis=2)
+    pair += 0.2 * np.random.default_rng(9).standard_normal(pair.shape).astype(np.float32)
     (pairs,) = opposite_pairs(pair, angles, 1)
     peak = search_mirror(pairs, 0, 319, 160)
     assert 3 < abs(peak.value - AXIS) < peak.doubt_px
