@@ -74,7 +74,7 @@ def test_the_table_of_benchmarks_is_complete():
     folder = REPOSITORY / "benchmarks"
     page = (folder / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
-    helpers = {"__init__", "common", "peers", "phantoms"}
+    helpers = {"__init__", "common", "peers", "phantoms", "view_data"}
     parts = ("cpu_", "gpu_", "pyramid_", "register_", "series_")
     modules = {path.stem for path in folder.glob("*.py") if not path.stem.startswith(parts)}
     assert sorted(listed) == sorted(modules - helpers)
