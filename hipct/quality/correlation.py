@@ -52,8 +52,8 @@ class Resolution(NamedTuple):
     threshold : ndarray of float64, (rings,)
         The half-bit curve.
     pixels : float or None
-        Period of the first frequency at which the correlation falls below the threshold; 2 where
-        it never does, None where it is below from the first ring on.
+        Period of the first frequency at which the correlation, as a mean over three rings, falls
+        below the threshold; 2 where it never does, None where it is below from the first ring on.
     """
 
     frequency: Float
@@ -64,7 +64,7 @@ class Resolution(NamedTuple):
     @property
     def at_the_limit(self) -> bool:
         """Whether all that the pixels can hold is resolved."""
-        return bool((self.correlation[FIRST_RING:] >= self.threshold[FIRST_RING:]).all())
+        return self.pixels == 1 / float(self.frequency[-1])
 
 
 class FourierCorrelation:
@@ -181,8 +181,12 @@ def half_bit(samples: ArrayLike) -> Float:
 
 
 def _crossing(frequency: Float, correlation: Float, threshold: Float) -> float | None:
-    """Period at which the correlation falls below the threshold, between two rings."""
+    """Period at which the correlation falls below the threshold, between two rings.
+
+    Of means over three rings: a single one of a small crop may fall below by chance.
+    """
     above = correlation - threshold
+    above = np.convolve(np.pad(above, 1, mode="edge"), np.full(3, 1 / 3), "valid")
     below = np.flatnonzero(above[FIRST_RING:] < 0)
     if not below.size:
         return 1 / float(frequency[-1])

@@ -8,6 +8,7 @@ Paganin's. Each slice is made of every second view, twice: what both have in com
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -77,6 +78,8 @@ class FrameLook:
         Views within half a turn that differ in direction; two of a half-acquisition make one.
     subframes : int
         Camera frames summed into a view.
+    seconds : float
+        What looking has taken.
     reasons : mapping
         Why something is not there, as a sentence, by its name.
     """
@@ -95,6 +98,7 @@ class FrameLook:
     current: tuple[float, float, str] | None
     directions: float
     subframes: int
+    seconds: float
     reasons: Mapping[str, str]
 
 
@@ -123,7 +127,7 @@ def look_at_frames(
     """
     if part.axis is None:
         raise InputError("The rotation axis of the part is not known; find it first.")
-    observer = observer or Silent()
+    observer, began = observer or Silent(), time.perf_counter()
     observer.start(STAGE, 4)
     part = replace(part, job=part.job.scouting(HALO_ACCURACY, materials=1), offset_px=0.0)
     own = _middle(part)
@@ -161,6 +165,7 @@ def look_at_frames(
         current=_current(part),
         directions=_directions(part),
         subframes=part.job.info.subframes,
+        seconds=time.perf_counter() - began,
         reasons=reasons,
     )
 

@@ -46,7 +46,7 @@ def _axis_error(known: Evidence) -> Figure:
     key, title = "axis_error", "Axis looked for again"
     definition = (
         "Distance between the axis that was used and the one that is found again, without knowing "
-        "it, from a few rows in the middle."
+        "it, from a few rows in the middle; less twice the standard error of the latter."
     )
     frames = known.frames
     if frames is None:
@@ -56,7 +56,8 @@ def _axis_error(known: Evidence) -> Figure:
         return judged(key, title, definition, None, unit="px", note=frames.reasons.get("axis", ""))
     note = f"Used {frames.axis_px:.2f}, found again {again:.2f} (+-{error:.2f}), rows of "
     note += f"{frames.name or 'the scan'} about {frames.row}."
-    return judged(key, title, definition, abs(again - frames.axis_px), unit="px", note=note)
+    value = max(0.0, abs(again - frames.axis_px) - 2 * error)
+    return judged(key, title, definition, value, unit="px", note=note)
 
 
 def _axis_drift(known: Evidence) -> Figure:

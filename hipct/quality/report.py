@@ -73,6 +73,7 @@ class Report:
             "light": self.light,
             "figures": [figure.as_dict() for figure in self.figures],
             "seconds": round(self.seconds, 3),
+            "seconds_of_frames": 0.0 if known.frames is None else round(known.frames.seconds, 3),
             "provenance": known.provenance,
         }
         if known.frames is not None and known.frames.resolution is not None:

@@ -27,10 +27,11 @@ from hipct.volume.window import circle
 Float = NDArray[np.float64]
 
 HEIGHTS = (0.25, 0.5, 0.75)
-"""Where slices are looked at; of volumes of few layers the middle alone."""
+"""Where slices are looked at; the middle alone where three would cost too much."""
 
-MANY_LAYERS = 24
-"""Reading a slice decodes the chunks that it goes through: of so many layers three cost little."""
+MANY_LAYERS, SMALL_BYTES = 24, 1 << 28
+"""Reading a slice decodes the chunks that it goes through: of so many layers, or of so small a
+volume, three cost little."""
 
 REGION_PX = 768
 """Side of the region, of the middle of a slice, of which noise and edges are told."""
@@ -112,8 +113,9 @@ def look_at_voxels(
     if scale is None or offset is None:
         scale, offset, unit = 1.0, 0.0, "grey value"
     layer = (volume.levels[0].array.chunks or volume.shape)[order[0]]
-    shares = HEIGHTS if depth >= MANY_LAYERS * layer else (0.5,)
-    heights = tuple(int(share * depth) for share in shares)
+    small = math.prod(volume.shape) * volume.dtype.itemsize <= SMALL_BYTES
+    shares = HEIGHTS if small or depth >= MANY_LAYERS * layer else (0.5,)
+    heights = tuple(dict.fromkeys(int(share * depth) for share in shares))
     reasons: dict[str, str] = {}
     limits = _limits(volume)
     bins = np.linspace(*limits, BINS + 1)

@@ -45,8 +45,8 @@ def test_white_noise_limits_where_the_signal_falls_below_it(side, axes, crops):
 @pytest.mark.parametrize("cut", [0.12, 0.25, 0.4])
 def test_a_band_limited_phantom_is_resolved_up_to_its_band(cut):
     found = resolved(2, 128, 2, lambda f: (f <= cut).astype(float), noise=0.2, crops=12)
-    # Hann's window lets a sharp band reach a ring further.
-    assert 1 / found.pixels == pytest.approx(cut, abs=2 / 128)
+    # Hann's window and means over three rings widen a sharp band by a ring each.
+    assert 1 / found.pixels == pytest.approx(cut, abs=3 / 128)
     assert found.correlation[found.frequency < cut - 0.03][3:].min() > 0.9
     assert np.abs(found.correlation[found.frequency > cut + 0.03]).max() < 0.25
 
