@@ -194,8 +194,10 @@ def _motion(known: Evidence) -> list[Figure]:
     flags = [flag for each in found.values() for flag in each["flags"]]
     sudden = [flag["size_px"] for flag in flags if flag["kind"] == "sudden motion"]
     bubbles = sum(flag["kind"] == "bubble" for flag in flags)
-    said = " ".join(note for each in found.values() for note in each["notes"])
+    notes = [note for each in found.values() for note in each["notes"]]
+    of_bubbles = [note for note in notes if note.startswith("A bubble")]
+    said = " ".join(note for note in notes if note not in of_bubbles)
     return [
         judged(key, title, definition, float(max(sudden, default=0)), unit=unit, note=said),
-        judged("bubbles", "Bubbles", also, float(bubbles)),
+        judged("bubbles", "Bubbles", also, float(bubbles), note=" ".join(of_bubbles)),
     ]

@@ -65,7 +65,7 @@ LIMITS = {
     "motion": Limits(0.3, 1.0),
     "bubbles": Limits(0.0, 1.0),
     "clipped": Limits(0.5, 2.0),
-    "rings": Limits(0.5, 1.0),
+    "rings": Limits(0.5, 0.7),
     "cnr": Limits(5.0, 2.0),
     "snr": Limits(3.0, 1.0),
     "resolution": Limits(6.0, 12.0),

@@ -19,6 +19,9 @@ from hipct.quality.voxels import VoxelLook
 RING_MAP_PX = (420, 5)
 """Width of the map of rings, and height of each of its 24 parts."""
 
+SWEEP_PX = 190
+"""Edge of a piece of the axis sweep, at most, where it is drawn larger than it is."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -154,7 +157,10 @@ def _sweep(look: FrameLook) -> list[tuple[str, Image.Image]]:
 
 def _scaled(piece: NDArray[np.float32], low: float, high: float) -> Image.Image:
     steps = np.clip((piece - low) * (255 / max(high - low, 1e-12)), 0, 255)
-    return Image.fromarray(np.rint(steps).astype(np.uint8))
+    image = Image.fromarray(np.rint(steps).astype(np.uint8))
+    larger = max(1, SWEEP_PX // max(piece.shape))
+    size = image.width * larger, image.height * larger
+    return image.resize(size, Image.Resampling.NEAREST)
 
 
 def _image(image: Image.Image, words: str) -> str:

@@ -134,6 +134,12 @@ def look_at_voxels(
             continue
         within = _within(values, radius)
         score = ring_score(within[None])
+        if not score.noise[0] > 0:
+            reasons["rings"] = (
+                f"Most voxels of slice {z} are like their neighbours, without any noise to compare "
+                "rings with."
+            )
+            continue
         scores.append(float(score.score[0]))
         if middle is values:
             ring_map = _ring_map(within, float(score.noise[0]))

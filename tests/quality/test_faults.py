@@ -13,7 +13,7 @@ from hipct.acquisition.scan import Scan
 from hipct.quality.report import Report
 
 FAULTS = {
-    "rings": ({"rings": 0.15, "rows": 16}, {}, ["rings"]),
+    "rings": ({"rings": 0.3, "rows": 16, "angles": 400}, {}, ["rings"]),
     "few photons": ({"noise": 60.0}, {}, ["cnr", "snr", "resolution"]),
     "few views": ({"angles": 48}, {}, ["sampling"]),
     "bad pixels": ({"dead_pixels": 0.05}, {}, ["repaired"]),
