@@ -73,7 +73,8 @@ def _is_series(path: Path) -> bool:
         open_scan(path).close()
     except FormatError:
         try:
-            return bool(find_sources(path).sources)
+            # A store that is no scan is found as its own only member: no series either.
+            return any(each.path != path for each in find_sources(path).sources)
         except HipctError:
             return False
     except HipctError:

@@ -94,6 +94,11 @@ class StoreScan(Scan):
                 f"{self.path} is a series of scans; open it as one (Python: open_series), or give "
                 "the folder of a single scan inside it."
             )
+        if "multiscales" in self.attributes or "ome" in self.attributes:
+            raise FormatError(
+                f"{self.path} is an OME-Zarr volume and no raw scan; give the scan that it was "
+                "made of, or look at the volume with hipct view (without --live)."
+            )
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise FormatError(
                 f"{self.path} is a zarr group but no scan store: its attributes hold no "

@@ -273,7 +273,7 @@ def _catalogue(sets: Sequence[AtlasSet], notes: list[str]) -> Catalogue:
         if first.name == second.name:
             raise InputError(
                 f"{first.address} and {second.address} have one name, {first.name}, by which "
-                "places are known; rename the folder of one."
+                "places are known; rename one."
             )
     known: dict[str, Any] = {}
     if any(one.part_of for one in sets):

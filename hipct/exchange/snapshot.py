@@ -153,6 +153,8 @@ def snapshot(
     """
     if not 64 <= size_px <= 4000:
         raise InputError(f"The size is {size_px} pixels; give 64 to 4000.")
+    if not np.isfinite(camera).all():
+        raise InputError(f"The camera is at {camera[0]:g},{camera[1]:g} degrees; give numbers.")
     if projection not in ("max", "none"):
         raise InputError(f"The projection is {projection!r}; give max or none.")
     if png is not None and Path(png).suffix.lower() != ".png":

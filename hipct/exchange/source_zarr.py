@@ -132,13 +132,14 @@ def _array_of(group: zarr.Group, name: str, path: Path) -> zarr.Array[Any]:
         if name in arrays:
             return arrays[name]
         raise InputError(f"{path} has no array {name}; it has {_listed(list(arrays))}.")
-    volumes = [array for array in arrays.values() if array.ndim == 3]
+    volumes = {key: array for key, array in arrays.items() if array.ndim == 3}
     if len(volumes) != 1:
         raise InputError(
-            f"{path} has {len(volumes)} arrays of three axes ({_listed(list(arrays))}); say which "
-            "by --dataset NAME (Python: dataset=...)."
+            f"{path} has {len(volumes)} arrays of three axes"
+            + (f" ({_listed(list(volumes))}); say which by " if volumes else "; name another by ")
+            + "--dataset NAME (Python: dataset=...)."
         )
-    return volumes[0]
+    return next(iter(volumes.values()))
 
 
 def _listed(names: list[str]) -> str:

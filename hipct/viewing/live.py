@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from numpy.typing import ArrayLike
 from qtpy.QtCore import QObject, QTimer
@@ -13,6 +13,7 @@ from hipct.acquisition.open_any import open_any
 from hipct.acquisition.scan import Scan
 from hipct.acquisition.series import Series
 from hipct.core.extras import require
+from hipct.core.progress import Observer
 from hipct.live.first_axis import first_look
 from hipct.live.scan import LiveScan
 from hipct.pipeline.config import Config
@@ -22,6 +23,8 @@ from hipct.viewing.live_reads import LiveReads
 from hipct.viewing.progress import Activity, in_background
 from hipct.viewing.window import new_window
 from hipct.volume.open import Volume, VolumeLevel
+
+Result = TypeVar("Result")
 
 _KEY = "hipct live scan"
 _LOOK_MS = 200
@@ -54,6 +57,7 @@ class LiveLayer(QObject):
         self._viewer, self._name = viewer, name
         self._reads: LiveReads | None = None
         self.settled = False
+        self._failed = False
         self._words = viewer.canvas.overlays.text
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK_MS)
@@ -64,7 +68,7 @@ class LiveLayer(QObject):
         self._words.visible = True
         self._timer.start()
         self._say()
-        in_background(f"Live {self._name}", lambda _: first_look(self.live), self._look)
+        self._work(lambda: first_look(self.live), self._look)
 
     def stop(self) -> None:
         """The layer has gone."""
@@ -81,10 +85,22 @@ class LiveLayer(QObject):
         """What the window says about it."""
         return str(self._words.text)
 
+    def _work(self, work: Callable[[], Result], then: Callable[[Result], object]) -> None:
+        """Do something behind the window; the words in the picture do not outlive a failure."""
+
+        def tried(_: Observer) -> Result:
+            try:
+                return work()
+            except Exception:
+                self._failed = True
+                raise
+
+        in_background(f"Live {self._name}", tried, then)
+
     def _look(self, first: LiveScan | None) -> None:
         if first is not None:
             self._show(first)
-        in_background(f"Live {self._name}", lambda _: self.live.settle(), lambda _: self._settle())
+        self._work(self.live.settle, lambda _: self._settle())
 
     def _settle(self) -> None:
         self.settled = True
@@ -147,7 +163,13 @@ class LiveLayer(QObject):
             self.stop()
             return
         words = []
-        if not self.settled:
+        if self._failed:
+            words.append(
+                "nothing could be reconstructed"
+                if self._reads is None
+                else "rotation axis not found"
+            )
+        elif not self.settled:
             words.append(
                 "the rotation axis is being found"
                 if self._reads is None

@@ -56,7 +56,8 @@ def new_window(title: str, *, show: bool = True, bookmarks: Path | None = None) 
     require_screen("hipct view")
     # What the first layer would import, which takes a second, is imported before there is a window.
     napari.layers.Image(np.eye(2))
-    viewer = napari.Viewer(show=show, title=f"{title} - hipct")
+    # What was asked for is coming: napari's welcome would cover the words that say so.
+    viewer = napari.Viewer(show=show, title=f"{title} - hipct", show_welcome_screen=False)
     furnish(viewer, bookmarks)
     # To look through all objects of napari for garbage would stop the window for a third of a
     # second, again and again.

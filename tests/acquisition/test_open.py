@@ -12,6 +12,7 @@ import tifffile
 import zarr
 
 from hipct.acquisition.open import open_scan
+from hipct.acquisition.open_any import open_any
 from hipct.acquisition.store import import_scan
 from hipct.core.errors import FormatError, InputError
 
@@ -87,6 +88,10 @@ def test_hdf5_and_zarr_of_something_else(tmp_path):
     zarr.create_group(tmp_path / "volume.zarr")
     with pytest.raises(FormatError, match="zarr group but no scan store"):
         open_scan(tmp_path / "volume.zarr")
+    zarr.create_group(tmp_path / "organ.zarr", attributes={"ome": {"multiscales": []}})
+    for opened in (open_scan, open_any):
+        with pytest.raises(FormatError, match="is an OME-Zarr volume and no raw scan; give the"):
+            opened(tmp_path / "organ.zarr")
     zarr.create_array(tmp_path / "array.zarr", shape=(3,), dtype="uint8")
     with pytest.raises(FormatError, match=r"array\.zarr"):
         open_scan(tmp_path / "array.zarr")

@@ -361,6 +361,7 @@ def test_outputs_that_cannot_be(organ: Path, tmp_path: Path) -> None:
     [
         ({"size_px": 10}, "give 64 to 4000"),
         ({"projection": "mean"}, "give max or none"),
+        ({"camera": (float("nan"), 20.0)}, "at nan,20 degrees; give numbers"),
         ({"png": "organ.jpg"}, "written as PNG"),
         ({"at": "1,2"}, "give z,y,x"),
         ({"at": "1,2,300"}, "outside of the volume, whose x goes from -10 to 4990 um"),

@@ -153,9 +153,12 @@ def test_a_scan_without_an_axis_says_so_and_stays_open(make_viewer, until, discs
     object.__setattr__(scan.info, "angles_rad", scan.info.angles_rad * 0.2)
     told = len(notification_manager.records)
     viewer = make_viewer()
-    add_live(viewer, scan, settings)
+    shown = add_live(viewer, scan, settings)
+    assert "is being found" in shown.words
     until(lambda: len(notification_manager.records) > told, 30)
     assert len(viewer.layers) == 0
+    # It is not said any more that something is on its way.
+    until(lambda: shown.words == "nothing could be reconstructed", 5)
 
 
 def test_the_command_opens_a_file_and_refuses_what_does_not_belong_together(
@@ -187,6 +190,8 @@ def test_the_command_opens_a_file_and_refuses_what_does_not_belong_together(
     assert "--live" in ended(path, "--set", "phase.method=none")[1]
     assert ended("--live", path, "--set", "phase.method=none")[0] == 0
     viewer = napari.current_viewer()
+    # Words in the picture would lie beneath napari's welcome.
+    assert not viewer.window._qt_viewer.show_welcome_screen
     until(lambda: len(viewer.layers) == 1, 60)
     layer = viewer.layers[0]
     assert (layer.name, layer.data[0].shape) == ("discs.h5", (20, 64, 64))

@@ -139,6 +139,14 @@ def test_an_unknown_voxel_size_is_said_and_not_invented(tmp_path: Path) -> None:
     assert not [f for f in findings if f.severity == "error"]
 
 
+def test_raw_scans_are_told_from_volumes(tmp_path: Path) -> None:
+    for kind in ("scan", "series"):
+        noted = {"hipct": {"format": f"hipct-{kind}-store", "version": 1}}
+        zarr.create_group(tmp_path / kind, attributes=noted)
+        with pytest.raises(FormatError, match=r"raw scans and no volume; .* --live shows them"):
+            open_volume(tmp_path / kind)
+
+
 def test_volumes_with_time_or_channels_are_refused(tmp_path: Path) -> None:
     old_volume(tmp_path / "v", [{"type": "scale", "scale": [1, 1, 1]}], axes="tyx")
     with pytest.raises(FormatError, match="only volumes of z, y and x"):
