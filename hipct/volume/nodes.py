@@ -66,8 +66,8 @@ def attributes_of(storage: Storage) -> dict[str, Any]:
             noted = attributes.get("hipct") if isinstance(attributes, dict) else None
             if isinstance(noted, dict) and str(noted.get("format", "")).startswith("hipct-s"):
                 raise FormatError(
-                    f"{address} holds raw scans and no volume; hipct reconstruct makes one of them, "
-                    "and hipct view --live shows them as one."
+                    f"{address} holds raw scans and no volume; hipct reconstruct makes one of "
+                    "them, and hipct view --live shows them as one."
                 )
             raise FormatError(
                 f"{address} is a Zarr node but no OME-Zarr image: its attributes have no list "
