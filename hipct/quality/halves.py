@@ -83,11 +83,13 @@ def compare_halves(part: Part, lines: Array, device: Device, reasons: dict[str, 
     side = crops[0][0].stop - crops[0][0].start
     correlation, busiest = FourierCorrelation(side), whole
     common = differing = 0.0
-    chains = [_chain(part, order[first::2], size, device) for first in (0, 1)]
+    dealt = order[0::2], order[1::2]
+    chains = [_chain(part, views, size, device) for views in dealt]
+    numbers = [device.xp.asarray(views) for views in dealt]
     for row in range(len(lines)):
         pair = [
             device.download(chain.slices(lines[row : row + 1, views])[0])
-            for chain, views in zip(chains, (order[0::2], order[1::2]))
+            for chain, views in zip(chains, numbers)
         ]
         shown = _busiest(pair[0] + pair[1], crops)
         busiest = shown[0] if row == 0 else busiest

@@ -179,7 +179,13 @@ def test_a_scan_becomes_a_volume(volume: Path) -> None:
     assert body.mean() == pytest.approx(0.02 / 20e-4, rel=0.01)
     assert abs(slices[:, 25:30, 31:35].mean()) < 0.5
     beside = sorted(path.name for path in volume.parent.iterdir())
-    assert beside == ["cylinder.ome.zarr", "cylinder.preview.png", "cylinder.report.json"]
+    assert beside == [
+        "cylinder.ome.zarr",
+        "cylinder.preview.png",
+        "cylinder.quality.html",
+        "cylinder.quality.json",
+        "cylinder.report.json",
+    ]
 
 
 def test_settings_reach_the_volume_in_their_order(

@@ -158,6 +158,9 @@ def test_the_report_tells_of_all_processes(almost):
     assert timing["stages"]["write"]["bytes"] >= sum(part["bytes"]["write"] for part in parts[1:])
     report = json.loads((Path(almost.out).parent / "organ.report.json").read_text())
     assert report["machines"] == timing["machines"]
+    quality = json.loads((Path(almost.out).parent / "organ.quality.json").read_text())
+    # The last process has had no layer to make, and has looked at the projections none the less.
+    assert quality["seconds_of_frames"] > 0
 
 
 def test_inspect_tells_how_a_volume_was_made(almost):
