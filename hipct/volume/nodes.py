@@ -29,6 +29,12 @@ def storage_of(path: Path | str, patience: Patience | None = None) -> Storage:
     """
     storage = open_storage(path, patience=patience)
     if isinstance(storage, Folder) and not storage.path.exists():
+        for begun in (f"{storage.path}.run/volume.ome.zarr", f"{storage.path}.partial"):
+            if Path(begun).is_dir():
+                raise InputError(
+                    f"{storage.path} does not exist yet: it is being written, or its run was "
+                    f"broken off; wait for it, or give {begun} to see what is there."
+                )
         raise InputError(f"{storage.path} does not exist; give the folder of an OME-Zarr volume.")
     return storage
 

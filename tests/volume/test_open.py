@@ -139,6 +139,15 @@ def test_an_unknown_voxel_size_is_said_and_not_invented(tmp_path: Path) -> None:
     assert not [f for f in findings if f.severity == "error"]
 
 
+@pytest.mark.parametrize("begun", ["v.ome.zarr.run/volume.ome.zarr", "v.ome.zarr.partial"])
+def test_a_volume_that_is_being_written_is_named(begun: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"v\.ome\.zarr does not exist; give the folder"):
+        open_volume(tmp_path / "v.ome.zarr")
+    (tmp_path / begun).mkdir(parents=True)
+    with pytest.raises(InputError, match=rf"being written.* give {tmp_path / begun} to see"):
+        open_volume(tmp_path / "v.ome.zarr")
+
+
 def test_raw_scans_are_told_from_volumes(tmp_path: Path) -> None:
     for kind in ("scan", "series"):
         noted = {"hipct": {"format": f"hipct-{kind}-store", "version": 1}}
