@@ -122,10 +122,11 @@ class Contrast:
         over the distances (Yu et al., Opt. Express 26 (2018) 11110, eq. 8, for one; Zabler et al.,
         Rev. Sci. Instrum. 76 (2005) 073705, for several),
 
-            h^ = sum w D / (sum w^2 + r g^2 R),    D = 1^ - I^,
+            h^ = sum w D / (sum w^2 + r (1 + g^2) R),    D = 1^ - I^,
 
-        with R = 0 up to the first maximum of the CTF of the longest distance and 1 beyond its
-        first zero, so that nothing is lost where the CTF carries the signal.
+        with R = 0 up to the first maximum of the CTF of the longest distance, at x = arctan g, and
+        1 from half way to its first zero on, so that nothing is lost where the CTF carries the
+        signal. Its largest square is 1 + g^2.
 
         Free of the absorption, b^ is the least-squares solution of both unknowns; with one
         distance a = 0. Where the distances do not tell b (at low frequencies, where s = 0), it is
@@ -139,10 +140,11 @@ class Contrast:
         cosines = [np.cos(angle) for angle in angles]
         sines = [ratio * np.sin(angle) for angle in angles]
         both = [c + s for c, s in zip(cosines, sines)]
-        # From the maximum at pi/2 to 3 pi/4, half way to the zero.
-        beyond = np.sin(np.clip(2 * (max(angles, key=np.max) - np.pi / 2), 0, np.pi / 2)) ** 2
+        # c + s = sqrt(1 + g^2) cos(x - arctan g): the maximum, and a quarter of pi to half way.
+        past = max(angles, key=np.max) - math.atan(ratio)
+        beyond = np.sin(np.clip(2 * past, 0, np.pi / 2)) ** 2
         squares = sum((w * w for w in both), np.zeros_like(square))
-        one = [w / (squares + share * ratio**2 * beyond) for w in both]
+        one = [w / (squares + share * (1 + ratio**2) * beyond) for w in both]
         if self.method == "ctf_homogeneous":
             return one
         free = list(sines)

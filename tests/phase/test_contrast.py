@@ -148,6 +148,16 @@ def test_a_tile_with_its_halo_sees_no_edge_of_the_data(number, method):
     assert np.abs(whole[0, rows - 2] - tile[0, rows - 2]).max() > 1e-2
 
 
+@pytest.mark.parametrize("ratio", [1e-2, 1.0, 1e3])
+@pytest.mark.parametrize("number", [2.0, 5.0])
+def test_zeros_are_filled_whatever_the_ratio(ratio, number):
+    square = np.linspace(0, 0.5, 20001)
+    gain = Contrast((number,), ratio).filters(square)[0] * np.sqrt(1 + ratio**2)
+    past = np.pi * number * square > np.arctan(ratio) + np.pi / 4
+    assert past.any()
+    assert np.abs(gain[past]).max() < 1.001 / (2 * np.sqrt(0.03))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
