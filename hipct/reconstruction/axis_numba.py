@@ -10,15 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from hipct.core.fft_numba import transform
 from hipct.core.simd_numba import every, load, multiply_add, store
 
 RUN = 32
 """Samples that are convolved at a time: as many sums as hide each other's latency."""
 LIKE = (0,) * RUN
-LANES = (0,) * 8
-"""Lines that are transformed at a time."""
-
 SIDE = 2
 """Columns at each side that a slope is taken from."""
 NEAR, FAR = 4 / 3, -1 / 6
@@ -303,43 +299,3 @@ def scatter(pulls, curvatures, step, each):  # type: ignore[no-untyped-def]
         total += one
         squares += one * one
     return np.sqrt(max(0.0, groups * squares - total * total) / (groups - 1))
-
-
-@njit(cache=True, nogil=True)
-def add_squares(first, second, scale1, scale2, plan, factors, work, other, total):  # type: ignore[no-untyped-def]
-    """Squares of the spectra of ``first scale1 + i second scale2``, of all lines.
-
-    Parameters
-    ----------
-    first, second : float32 (lines, columns)
-    scale1, scale2 : float32 (columns,)
-    plan : int64
-        Radices of the length of the transforms.
-    factors : float32
-        Their twiddles, see :func:`hipct.core.fft_numba.transform`.
-    work, other : float32 (2 * length * len(LANES),)
-    total : complex128 (length,)
-        Sums are added to it.
-    """
-    lines, columns = first.shape
-    lanes, length = len(LANES), len(total)
-    width = 2 * lanes
-    for start in range(0, lines, lanes):
-        some = min(lanes, lines - start)
-        other[: columns * width if some < lanes else 0] = 0
-        other[columns * width :] = 0
-        for k in range(some):
-            one, two = first[start + k], second[start + k]
-            for i in range(columns):
-                other[np.uintp(i * width + k)] = one[np.uintp(i)] * scale1[np.uintp(i)]
-                other[np.uintp(i * width + lanes + k)] = two[np.uintp(i)] * scale2[np.uintp(i)]
-        spectra = transform(
-            LANES, other, np.intp(0), width, np.intp(0), length, plan, factors, work, other
-        )
-        for i in range(length):
-            real, imaginary = np.float32(0), np.float32(0)
-            for k in range(i * width, i * width + lanes):
-                re, im = spectra[np.uintp(k)], spectra[np.uintp(k + lanes)]
-                real += re * re - im * im
-                imaginary += re * im
-            total[i] += complex(real, 2 * imaginary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ from hipct.reconstruction.axis_pair import Pairs
 
 Float = NDArray[np.float64]
 Reals = NDArray[np.floating[Any]]
+Singles = NDArray[np.float32]
 
 _COARSE_SIGMA_PX = 2.0
 _MARGIN_PX = 6
@@ -150,56 +152,68 @@ def _peak(
     columns = first.shape[1]
     if columns < 4 or not first.any() or not second.any():
         return None
-    noise = np.einsum("ij,ij->j", changes, changes) / (2 * len(changes))
     # The derivative changes its sign in a mirror.
-    evidence = (_quick_evidence if step > 1 else _evidence)(first, -second, noise)
-    twice = np.arange(2 * columns - 1)
-    shared = np.minimum(twice, 2 * columns - 2 - twice) + 1
+    evidence = (_quick_evidence if step > 1 else _evidence)(first, -second, changes)
     # Every other antidiagonal has one column more: a running mean takes the zigzag out.
-    evidence = np.convolve(evidence, (0.25, 0.5, 0.25), mode="same")
-    evidence *= step
-    shared *= step
-    axes = step * twice / 2 + _MARGIN_PX
-    allowed = (
-        (axes >= limits[0]) & (axes <= limits[1]) & (shared >= max(4, min_overlap - 2 * _MARGIN_PX))
-    )
-    if np.count_nonzero(allowed) < 3:
+    evidence = step * np.convolve(evidence, (0.25, 0.5, 0.25), mode="same")
+    # Place k is that of the axis k step / 2 + margin, which makes so many columns share.
+    begin = max(math.ceil(2 * (limits[0] - _MARGIN_PX) / step), 0)
+    end = min(math.floor(2 * (limits[1] - _MARGIN_PX) / step), 2 * columns - 2)
+    fewest = math.ceil(max(4, min_overlap - 2 * _MARGIN_PX) / step) - 1
+    begin, end = max(begin, fewest), min(end, 2 * columns - 2 - fewest)
+    if end - begin < 2:
         return None
-    axes, evidence, shared = axes[allowed], evidence[allowed], shared[allowed]
-    best = int(np.argmax(evidence))
-    inner = np.flatnonzero((evidence[1:-1] >= evidence[:-2]) & (evidence[1:-1] > evidence[2:])) + 1
-    others = inner[np.abs(axes[inner] - axes[best]) > 3 * _COARSE_SIGMA_PX]
-    # A ripple on the slope of the highest is no other place: a valley lies before that.
-    before = np.minimum.accumulate(evidence[best::-1])[::-1]
-    behind = np.minimum.accumulate(evidence[best:])
-    valley = np.concatenate([before, behind[1:]])
-    others = others[valley[others] < _VALLEY * evidence[others]]
-    runner_up = max(0.0, float(evidence[others].max())) if others.size else 0.0
+    apart = 6 * _COARSE_SIGMA_PX / step
+    best, runner_up, doubt = _highest(evidence, begin, end + 1, apart)
     # A variance of n lines has a relative error of sqrt(2 / n); columns are tied over 2 sigma.
-    chance = np.sqrt(4 * _COARSE_SIGMA_PX * shared[best] / len(first))
+    shared = step * (min(best, 2 * columns - 2 - best) + 1)
+    chance = math.sqrt(4 * _COARSE_SIGMA_PX * shared / len(first))
+    vertex = _vertex(evidence, best) if begin < best < end else 0.0
     return MirrorPeak(
-        float(axes[best]) + _vertex(evidence, best) * step / 2,
+        (best + vertex) * step / 2 + _MARGIN_PX,
         float(evidence[best]),
         runner_up,
-        float(evidence[best] / chance),
-        best in (0, len(axes) - 1),
-        float(np.max(np.abs(axes - axes[best])[valley > _VALLEY * evidence[best]], initial=0.0)),
+        float(evidence[best]) / chance,
+        best in (begin, end),
+        doubt * step / 2,
     )
+
+
+def _highest(evidence: Float, begin: int, end: int, apart: float) -> tuple[int, float, int]:
+    """Highest place of ``begin .. end``, the evidence of the best other one, and the doubt.
+
+    Other places are more than ``apart`` off it, beyond a valley: a ripple on the slope of the
+    highest is none. The doubt is how many places off it no valley lies before.
+    """
+    if has_numba():
+        from hipct.reconstruction.axis_overlap_numba import highest
+
+        best, runner_up, doubt = highest(evidence, begin, end, apart, _VALLEY)
+        return int(best), float(runner_up), int(doubt)
+    some = evidence[begin:end]
+    best = int(np.argmax(some))
+    inner = np.flatnonzero((some[1:-1] >= some[:-2]) & (some[1:-1] > some[2:])) + 1
+    before = np.minimum.accumulate(some[best::-1])[::-1]
+    behind = np.minimum.accumulate(some[best:])
+    valley = np.concatenate([before, behind[1:]])
+    others = inner[(np.abs(inner - best) > apart) & (valley[inner] < _VALLEY * some[inner])]
+    runner_up = max(0.0, float(some[others].max())) if others.size else 0.0
+    near = np.abs(np.arange(len(some)) - best)[valley > _VALLEY * some[best]]
+    return begin + best, runner_up, int(np.max(near, initial=0))
 
 
 def _vertex(values: Float, place: int) -> float:
     """Where a parabola through a highest value and its neighbours is highest, from its place."""
-    if not 0 < place < len(values) - 1:
-        return 0.0
     before, middle, behind = (float(values[place + k]) for k in (-1, 0, 1))
     return (behind - before) / max(2 * (2 * middle - before - behind), 1e-300)
 
 
-def _evidence(first: Reals, second: Reals, noise: Reals) -> Float:
+def _evidence(first: Reals, second: Reals, changes: Reals) -> Float:
     """Log-likelihood ratios summed along the antidiagonals i + j of all pairs of columns."""
     count, columns = first.shape
     one, two = (stack.astype(np.float32, copy=False) for stack in (first, second))
-    powers, expected = _variances(first, second, noise)
+    variances, _ = _variances(first, second, changes)
+    powers, expected = variances[:2], variances[2:]
     result = np.zeros(2 * columns - 1)
     for start in range(0, columns, 64):
         part = slice(start, min(start + 64, columns))
@@ -219,7 +233,7 @@ def _evidence(first: Reals, second: Reals, noise: Reals) -> Float:
     return result
 
 
-def _quick_evidence(first: Reals, second: Reals, noise: Reals) -> Float:
+def _quick_evidence(first: Reals, second: Reals, changes: Reals) -> Float:
     """The same but for the worst columns, by a transform instead of all pairs of columns.
 
     What lines have in common is divided by the expected variance, a sum of the two columns'. Where
@@ -228,11 +242,10 @@ def _quick_evidence(first: Reals, second: Reals, noise: Reals) -> Float:
     with the column.
     """
     columns = first.shape[1]
-    powers, expected = _variances(first, second, noise, _QUICK_STEP)
-    evidence = _correlated(first, second, *(1 / np.sqrt(variance) for variance in expected))
+    variances, scales = _variances(first, second, changes, _QUICK_STEP)
+    evidence = _correlated(first, second, *scales)
     bins = columns // _BIN_PX
-    values = np.stack([*powers, *expected])[:, : bins * _BIN_PX]
-    binned = values.reshape(4, bins, _BIN_PX).mean(axis=2)
+    binned = variances[:, : bins * _BIN_PX].reshape(4, bins, _BIN_PX).mean(axis=2)
     ratio = np.add.outer(*binned[:2]) / np.add.outer(*binned[2:])
     alone = _BIN_PX * _antidiagonals(1 + np.log(ratio) - ratio)
     middles = _BIN_PX * np.arange(1, 2 * bins) - 1
@@ -247,7 +260,7 @@ def _correlated(first: Reals, second: Reals, *scales: Reals) -> Float:
     size = scipy.fft.next_fast_len(2 * columns - 1, real=True)
     common = np.zeros(size, np.complex128)
     if has_numba():
-        from hipct.reconstruction.axis_numba import LANES, add_squares
+        from hipct.reconstruction.axis_overlap_numba import LANES, add_squares
 
         room = np.empty((2, size * 2 * len(LANES)), np.float32)
         both = (single(first), single(second), *scales)
@@ -273,26 +286,35 @@ def _transform_of(size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
 
 def _variances(
-    first: Reals, second: Reals, noise: Reals, step: int = 1
-) -> tuple[tuple[Reals, Reals], tuple[Reals, Reals]]:
-    """By columns of both: power, and what true mirror images differ by; both sum over two lines."""
-    from scipy import ndimage
+    first: Reals, second: Reals, changes: Reals, step: int = 1
+) -> tuple[Singles, Singles]:
+    """Powers of both and what true mirror images differ by, (4, columns), and scales of that.
 
+    Both variances sum over two lines.
+    """
     # Few lines tell the power of a column badly: its neighbours have about the same.
     width = 1 + 2 * (_ENOUGH_LINES // (len(first) * step))
-    powers = [
-        ndimage.uniform_filter1d(
-            np.einsum("ij,ij->j", stack, stack) / len(stack), width, mode="nearest"
-        )
-        for stack in (first, second)
-    ]
-    smallest = 0.5e-12 * max(float(power.max()) for power in powers)
-    floors = [np.minimum(noise, power) for power in powers]
-    powers = [(power + smallest).astype(np.float32) for power in powers]
-    expected = [
-        (floor + _TOLERANCE * power).astype(np.float32) for floor, power in zip(floors, powers)
-    ]
-    return (powers[0], powers[1]), (expected[0], expected[1])
+    if has_numba():
+        from hipct.reconstruction.axis_overlap_numba import variances
+
+        both = single(first), single(second), single(changes)
+        found: tuple[Singles, Singles] = variances(*both, width, _TOLERANCE)
+        return found
+    from scipy import ndimage
+
+    noise = np.einsum("ij,ij->j", changes, changes) / (2 * len(changes))
+    powers = np.stack(
+        [
+            ndimage.uniform_filter1d(
+                np.einsum("ij,ij->j", stack, stack) / len(stack), width, mode="nearest"
+            )
+            for stack in (first, second)
+        ]
+    )
+    floors = np.minimum(noise, powers)
+    powers += 0.5e-12 * powers.max()
+    expected = (floors + _TOLERANCE * powers).astype(np.float32)
+    return np.concatenate([powers.astype(np.float32), expected]), 1 / np.sqrt(expected)
 
 
 def _antidiagonals(score: Reals) -> Float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,16 @@ class Pairs:
 
     def thinned(self, count: int) -> tuple[Pairs, NDArray[np.intp]]:
         """About so many of the lines, of rows and views all over: pairs, and lines of those."""
+        # Kept, since the search and the refinement want the same ones and their stripes.
+        if count not in self._thin:
+            self._thin[count] = self._thinned(count)
+        return self._thin[count]
+
+    @cached_property
+    def _thin(self) -> dict[int, tuple[Pairs, NDArray[np.intp]]]:
+        return {}
+
+    def _thinned(self, count: int) -> tuple[Pairs, NDArray[np.intp]]:
         rows = self.views.shape[1]
         if len(self.views) == 1 and rows >= 2 * count:
             few = self.of_rows(slice(rows // count // 2, None, rows // count))
@@ -188,8 +198,13 @@ def fine_part(mean: Reals) -> Reals:
 
     Over less than 360 degrees it holds fine parts of the object too.
     """
-    fine: Reals = mean - filtered(mean, gaussian_taps(_STRIPE_SIGMA_PX))
+    fine: Reals = mean - filtered(mean, _stripe_taps())
     return fine
+
+
+@cache
+def _stripe_taps() -> NDArray[np.float32]:
+    return gaussian_taps(_STRIPE_SIGMA_PX)
 
 
 def typical_step(sorted_angles: Float) -> float:

@@ -75,6 +75,45 @@ def test_lines_are_convolved_with_each_other(accelerated, count, monkeypatch):
     np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=3e-5)
 
 
+@pytest.mark.parametrize(("count", "step"), [(4, 2), (8, 2), (64, 2), (3, 1), (40, 1)])
+def test_loops_give_the_variances_that_arrays_do(count, step, monkeypatch):
+    pytest.importorskip("numba")
+    random = np.random.default_rng(4)
+    scale = random.uniform(0.1, 3, 90)
+    first, second, changes = (
+        (scale * random.standard_normal((lines, 90))).astype(np.float32)
+        for lines in (count, count, 16)
+    )
+    loops = axis_overlap._variances(first, second, changes, step)
+    monkeypatch.setattr(axis_overlap, "has_numba", lambda: False)
+    arrays = axis_overlap._variances(first, second, changes, step)
+    for one, other in zip(loops, arrays):
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 200), (37, 150), (90, 93), (60, 120)])
+def test_loops_find_the_peak_that_arrays_do(begin, end, monkeypatch):
+    pytest.importorskip("numba")
+    random = np.random.default_rng(5)
+    for seed in range(40):
+        hills = ndimage.gaussian_filter1d(random.standard_normal(200), 1 + seed % 7)
+        monkeypatch.setattr(axis_overlap, "has_numba", lambda: True)
+        loops = axis_overlap._highest(hills, begin, end, 6.0)
+        monkeypatch.setattr(axis_overlap, "has_numba", lambda: False)
+        assert axis_overlap._highest(hills, begin, end, 6.0) == loops
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+def test_the_highest_place_and_what_is_nearly_as_high(accelerated, monkeypatch):
+    monkeypatch.setattr(axis_overlap, "has_numba", lambda: accelerated)
+    hills = np.zeros(100)
+    # A ripple on the highest's slope is no other place, one beyond a valley is.
+    hills[40:49] = 8, 10, 8, 9, 8, 7.5, 9, 8, 1
+    hills[70:73] = 2, 6, 2
+    assert axis_overlap._highest(hills, 5, 95, 3.0) == (41, 6.0, 6)
+
+
 @pytest.mark.parametrize("sigma", [0.5, 2.0])
 @pytest.mark.parametrize("striped", [True, False])
 @pytest.mark.parametrize("at", [AXIS, 163.05, 80.2])

@@ -1,0 +1,152 @@
+"""Loops of the search of the axis that arrays would take in dozens of small steps.
+
+On some thousand columns each step of arrays costs more to call than to compute.
+"""
+# mypy: disallow-untyped-decorators=False
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from hipct.core.fft_numba import transform
+
+LANES = (0,) * 8
+"""Lines that are transformed at a time."""
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def _add_power(lines, factor, total):  # type: ignore[no-untyped-def]
+    """Squares of all lines by columns, times a factor."""
+    for k in range(len(lines)):
+        line = lines[k]
+        for i in range(len(total)):
+            total[i] += factor * line[np.uintp(i)] * line[np.uintp(i)]
+
+
+@njit(cache=True, nogil=True)
+def variances(first, second, changes, width, tolerance):  # type: ignore[no-untyped-def]
+    """Powers of both by columns, what true mirror images differ by, and scales that whiten it.
+
+    Parameters
+    ----------
+    first, second : float32 (lines, columns)
+    changes : float32 (n, columns)
+        Half of their power is the noise.
+    width : int
+        Neighbours whose mean is a column's power, odd.
+    tolerance : float
+        Share of their power by which mirror images may differ.
+
+    Returns
+    -------
+    float32 (4, columns)
+        Power of the first and the second, expected variance of the first and the second.
+    float32 (2, columns)
+        ``1 / sqrt(expected)``.
+    """
+    columns = first.shape[1]
+    values, scales = np.empty((4, columns), np.float32), np.empty((2, columns), np.float32)
+    noise, power = np.zeros(columns, np.float32), np.zeros((2, columns), np.float32)
+    _add_power(changes, np.float32(0.5 / len(changes)), noise)
+    _add_power(first, np.float32(1 / len(first)), power[0])
+    _add_power(second, np.float32(1 / len(second)), power[1])
+    smooth, largest, half = np.empty((2, columns)), 0.0, width // 2
+    for one in range(2):
+        total = power[one, 0] * (half + 1.0)
+        for i in range(1, half + 1):
+            total += power[one, min(i, columns - 1)]
+        for i in range(columns):
+            smooth[one, i] = max(0.0, total / width)
+            largest = max(largest, smooth[one, i])
+            total += power[one, min(i + half + 1, columns - 1)] - power[one, max(i - half, 0)]
+    smallest = 0.5e-12 * largest
+    for one in range(2):
+        for i in range(columns):
+            value = smooth[one, i] + smallest
+            expected = min(noise[i], smooth[one, i]) + tolerance * value
+            values[one, i], values[2 + one, i] = value, expected
+            scales[one, i] = 1 / np.sqrt(expected)
+    return values, scales
+
+
+@njit(cache=True, nogil=True)
+def highest(evidence, first, stop, apart, valley):  # type: ignore[no-untyped-def]
+    """Highest place of a part of the evidence, and what else is nearly as high.
+
+    Parameters
+    ----------
+    evidence : float64 (places,)
+    first, stop : int
+        Part that is searched, 3 places or more.
+    apart : float
+        Other places are farther than so many.
+    valley : float
+        And lie beyond a place that is lower than this share of them.
+
+    Returns
+    -------
+    best : int
+    runner_up : float
+        Evidence at the best other place, at least 0.
+    doubt : int
+        Farthest place up to which no valley of the highest lies.
+    """
+    best = first
+    for i in range(first, stop):
+        if evidence[i] > evidence[best]:
+            best = i
+    runner_up, doubt = 0.0, 0
+    for direction in (-1, 1):
+        lowest = evidence[best]
+        i = best + direction
+        while first <= i < stop:
+            here = evidence[i]
+            lowest = min(lowest, here)
+            if lowest > valley * evidence[best]:
+                doubt = max(doubt, abs(i - best))
+            other = abs(i - best) > apart and first < i < stop - 1 and lowest < valley * here
+            if other and evidence[i - 1] <= here > evidence[i + 1]:
+                runner_up = max(runner_up, here)
+            i += direction
+    return best, runner_up, doubt
+
+
+@njit(cache=True, nogil=True)
+def add_squares(first, second, scale1, scale2, plan, factors, work, other, total):  # type: ignore[no-untyped-def]
+    """Squares of the spectra of ``first scale1 + i second scale2``, of all lines.
+
+    Parameters
+    ----------
+    first, second : float32 (lines, columns)
+    scale1, scale2 : float32 (columns,)
+    plan : int64
+        Radices of the length of the transforms.
+    factors : float32
+        Their twiddles, see :func:`hipct.core.fft_numba.transform`.
+    work, other : float32 (2 * length * len(LANES),)
+    total : complex128 (length,)
+        Sums are added to it.
+    """
+    lines, columns = first.shape
+    lanes, length = len(LANES), len(total)
+    width = 2 * lanes
+    for start in range(0, lines, lanes):
+        some = min(lanes, lines - start)
+        other[: columns * width if some < lanes else 0] = 0
+        other[columns * width :] = 0
+        for k in range(some):
+            one, two = first[start + k], second[start + k]
+            for i in range(columns):
+                other[np.uintp(i * width + k)] = one[np.uintp(i)] * scale1[np.uintp(i)]
+                other[np.uintp(i * width + lanes + k)] = two[np.uintp(i)] * scale2[np.uintp(i)]
+        spectra = transform(
+            LANES, other, np.intp(0), width, np.intp(0), length, plan, factors, work, other
+        )
+        for i in range(length):
+            real, imaginary = np.float32(0), np.float32(0)
+            for k in range(i * width, i * width + lanes):
+                re, im = spectra[np.uintp(k)], spectra[np.uintp(k + lanes)]
+                real += re * re - im * im
+                imaginary += re * im
+            total[i] += complex(real, 2 * imaginary)
