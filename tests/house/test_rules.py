@@ -52,7 +52,8 @@ def lines_that_match(pattern: str) -> list[str]:
         if path == Path(__file__).resolve():
             continue
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if re.search(pattern, line):
+            # The letters of a stored picture spell anything.
+            if re.search(pattern, line) and '"image/png"' not in line:
                 found.append(f"{path.relative_to(REPOSITORY)}:{number}: {line.strip()[:120]}")
     return found
 
