@@ -96,10 +96,19 @@ class Activity:
             self._obeys = False
 
     def _open(self, stage: str, total: int) -> None:
+        from napari import current_viewer
         from napari.utils import progress
 
         self._close(stage)
-        self._bars[stage] = progress(total=total, desc=f"{self._title}: {stage}")
+        # Told before the window was closed, and carried out after: there is no dock any more.
+        if current_viewer() is None:
+            return
+        try:
+            self._bars[stage] = progress(total=total, desc=f"{self._title}: {stage}")
+        except RuntimeError:
+            # A bar that is made lets other events in, among them that the window is closed.
+            if current_viewer() is not None:
+                raise
 
     def _move(self, stage: str, steps: int) -> None:
         bar = self._bars.get(stage)
@@ -149,7 +158,7 @@ def in_background(
     MissingExtra
         If napari is not installed, or runs without a window.
     """
-    require("napari", "viewer", title)
+    current_viewer = require("napari", "viewer", title).current_viewer
     from qtpy.QtWidgets import QApplication
 
     if QApplication.instance() is None:
@@ -167,7 +176,9 @@ def in_background(
         try:
             in_window(hand_over, work(activity))
         except Exception as error:
-            notify(error)
+            # After the last window, threads fail for want of their pools; nobody is told.
+            if current_viewer() is not None:
+                notify(error)
         finally:
             activity.end()
 

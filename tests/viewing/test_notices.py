@@ -109,3 +109,23 @@ def test_work_that_fails_says_so_and_leaves_no_bar(
     in_background("Opening", work, fail)
     until(lambda: bool(said) and not bars())
     assert [notice.message for notice in said] == ["The chunk 0/3/1 is torn."]
+
+
+def test_nothing_is_told_after_the_window(
+    make_viewer: Callable[..., Any], until: Callable[..., None], said: list[Any]
+) -> None:
+    viewer = make_viewer()
+    goes_on = threading.Event()
+
+    def work(observer: Observer) -> None:
+        assert goes_on.wait(10)
+        observer.start("slices", 3)
+        raise FormatError("The chunk 0/3/1 is torn.")
+
+    thread = in_background("Opening", work, lambda _: None)
+    until(lambda: len(bars()) == 1)
+    viewer.close()
+    goes_on.set()
+    until(lambda: not thread.is_alive())
+    until(lambda: not bars())
+    assert not said
