@@ -75,24 +75,26 @@ class Comparison:
         return self._estimate(pull, curvature, self.columns[number])
 
     def _estimate(self, pull: Reals, curvature: Reals, columns: Reals) -> Estimate:
+        # Smoothing ties neighbouring columns: group them before they count as independent.
+        tied = max(1, int(4 * self.sigma / self.step))
+        blocks = min(_BLOCKS, len(pull)) if len(pull) >= _FEWEST_BLOCKS else 0
+        if has_numba():
+            from hipct.reconstruction.axis_numba import estimate
+
+            step, error = estimate(pull, curvature, columns[0], columns[1], tied, blocks)
+            return self.at + float(step), float(error)
         total = float(curvature.sum())
         if not total > 0:
             return self.at, math.inf
         step = min(1.0, max(-1.0, float(pull.sum()) / total))
-        # Smoothing ties neighbouring columns: group them before they count as independent.
-        spread = _scatter(columns[0], columns[1], step, max(1, int(4 * self.sigma / self.step)))
-        if len(pull) >= _FEWEST_BLOCKS:
-            each = len(pull) / min(_BLOCKS, len(pull))
-            spread = max(spread, _scatter(pull, curvature, step, each))
+        spread = _scatter(columns[0], columns[1], step, tied)
+        if blocks:
+            spread = max(spread, _scatter(pull, curvature, step, len(pull) / blocks))
         return self.at + step, spread / total
 
 
 def _scatter(pulls: Reals, curvatures: Reals, step: float, each: float) -> float:
     """Standard error of the sum of pulls a step on, from that of ``each`` neighbours at a time."""
-    if has_numba():
-        from hipct.reconstruction.axis_numba import scatter
-
-        return float(scatter(pulls, curvatures, step, each))
     starts = np.arange(0, len(pulls) - 1e-6, each).astype(np.intp)
     groups = np.add.reduceat(pulls - step * curvatures, starts)
     return math.sqrt(len(groups)) * float(np.std(groups, ddof=1))
@@ -168,18 +170,25 @@ Pulls = tuple[Reals, Reals, Reals]
 
 def _compiled(lines: Lines, columns: _Columns, taps: Singles) -> Pulls:
     """Pull and curvature of lines and pulls by columns, by the compiled loop."""
-    from hipct.reconstruction.axis_numba import compare_lines, typical_difference
+    from hipct.reconstruction.axis_numba import compare_few, compare_lines, typical_difference
 
     both, which = (lines.ahead, lines.back, lines.stripes), lines.some
     place = (columns.first, columns.width, columns.step, columns.reach, taps)
-    few = which[:: -(-len(which) // _SCALE_LINES)]
-    widest = _HUBER * _SPREAD * typical_difference(*both, few, *place, _SCALE_SAMPLES) + _TINY
+    sparse = -(-len(which) // _SCALE_LINES)
+    wide = _HUBER * _SPREAD
+    if len(which) <= _PART_LINES:
+        # In one call, which is a large part of the time that so few take.
+        few: Pulls = compare_few(
+            *both, lines.rows, which, *place, sparse, _SCALE_SAMPLES, wide, _TINY
+        )
+        return few
+    widest = wide * typical_difference(*both, which[::sparse], *place, _SCALE_SAMPLES) + _TINY
     parts = min(_MOST_PARTS, -(-len(which) // _PART_LINES))
     pull, curvature = np.empty((2, len(which)))
     by_columns = np.zeros((parts, 2, 2, columns.width))
     found = (widest, pull, curvature, by_columns)
     parallel_for(partial(compare_lines, *both, lines.rows, which, *place, *found), parts)
-    return pull, curvature, by_columns.sum(axis=0) if parts > 1 else by_columns[0]
+    return pull, curvature, by_columns.sum(axis=0)
 
 
 def _plain(lines: Lines, columns: _Columns, taps: Singles) -> Pulls:

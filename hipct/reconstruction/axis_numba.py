@@ -287,7 +287,27 @@ def compare_lines(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def scatter(pulls, curvatures, step, each):  # type: ignore[no-untyped-def]
+def compare_few(  # type: ignore[no-untyped-def]
+    ahead, back, stripes, rows, which, first, width, step, reach, taps, sparse, most, wide, least
+):
+    """:func:`compare_lines` of one part, with the differences that are typical of it.
+
+    Every ``sparse``-th line tells them; those beyond ``wide`` times the typical one, and
+    ``least``, weigh less. Gives pull, curvature and columns (2, 2, width).
+    """
+    few = which[::sparse]
+    typical = typical_difference(ahead, back, stripes, few, first, width, step, reach, taps, most)
+    pull, curvature = np.empty(len(which)), np.empty(len(which))
+    columns = np.zeros((1, 2, 2, width))
+    compare_lines(
+        ahead, back, stripes, rows, which, first, width, step, reach, taps, wide * typical + least,
+        pull, curvature, columns, 0, 1,
+    )  # fmt: skip
+    return pull, curvature, columns[0]
+
+
+@njit(cache=True, nogil=True)
+def _scatter(pulls, curvatures, step, each):  # type: ignore[no-untyped-def]
     """Standard error of the sum of pulls a step on, from that of ``each`` neighbours at a time."""
     groups = int(np.ceil((len(pulls) - 1e-6) / each))
     total, squares = 0.0, 0.0
@@ -299,3 +319,27 @@ def scatter(pulls, curvatures, step, each):  # type: ignore[no-untyped-def]
         total += one
         squares += one * one
     return np.sqrt(max(0.0, groups * squares - total * total) / (groups - 1))
+
+
+@njit(cache=True, nogil=True)
+def estimate(pull, curvature, pulls, curvatures, tied, blocks):  # type: ignore[no-untyped-def]
+    """Step to the axis and its standard error, infinite where nothing pulls.
+
+    Parameters
+    ----------
+    pull, curvature : float64 (lines,)
+    pulls, curvatures : float64 (columns,)
+        The same by columns.
+    tied : int
+        Neighbouring columns that depend on each other.
+    blocks : int
+        Blocks of lines that do not; 0 where there are too few to tell.
+    """
+    total = curvature.sum()
+    if not total > 0:
+        return 0.0, np.inf
+    step = min(1.0, max(-1.0, pull.sum() / total))
+    spread = _scatter(pulls, curvatures, step, tied)
+    if blocks:
+        spread = max(spread, _scatter(pull, curvature, step, len(pull) / blocks))
+    return step, spread / total
