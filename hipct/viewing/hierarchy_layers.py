@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hipct.atlas.hierarchy import Member
+from hipct.atlas.hierarchy import Matrix, Member
 from hipct.core.threads import available_cores
 from hipct.exchange.clinical import ClinicalVolume
 from hipct.viewing.hierarchy_reads import PlacedReads
@@ -138,7 +138,8 @@ class Frames:
             # Whatever was chosen stays chosen: frames are nothing to work on.
             chosen = set(self._viewer.layers.selection)
             self.layer = self._viewer.add_vectors(
-                np.empty((0, 2, 3)),
+                self._segments(),
+                edge_color=self._colours(),
                 ndim=3,
                 name="frames",
                 vector_style="line",
@@ -146,34 +147,44 @@ class Frames:
                 blending=_INSIDE,
                 units=(_UNIT,) * 3,
             )
-            self.draw()
+            self._widen()
             if chosen:
                 self._viewer.layers.selection = chosen
 
     def draw(self, event: Any = None) -> None:  # noqa: ARG002 - napari hands it over
         """Draw them where the window looks now."""
-        if self.layer is None:
-            return
-        segments, colours, names = [np.empty((0, 2, 3))], [np.empty((0, 4))], []
+        if self.layer is not None:
+            self.layer.data = self._segments()
+            self._widen()
+
+    def _segments(self) -> Matrix:
+        """As many vectors for each volume wherever the window looks: a point and the way from it.
+
+        napari slices in another thread: it draws fewer vectors by the numbers of those before
+        them, and fails. What a plane cuts in fewer lines is drawn several times; what it does not
+        cut keeps its edges, none of which begins in the plane.
+        """
+        parts, names = [np.empty((0, 2, 3))], []
         solid = self._viewer.dims.ndisplay == 3
         axis = int(self._viewer.dims.order[-3])
-        for number, member in enumerate(self._members):
-            if solid:
-                found = member.edges_um()
+        for member in self._members:
+            edges = member.edges_um()
+            corners = member.section_um(axis, float(self._viewer.dims.point[-3:][axis]))
+            if not solid and len(corners):
+                outline = np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)
+                parts.append(outline[np.arange(len(edges)) % len(outline)])
             else:
-                corners = member.section_um(axis, float(self._viewer.dims.point[-3:][axis]))
-                found = np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)
-            segments.append(found)
-            colours.append(np.tile(self._COLOURS[number % len(self._COLOURS)], (len(found), 1)))
-            names += [member.name] * bool(len(found))
+                parts.append(edges)
+            if solid or len(corners):
+                names.append(member.name)
         self.shown = tuple(names)
-        ends = np.concatenate(segments)
-        # Vectors are a point and the way from it.
+        ends = np.concatenate(parts)
         ends[:, 1] -= ends[:, 0]
-        self.layer.data = ends
-        if len(ends):
-            self.layer.edge_color = np.concatenate(colours)
-        self._widen()
+        return ends
+
+    def _colours(self) -> Matrix:
+        colours = np.array(self._COLOURS)[np.arange(len(self._members)) % len(self._COLOURS)]
+        return np.repeat(colours, [len(member.edges_um()) for member in self._members], axis=0)
 
     def _widen(self, event: Any = None) -> None:  # noqa: ARG002 - napari hands it over
         if self.layer is not None:

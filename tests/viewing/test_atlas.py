@@ -222,7 +222,8 @@ def test_a_zoom_opens_in_its_overview_and_a_crop_is_fetched(
     near = found[np.linalg.norm(found - wanted, axis=1) < 60 * viewer.scene.camera.zoom]
     assert len(near) > 300
     np.testing.assert_allclose(near.mean(axis=0), wanted, atol=4)
-    assert ((abs(picture[..., 0] - 117) < 4).mean()) > 0.2
+    # How much of the window the overview fills depends on how wide its panels are.
+    assert ((abs(picture[..., 0] - 117) < 4).mean()) > 0.1
 
     # What is in view of the finest level, as a volume of one's own, in the same place.
     panel.crop.level.setCurrentIndex(0)
