@@ -36,7 +36,7 @@ class FrameSink:
         self._worker: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
         with fast_codecs():
-            self._array = group.create_array(
+            self.array = group.create_array(
                 kind,
                 shape=self.layout.shape,
                 chunks=self.layout.chunks,
@@ -46,8 +46,8 @@ class FrameSink:
                     cname="lz4", clevel=5, shuffle="bitshuffle", typesize=self._dtype.itemsize
                 ),
                 dimension_names=[{"projections": "angle"}.get(kind, kind[:-1]), "row", "column"],
-                # Blocks of zeros are stored too: comparing costs more than lz4 of zeros does,
-                # and -0.0 would come back as 0.0.
+                # Blocks of zeros are stored too: comparing costs more than lz4 of zeros does. Of
+                # a shard of nothing else the Rust pipeline makes no file all the same.
                 config={"write_empty_chunks": True},
             )
 
@@ -125,7 +125,7 @@ class FrameSink:
 
     def _store(self, start: int, stop: int, buffers: list[NDArray[Any]]) -> None:
         for (top, bottom), buffer in zip(self.layout.bands, buffers, strict=True):
-            self._array[start:stop, top:bottom] = buffer[: stop - start]
+            self.array[start:stop, top:bottom] = buffer[: stop - start]
         self._spare = buffers
 
 

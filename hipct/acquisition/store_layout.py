@@ -6,11 +6,15 @@ run of whole chunks; shards of up to 128 angles x 256 rows keep the number of fi
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import zarr
 
 FORMAT = "hipct-scan-store"
@@ -38,6 +42,14 @@ def fast_codecs() -> Iterator[None]:
         zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}),
     ):
         yield
+
+
+def absent_files(folder: Path, array: zarr.Array[Any]) -> list[str]:
+    """Names of the files of an array (its shards) that are not in its folder."""
+    edges = array.shards or array.chunks
+    counts = [math.ceil(size / edge) for size, edge in zip(array.shape, edges)]
+    names = [array.metadata.encode_chunk_key(place) for place in np.ndindex(*counts)]
+    return [name for name in names if not (folder / name).exists()]
 
 
 @dataclass(frozen=True)

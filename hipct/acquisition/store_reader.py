@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,14 @@ from zarr.buffer.cpu import NDBuffer
 
 from hipct.acquisition.foreign import reading
 from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
-from hipct.acquisition.store_layout import ATTRIBUTE, FORMAT, SERIES_FORMAT, VERSION, fast_codecs
+from hipct.acquisition.store_layout import (
+    ATTRIBUTE,
+    FORMAT,
+    SERIES_FORMAT,
+    VERSION,
+    absent_files,
+    fast_codecs,
+)
 from hipct.core.errors import FormatError, InputError
 
 _LARGEST_VECTOR = 100_000_000
@@ -44,7 +52,7 @@ class StoreScan(Scan):
     Raises
     ------
     FormatError
-        If it is no scan store, or an array of it is missing or has a wrong shape.
+        If it is no scan store, or an array or a file of it is missing or has a wrong shape.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -60,6 +68,7 @@ class StoreScan(Scan):
                 if "returns" in group:
                     self._frames["returns"] = self._array(group, "returns", 3)
             self._check_shapes()
+            self._check_files(header.get("zeros", {}))
             self.origin = str(header["source"])
             self.info = self._info(group, header)
             self.row_chunk = self._frames["projections"].chunks[1]
@@ -128,6 +137,18 @@ class StoreScan(Scan):
                     f"The array {kind} of {self.path} has frames of {array.shape[1:]} {array.dtype}"
                     f" and projections of {projections.shape[1:]} {projections.dtype}; they have "
                     "to agree."
+                )
+
+    def _check_files(self, zeros: Mapping[str, Sequence[str]]) -> None:
+        """All files of frames that are not zeros have to be there: zarr reads zeros without."""
+        for kind, array in self._frames.items():
+            absent = absent_files(self.path / kind, array)
+            missing = sorted(set(absent).difference(zeros.get(kind, ())))
+            if missing:
+                raise FormatError(
+                    f"{len(missing)} files of {kind} in {self.path} are missing, the first "
+                    f"{kind}/{missing[0]}; what they held would be read as 0. Copy the store again "
+                    "from its source."
                 )
 
     def _info(self, group: zarr.Group, header: dict[str, Any]) -> ScanInfo:

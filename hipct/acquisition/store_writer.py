@@ -20,7 +20,7 @@ from hipct.acquisition.store_files import (
     refuse_full_disk,
     writing,
 )
-from hipct.acquisition.store_layout import ATTRIBUTE, FORMAT, VERSION
+from hipct.acquisition.store_layout import ATTRIBUTE, FORMAT, VERSION, absent_files
 from hipct.core.errors import InputError
 
 DEFAULT_MEMORY_BYTES = 2 << 30
@@ -231,6 +231,11 @@ class ScanStoreWriter:
             "source": info.source,
             "source_format": info.format,
             "notes": list(info.notes),
+            # Of shards without a file, those that zeros stand for; others have been lost.
+            "zeros": {
+                kind: absent_files(self._folder.path / kind, sink.array)
+                for kind, sink in self._sinks.items()
+            },
         }
 
 

@@ -31,6 +31,26 @@ def test_the_name_does_not_matter(tmp_path, nxtomo, dxchange):
     assert formats == ["NXtomo", "DXchange", "TIFF", "scan store"]
 
 
+@pytest.mark.parametrize("kind", ["projections", "flats", "darks"])
+def test_a_store_that_lost_a_file_is_refused(tmp_path, dxchange, kind):
+    """zarr would read zeros in its place, and a volume would be made of them."""
+    dxchange(tmp_path / "scan.h5")
+    import_scan(tmp_path / "scan.h5", tmp_path / "scan.zarr")
+    files = [each for each in (tmp_path / "scan.zarr" / kind / "c").rglob("*") if each.is_file()]
+    files[0].unlink()
+    named = f"1 files of {kind} in .* are missing, the first {kind}/c/"
+    with pytest.raises(FormatError, match=named):
+        open_scan(tmp_path / "scan.zarr")
+
+
+def test_a_store_of_zeros_is_whole(tmp_path, dxchange):
+    dxchange(tmp_path / "scan.h5")
+    with h5py.File(tmp_path / "scan.h5", "a") as file:
+        file["exchange/data_dark"][:] = 0
+    import_scan(tmp_path / "scan.h5", tmp_path / "scan.zarr")
+    assert not open_scan(tmp_path / "scan.zarr").read_darks(slice(None)).any()
+
+
 def test_hdf5_behind_a_user_block(tmp_path, dxchange):
     dxchange(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5") as file:
