@@ -40,4 +40,6 @@ def command(*, volume: str, out: str, scan: str | None, overwrite: bool) -> None
     for figure in report.figures:
         if figure.light in ("red", "yellow"):
             click.echo(f"{figure.light:<7} {figure.title}: {figure.shown}. {figure.note}".rstrip())
+    if report.evidence.frames_why:
+        click.echo(f"The projections were not looked at: {report.evidence.frames_why}")
     click.echo(f"{report.verdict}\n\npage  {page}\njson  {beside}")

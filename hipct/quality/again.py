@@ -22,7 +22,7 @@ from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.motion import Motion
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.subject import Subject
-from hipct.quality.evidence import NO_PROVENANCE, mapping
+from hipct.quality.evidence import NO_PROVENANCE, mapping, names_axis
 from hipct.quality.frames import FrameLook, look_at_frames
 
 
@@ -56,7 +56,7 @@ def frames_again(
     InputError
         If the scan is gone, or is another one.
     """
-    if "estimates" not in provenance:
+    if not names_axis(provenance):
         raise InputError(f"{NO_PROVENANCE} Its projections are not known.")
     what = given if given is not None else _where(provenance, folder)
     if isinstance(what, (Scan, Series)):

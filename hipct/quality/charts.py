@@ -77,9 +77,10 @@ def chart(
         parts += [
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down:.1f}" '
             f'y2="{down:.1f}"/>',
-            f'<text x="{LEFT - 6}" y="{down + 4:.1f}" text-anchor="end">{_tick(at_y)}</text>',
+            f'<text x="{LEFT - 6}" y="{down + 4:.1f}" text-anchor="end">'
+            f"{_tick(at_y, high_y - low_y)}</text>",
             f'<text x="{right:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
-            f"{_tick(at_x)}</text>",
+            f"{_tick(at_x, high_x - low_x)}</text>",
         ]
     for each, (across, up) in zip(curves, data):
         points = place(across, up)
@@ -134,5 +135,6 @@ def _range(arrays: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
-def _tick(value: float) -> str:
-    return number(0.0 if abs(value) < 1e-12 else value)
+def _tick(value: float, length: float) -> str:
+    """A number on an axis; what is nothing beside its length is 0."""
+    return number(0.0 if abs(value) < 1e-3 * length else value)

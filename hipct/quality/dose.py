@@ -1,10 +1,12 @@
-"""Dose that a scan leaves in water, from the photons that its detector has counted.
+"""Dose that a scan leaves in water, as the noise of its flats tells it: an estimate.
 
     D = N n E (mu_en / rho) / p^2
 
 with N photons a pixel and view, n views, E their energy, mu_en the energy absorption coefficient of
 water and p the edge of a pixel: the dose where the beam enters, of N photons that reach the sample.
-Photons that the detector has counted are fewer, so that the dose is at least this.
+N is not measured but taken from noise: a detector that does not count all makes it too small, and
+one whose blur averages noise makes it too large. It is no bound, and no air, jar or medium before
+the sample is taken into account.
 
 mu_en/rho of water: Hubbell & Seltzer, NISTIR 5632 (1995), https://doi.org/10.18434/T4D01F.
 """
@@ -44,9 +46,7 @@ def water_absorption_cm2_g(energy_kev: float) -> float:
     return round(float(np.exp(logarithm)), 6)
 
 
-def least_dose_gy(
-    quanta: float, *, projections: int, pixel_size_um: float, energy_kev: float
-) -> float:
+def dose_gy(quanta: float, *, projections: int, pixel_size_um: float, energy_kev: float) -> float:
     """Dose in water at the entrance, in gray.
 
     Parameters
@@ -58,7 +58,7 @@ def least_dose_gy(
 
     Examples
     --------
-    >>> dose = least_dose_gy(1000, projections=6000, pixel_size_um=20, energy_kev=80)
+    >>> dose = dose_gy(1000, projections=6000, pixel_size_um=20, energy_kev=80)
     >>> round(dose, 2)
     0.5
     """

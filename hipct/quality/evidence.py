@@ -54,7 +54,7 @@ class Evidence:
     @property
     def reconstructed(self) -> bool:
         """Whether it was made from projections, by a run that noted what it did."""
-        return bool(self.source) and "estimates" in self.provenance
+        return bool(self.source) and names_axis(self.provenance)
 
     @property
     def why_no_run(self) -> str:
@@ -79,6 +79,11 @@ class Evidence:
         axes = [each["axis_px"] for each in self.sub_scans]
         axes = axes or [self.provenance["estimates"]["axis_px"]]
         return float(min(min(axis, side - 1 - axis) for axis in axes)) + 0.5
+
+
+def names_axis(provenance: Mapping[str, Any]) -> bool:
+    """Whether a run has noted the rotation axis, without which its geometry is not known."""
+    return mapping(provenance.get("estimates")).get("axis_px") is not None
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hipct.core.errors import InputError
 from hipct.core.physics import wavelength_m
-from hipct.quality.dose import least_dose_gy
+from hipct.quality.dose import dose_gy
 from hipct.quality.evidence import Evidence, judged
 from hipct.quality.lights import Figure, number
 
@@ -81,10 +81,11 @@ def _exposure(known: Evidence) -> list[Figure]:
 
 
 def _dose(known: Evidence) -> Figure:
-    key, title = "dose", "Dose, at least"
+    key, title = "dose", "Dose, estimate"
     definition = (
         "Dose in water where the beam enters, of the effective photons of all views of one "
-        "sub-scan: N n E (mu_en/rho) / p^2. What the detector does not count comes on top."
+        "sub-scan: N n E (mu_en/rho) / p^2. Too small by what the detector does not count, too "
+        "large by what its blur averages."
     )
     why = _lacks(known, "energy_kev", "pixel_size_um", "projections")
     quanta = None
@@ -96,7 +97,7 @@ def _dose(known: Evidence) -> Figure:
         note = why or "The flats do not tell how many photons there were."
         return judged(key, title, definition, None, unit="Gy", note=note)
     try:
-        value = least_dose_gy(
+        value = dose_gy(
             quanta,
             projections=int(known.source["projections"]),
             pixel_size_um=float(known.source["pixel_size_um"]),

@@ -51,7 +51,7 @@ class WorkLook:
             self._frames = look_at_frames(
                 work.scans[middle], parts[middle], device=work.device, observer=self._observer
             )
-        except (HipctError, OSError, MemoryError) as error:
+        except Exception as error:  # Drivers and codecs have no common class of errors.
             self._why = f"The projections could not be looked at: {_said(error)}"
         self._seconds = time.perf_counter() - began
 
@@ -78,7 +78,7 @@ class WorkLook:
         try:
             report = self.report(volume)
             page, _ = write_report(report, volume.with_name(f"{stem}.quality.html"), overwrite=True)
-        except (HipctError, OSError, MemoryError) as error:
+        except Exception as error:  # As above: the run has succeeded, whatever this raises.
             self._observer.say(f"The report of {volume} could not be made: {_said(error)}")
             return None
         return report, page
@@ -105,7 +105,8 @@ def report_of(
     Raises
     ------
     InputError
-        If there is no such volume, the run is not over, or ``scan`` is not what it was made of.
+        If there is no such volume, or the run is not over. A ``scan`` that is not there, or is not
+        what it was made of, is not looked at: ``report.evidence.frames_why`` says so.
     FormatError, RemoteError
         If it cannot be read.
     """
@@ -140,7 +141,7 @@ def _report(
         voxels = look_at_voxels(
             volume, radius_px=bare.radius_px, centred=bare.centred, kernel_px=_kernel_px(bare)
         )
-    except (HipctError, OSError, MemoryError) as error:
+    except Exception as error:  # Codecs raise what they like on damaged bytes.
         voxels_why = f"The voxels could not be looked at: {_said(error)}"
     known = Evidence(
         shape, provenance, voxels, frames, voxels_why, "" if frames is not None else why

@@ -93,10 +93,12 @@ def _rings(look: VoxelLook) -> Shown:
     width, height = RING_MAP_PX
     shown = Image.fromarray(scaled).resize((width, height * len(rings)), Image.Resampling.BOX)
     radii = np.arange(rings.shape[1])
+    height_of = np.abs(np.median(rings, axis=0))
     profile = chart(
-        [Curve("", radii, np.abs(np.median(rings, axis=0)))],
+        [Curve("", radii, height_of)],
         x="distance from the axis, voxels",
         y="height over noise",
+        y_range=(0.0, max(float(height_of.max()), 1e-3)),
     )
     return Shown(
         "Rings",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hipct.core.errors import InputError
+from hipct.core.errors import InputError, OutputError
 from hipct.core.files import refuse_existing, write_atomic, write_json
 from hipct.quality.evidence import Evidence
 from hipct.quality.judge_beam import beam_figures
@@ -134,10 +134,17 @@ def report_files(out: str | Path) -> tuple[Path, Path]:
     ------
     InputError
         If they may not.
+    OutputError
+        If the folder that they go to is not there.
     """
     html = Path(out)
     if html.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"The report is to be written to {out}; the name has to end in .html.")
+    if not html.parent.is_dir():
+        raise OutputError(
+            f"The report is to be written to {out}, and there is no folder {html.parent}; make it, "
+            "or choose another one."
+        )
     beside = html.with_suffix(".json")
     if beside.name.endswith(RUN_REPORT):
         raise InputError(

@@ -192,3 +192,50 @@ def test_a_run_is_not_lost_for_its_report(good_scan, tmp_path, run, monkeypatch)
     result, report = reported(good_scan, tmp_path / "o.ome.zarr", {"scan": {"last_row": 8}})
     assert open_volume(result.path).shape[0] == 8
     assert "could not be looked at: MemoryError" in report.figure("snr").note
+
+
+@pytest.mark.parametrize("broken", ["look_at_frames", "look_at_voxels", "write_report"])
+def test_a_run_outlives_errors_that_have_no_common_class(
+    good_scan, tmp_path, run, monkeypatch, broken
+):
+    """As those of CUDA, which are RuntimeErrors, and of codecs."""
+
+    def fails(*_, **__):
+        raise RuntimeError("cudaErrorLaunchFailure")
+
+    monkeypatch.setattr(f"hipct.quality.making.{broken}", fails)
+    out = tmp_path / "o.ome.zarr"
+    words = ["reconstruct", str(good_scan), "-o", str(out), "--set", "scan.last_row=8"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert open_volume(out).shape[0] == 8
+    page = tmp_path / "o.quality.html"
+    assert page.exists() == (broken != "write_report")
+    if page.exists():
+        assert "cudaErrorLaunchFailure" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("estimates", [None, {}, {"axis_px": None}])
+def test_a_volume_that_does_not_name_its_axis_is_one_of_unknown_making(alone, estimates):
+    attributes = zarr.open_group(alone, mode="r+").attrs
+    attributes["hipct"] = dict(attributes["hipct"]) | {"estimates": estimates}
+    report = report_of(alone)
+    assert "does not say how it was made" in report.figure("axis_confidence").note
+    assert "does not say how it was made" in report.figure("snr").note
+    assert report.figure("cnr").light == "green"
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_work(good, tmp_path, monkeypatch):
+    monkeypatch.setattr("hipct.quality.making.report_of", None)
+    words = ["report", str(good[0].path), "-o", str(tmp_path / "gone" / "page.html")]
+    done = CliRunner().invoke(cli, words)
+    assert isinstance(done.exception, OutputError)
+    assert "there is no folder" in str(done.exception)
+
+
+def test_a_scan_that_was_given_in_vain_is_told_in_the_terminal(alone, tmp_path):
+    words = ["report", str(alone), "-o", str(tmp_path / "page.html"), "--scan", "nowhere.zarr"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert "The projections were not looked at: " in done.output
+    assert "nowhere.zarr" in done.output
