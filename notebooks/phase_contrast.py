@@ -525,12 +525,14 @@ plt.show()
 # %% [markdown]
 # The left picture is why phase retrieval works: without it the noise grows with frequency (the
 # ramp); the filter takes it away by orders of magnitude, most where there is least signal. The
-# right picture shows the limit of this score: *the correlation hardly changes*. A linear filter
-# multiplies signal and noise alike at every frequency: ratio and unsharp mask cancel, and Fourier
-# correlation can choose neither. It measures what the scan holds, not how it is shown.
-# (What is left of a difference: without retrieval the logarithm of noisy counts is no longer
-# linear. And the noise of the flats, which both halves share as faint rings, keeps the curves above
-# 0 up to the end: a figure of this kind is a lower limit of the period.)
+# right picture shows the limit of this score: over a factor of 16 in the ratio *the correlation
+# hardly changes*. Within a slice a linear filter multiplies signal and noise alike at every
+# frequency: ratio and unsharp mask cancel, and Fourier correlation can choose neither. It measures
+# what the scan holds, not how it is shown.
+# (Without retrieval it is lower, because Paganin's filter works across detector rows as well: it
+# takes away noise that is independent from row to row. The same filter along the rows alone changes
+# nothing. And the noise of the flats, which both halves share as faint rings, keeps the curves
+# above 0 up to the end: a figure of this kind is a lower limit of the period.)
 #
 # ## Energy
 #
