@@ -73,13 +73,15 @@ def chart(
     for share in np.linspace(0, 1, _TICKS):
         down = HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
         right = LEFT + share * (WIDTH - LEFT - RIGHT)
+        # A number that is centred at the end of the frame would be cut.
+        anchor = "end" if share == 1 else "middle"
         at_y, at_x = low_y + share * (high_y - low_y), low_x + share * (high_x - low_x)
         parts += [
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down:.1f}" '
             f'y2="{down:.1f}"/>',
             f'<text x="{LEFT - 6}" y="{down + 4:.1f}" text-anchor="end">'
             f"{_tick(at_y, high_y - low_y)}</text>",
-            f'<text x="{right:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
+            f'<text x="{right:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="{anchor}">'
             f"{_tick(at_x, high_x - low_x)}</text>",
         ]
     for each, (across, up) in zip(curves, data):

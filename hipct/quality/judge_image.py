@@ -46,12 +46,17 @@ def _contrast(known: Evidence) -> list[Figure]:
             judged("halo", "Halo of edges", halo, None, note=note),
         ]
     unit = f" {look.unit}".rstrip()
-    note = f"Contrast {number(told.contrast)}{unit}, noise {number(told.noise)}{unit}."
+    note, ratio = f"Contrast {number(told.contrast)}{unit}, noise {number(told.noise)}{unit}.", None
+    if told.noise > 0:
+        ratio = told.contrast_to_noise
+    else:
+        # Of a masked or clipped background, which says nothing of the noise of the sample.
+        note = "The flattest parts hold a single value, without any noise to compare with."
     few = "" if told.edges else "Too few edges stand out of the noise."
     without = few or ("" if told.halo is not None else "There was no phase retrieval to judge.")
     rim = "" if told.halo is None else f"{told.halo:+.3f} at {told.edges} edges."
     return [
-        judged("cnr", "Contrast to noise", contrast, told.contrast_to_noise, note=note),
+        judged("cnr", "Contrast to noise", contrast, ratio, note=note),
         judged(
             "sharpness", "Width of edges", sharpness, told.sharpness_px, unit="voxels", note=few
         ),

@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hipct.quality.evidence import Evidence
+from hipct.quality.judge_image import image_figures
 from hipct.quality.lights import LIMITS, Figure, Limits, worst
+from hipct.quality.voxels import VoxelLook
+from hipct.volume.figures import Figures
 
 
 def test_nothing_wrong_is_green(good, lights):
@@ -75,3 +79,14 @@ def test_json_has_no_numbers_that_are_none():
     figure = Figure("snr", "Signal to noise", "", float("inf"), "", "green")
     assert json.loads(json.dumps(figure.as_dict(), allow_nan=False))["value"] is None
     assert figure.shown == "infinite"
+
+
+def test_a_background_of_a_single_value_is_not_taken_for_an_image_without_noise():
+    told = Figures(noise=0.0, contrast=100.0, sharpness_px=None, halo=None, edges=0)
+    looked = VoxelLook(
+        None, (0,), np.zeros(2, int), np.arange(3.0), "grey value", told, (), None, {}
+    )
+    figures = image_figures(Evidence((1, 64, 64), {}, looked, None))
+    cnr = next(each for each in figures if each.key == "cnr")
+    assert (cnr.value, cnr.light) == (None, "grey")
+    assert "a single value" in cnr.note
