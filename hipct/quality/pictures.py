@@ -80,6 +80,7 @@ def _histogram(known: Evidence, look: VoxelLook) -> Shown:
             [Curve("", centres, height, "area")],
             x=unit,
             y="log10 of voxels",
+            y_range=(0.0, float(height.max())),
             marks=ends if sixteen else (),
         ),
     )
