@@ -92,6 +92,7 @@ def _add_clinical(
             "contrast_limits": opened.display,
             "projection_mode": "none",
         }
+    reads.watch(lambda: None)  # not even for the first slice is waited
     layer = (Labels if opened.labels else Image)(list(reads.levels), **options)
     keep_fresh(viewer, layer, reads, guess_contrast=False)
     return viewer.add_layer(layer)

@@ -95,6 +95,8 @@ def add_volume(
     guessed = not volume.labels and "contrast_limits" not in options
     if guessed:
         options["contrast_limits"] = whole_range(reads.levels[0].dtype)
+    # A layer looks at its first slice when it is made: not even that is waited for.
+    reads.watch(lambda: None)
     layer = (Labels if volume.labels else Image)(list(reads.levels), **options)
     keep_fresh(viewer, layer, reads, guess_contrast=guessed)
     return viewer.add_layer(layer)

@@ -46,9 +46,10 @@ class Freshness(QObject):
         reads.watch(self._changed, self._failed)
 
     def stop(self) -> None:
-        """The layer has gone."""
+        """The layer has gone; what is still being fetched for it is nobody's news."""
         self._timer.stop()
         self._reads.close()
+        self._reads.watch(lambda: None)
 
     # Other threads call these two; the window may have been closed meanwhile.
     def _changed(self) -> None:

@@ -107,11 +107,15 @@ class PyramidReads:
         on_change : callable
             Called, by another thread, whenever a chunk of the present view has come.
         on_fault : callable, optional
-            Called, by another thread, with the sentence about a chunk that cannot be read.
+            Called, by another thread, with the sentence about a chunk that cannot be read; at
+            once with those that are known already.
         """
         self._on_fault = on_fault
         self._loader.on_change = on_change
         self._watched = True
+        if on_fault is not None:
+            for sentence in self.faults:
+                on_fault(sentence)
 
     def picture(self, level: int, bounds: Bounds) -> NDArray[Any]:
         """Voxels of a part of a level as far as they are known; the rest is asked for.

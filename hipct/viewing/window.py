@@ -50,8 +50,9 @@ def new_window(title: str, *, show: bool = True, bookmarks: Path | None = None) 
     """
     # A call of OpenGL lets other threads in; each of them would keep the window waiting for 5 ms.
     sys.setswitchinterval(_SWITCH_S)
-    # Slices are cut in a thread of napari's, whatever its user has set; nothing is saved there.
-    os.environ.setdefault("NAPARI_ASYNC", "1")
+    # Slices are cut in the window's thread, whatever its user has set; nothing is saved there. They
+    # wait for nothing, and Qt can lock up where napari's own thread reports them meanwhile.
+    os.environ["NAPARI_ASYNC"] = "0"
     napari = require("napari", "viewer", "hipct view")
     require_screen("hipct view")
     # What the first layer would import, which takes a second, is imported before there is a window.

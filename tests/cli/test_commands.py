@@ -268,9 +268,11 @@ def test_view_hands_the_volume_over(
     import hipct.viewing.window as viewing
 
     shown = []
-    monkeypatch.setattr(viewing, "view", shown.append)
-    assert hipct("view", volume).code == 0
-    assert shown == [str(volume)]
+    monkeypatch.setattr(viewing, "view", lambda *given, **options: shown.append((given, options)))
+    assert hipct("view", volume, volume, "--bookmarks", "mine.json").code == 0
+    ((given, options),) = shown
+    assert list(map(str, given)) == [str(volume), str(volume)]
+    assert options == {"found": (), "bookmarks": Path("mine.json")}
 
 
 def test_view_without_napari_says_what_to_install(

@@ -200,7 +200,10 @@ def lines_of(scan, shifts, rows):
     """Line integrals of some rows after phase retrieval, frames moved back by shifts."""
     job = resolve(scan, Config())
     views = Views(scan, job, range(ROWS), StageClock()).block(slice(0, ANGLES))
-    retrieved = PaganinFilter(ROWS, COLUMNS, **job.physics()._asdict()).apply(np.exp(-views))
+    physics = job.physics()._asdict()
+    (distance_m,) = physics.pop("distances_m")
+    plan = PaganinFilter(ROWS, COLUMNS, distance_m=distance_m, **physics)
+    retrieved = plan.apply(np.exp(-views))
     moved = move_frames(retrieved, *shifts, rows, ends=(True, True))
     return np.ascontiguousarray(-np.log(moved).swapaxes(0, 1))
 

@@ -100,6 +100,7 @@ def window(screen: None) -> Iterator[Any]:
 
     viewer = napari.Viewer(show=True)
     yield viewer
+    viewer.layers.clear()  # with it ends what is still being fetched
     viewer.close()
 
 
