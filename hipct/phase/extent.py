@@ -8,6 +8,7 @@ far away to be felt.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any, Literal, get_args
 
@@ -111,6 +112,7 @@ def fits_lanes(length: int) -> bool:
     return length > 2 and length % 2 == 0 and largest_prime(length) <= LARGEST_PRIME_OF_LANES
 
 
+@cache
 def fast_rows(at_least: int) -> int:
     """Rows of a tile with its halos that every transform takes without continuing them.
 
