@@ -17,21 +17,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.common import RESULTS, save_table, wall_time
-from benchmarks.whole import write_half
+from benchmarks.common import save_table, wall_time
+from benchmarks.whole import reconstruction, sizes, write_half
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name, default in (("columns", 1024), ("rows", 1024), ("angles", 1500)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--memory", default="6GB", help="budget of the run")
-    parser.add_argument("--folder", type=Path, help="where scan and volume are put meanwhile")
-    parser.add_argument("--quick", action="store_true", help="a small scan, to see that it runs")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
-    options = parser.parse_args()
-    if options.quick:
-        options.columns, options.rows, options.angles = 256, 128, 300
+    options = sizes(__doc__)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         row = measured(Path(folder), options)
     command = "python -m benchmarks.report" + (" --quick" if options.quick else "")
@@ -41,12 +32,7 @@ def main() -> None:
 def measured(folder: Path, options: argparse.Namespace) -> dict[str, object]:
     scan, volume = folder / "scan.zarr", folder / "volume.ome.zarr"
     write_half(scan, options.rows, options.columns, options.angles)
-    command = [
-        sys.executable, "-m", "hipct", "reconstruct", str(scan), "-o", str(volume),
-        "--memory", options.memory, "--set", "phase.delta_beta=1000",
-        "--set", "rings.method=sorting",
-    ]  # fmt: skip
-    subprocess.run(command, check=True)
+    subprocess.run(reconstruction(scan, volume, options.memory), check=True)
     run = json.loads((folder / "volume.report.json").read_text())
     report = json.loads((folder / "volume.quality.json").read_text())
     page = folder / "volume.quality.html"

@@ -36,24 +36,11 @@ PIECE = 1 << 24
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name, default in (("columns", 1024), ("rows", 1024), ("angles", 1500)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--memory", default="6GB", help="budget of the run")
-    parser.add_argument("--folder", type=Path, help="where scan and volume are put meanwhile")
-    parser.add_argument("--quick", action="store_true", help="a small scan, to see that it runs")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
-    options = parser.parse_args()
-    if options.quick:
-        options.columns, options.rows, options.angles = 256, 128, 300
+    options = sizes(__doc__)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         scan, volume = Path(folder) / "scan.zarr", Path(folder) / "volume.ome.zarr"
         axis = write_half(scan, options.rows, options.columns, options.angles)
-        command = [
-            sys.executable, "-m", "hipct", "reconstruct", str(scan), "-o", str(volume),
-            "--memory", options.memory, "--set", "phase.delta_beta=1000",
-            "--set", "rings.method=sorting",
-        ]  # fmt: skip
+        command = reconstruction(scan, volume, options.memory)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         began = time.perf_counter()
         subprocess.run(command, check=True)
@@ -84,6 +71,29 @@ def main() -> None:
     facts = {"axis": f"{found:.3f}, true {axis:.3f}", "budget": options.memory, **stages}
     asked = " ".join(f"--{name} {getattr(options, name)}" for name in ("columns", "rows", "angles"))
     save_table("whole", [row], f"python -m benchmarks.whole {asked}", out=options.out, facts=facts)
+
+
+def sizes(description: str | None) -> argparse.Namespace:
+    """Size of the half-acquisition, budget, folder and place of the result, as asked for."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    for name, default in (("columns", 1024), ("rows", 1024), ("angles", 1500)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--memory", default="6GB", help="budget of the run")
+    parser.add_argument("--folder", type=Path, help="where scan and volume are put meanwhile")
+    parser.add_argument("--quick", action="store_true", help="a small scan, to see that it runs")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result")
+    options = parser.parse_args()
+    if options.quick:
+        options.columns, options.rows, options.angles = 256, 128, 300
+    return options
+
+
+def reconstruction(scan: Path, volume: Path, memory: str) -> list[str]:
+    """The command of the run: Paganin, rings by sorting."""
+    return [
+        sys.executable, "-m", "hipct", "reconstruct", str(scan), "-o", str(volume),
+        "--memory", memory, "--set", "phase.delta_beta=1000", "--set", "rings.method=sorting",
+    ]  # fmt: skip
 
 
 def write_half(path: Path, rows: int, columns: int, angles: int) -> float:

@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 from hipct.live.scan import LiveScan
 from hipct.phase.kernel import kernel_length_px
 from hipct.pipeline.engine import crop_window, slice_size
-from hipct.volume.figures import Figures, figures
-
-RIM_PX = 3.0
-"""Left out along the measured circle, whose end is no edge of the sample."""
+from hipct.volume.figures import RIM_PX, Figures, figures
 
 
 def picture_figures(

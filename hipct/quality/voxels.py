@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hipct.core.errors import HipctError
-from hipct.volume.figures import Figures, figures
+from hipct.volume.figures import RIM_PX, Figures, figures
 from hipct.volume.open import Volume
 from hipct.volume.polar import check_slices, radial_detail
 from hipct.volume.preview import orthogonal_preview
@@ -38,7 +38,6 @@ REGION_PX = 768
 
 BINS = 256
 LEAST_SIDE_PX = 64
-RIM_PX = 3.0
 RINGS_WIDTH_PX = 21
 PREVIEW_PX = 480
 

@@ -40,6 +40,9 @@ FWHM = 2 * math.sqrt(2 * math.log(2))
 """Full width at half maximum of a Gaussian of standard deviation 1."""
 
 SHORTEST_PROFILE_PX, LONGEST_PROFILE_PX = 10.0, 32.0
+RIM_PX = 3.0
+"""Left out along the measured circle, whose end is no edge of the sample."""
+
 SHORTEST_KERNEL_PX = 1.5
 """A rim that dies out within less cannot be told from a sharper edge."""
 
