@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.core.threads import parallel_for
-from hipct.volume.chunks import chunk_grid
+from hipct.storage.chunks import chunk_grid
+from hipct.storage.shards import encode_shard
 from hipct.volume.layout import Level, PyramidSpec
-from hipct.volume.shards import encode_shard
 from hipct.volume.writer import create_pyramid
 
 EDGE = 8192

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from hipct.acquisition.scan import FrameKind, ScanInfo
 from hipct.acquisition.store_layout import CHUNK_ANGLES, SHARD_ANGLES, FrameLayout, fast_codecs
@@ -42,9 +42,13 @@ class FrameSink:
                 chunks=self.layout.chunks,
                 shards=self.layout.shards,
                 dtype=self._dtype,
-                compressors=BloscCodec(
-                    cname="lz4", clevel=5, shuffle="bitshuffle", typesize=self._dtype.itemsize
-                ),
+                # Lz4 decodes most damaged blocks without a word: each chunk has a checksum.
+                compressors=[
+                    BloscCodec(
+                        cname="lz4", clevel=5, shuffle="bitshuffle", typesize=self._dtype.itemsize
+                    ),
+                    Crc32cCodec(),
+                ],
                 dimension_names=[{"projections": "angle"}.get(kind, kind[:-1]), "row", "column"],
                 # Blocks of zeros are stored too: comparing costs more than lz4 of zeros does. Of
                 # a shard of nothing else the Rust pipeline makes no file all the same.

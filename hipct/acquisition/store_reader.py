@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.buffer.cpu import NDBuffer
 
 from hipct.acquisition.foreign import reading
 from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
@@ -22,6 +21,7 @@ from hipct.acquisition.store_layout import (
     fast_codecs,
 )
 from hipct.core.errors import FormatError, InputError
+from hipct.storage.chunk_reader import ChunkReader, open_chunks
 
 _LARGEST_VECTOR = 100_000_000
 _OPTIONAL = (
@@ -32,8 +32,8 @@ _OPTIONAL = (
 class StoreScan(Scan):
     """A scan in a scan store.
 
-    Reads go through the Rust codec pipeline and fetch the inner chunks that they touch, each
-    once: a range of rows aligned to ``row_chunk`` over all angles moves what was asked for.
+    Reads fetch the inner chunks that they touch, each once, and compare their checksums: a range
+    of rows aligned to ``row_chunk`` over all angles moves what was asked for.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ class StoreScan(Scan):
             group = self._group()
             self.attributes = dict(group.attrs)
             header = self._checked_header(self.attributes.pop(ATTRIBUTE, None))
-            with fast_codecs():
-                self._frames: dict[FrameKind, zarr.Array[Any]] = {
-                    kind: self._array(group, kind, 3) for kind in ("projections", "flats", "darks")
-                }
-                if "returns" in group:
-                    self._frames["returns"] = self._array(group, "returns", 3)
+            self._frames: dict[FrameKind, zarr.Array[Any]] = {
+                kind: self._array(group, kind, 3) for kind in ("projections", "flats", "darks")
+            }
+            if "returns" in group:
+                self._frames["returns"] = self._array(group, "returns", 3)
+            self._chunks = {kind: self._reader(kind) for kind in self._frames}
             self._check_shapes()
             self._check_files(header.get("zeros", {}))
             self.origin = str(header["source"])
@@ -128,6 +128,15 @@ class StoreScan(Scan):
                 "import the source again."
             )
         return array
+
+    def _reader(self, name: str) -> ChunkReader:
+        reader = open_chunks(self.path / name)
+        if reader is None:
+            raise FormatError(
+                f"The array {name} of {self.path} is stored in another way than hipct stores "
+                "frames; import the source again."
+            )
+        return reader
 
     def _check_shapes(self) -> None:
         projections = self._frames["projections"]
@@ -201,7 +210,8 @@ class StoreScan(Scan):
         )
 
     def _read_into(self, kind: FrameKind, frames: slice, rows: slice, out: NDArray[Any]) -> None:
-        with reading(self.path, "scan store"):
-            self._frames[kind].get_basic_selection(
-                (frames, rows, slice(None)), out=NDBuffer(cast(Any, out))
-            )
+        def put(start: tuple[int, ...], part: NDArray[Any]) -> None:
+            frame, row = start[0] - frames.start, start[1] - rows.start
+            out[frame : frame + len(part), row : row + part.shape[1]] = part
+
+        self._chunks[kind].each_chunk((frames, rows, slice(0, self.info.columns)), put)

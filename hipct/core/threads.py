@@ -1,9 +1,10 @@
-"""One pool of worker threads for all compute loops of the process.
+"""One pool of worker threads for all compute loops of the process, one for those that read.
 
 Numba kernels are compiled with ``nogil`` and called on disjoint ranges from here. That leaves
 numba's own thread layers unused: the default one must not be entered from two Dask tasks at a
 time, and their partition of the work depends on the machine. Here the ranges write disjoint
-output, so that results do not depend on the number of threads.
+output, so that results do not depend on the number of threads. Loops that wait for a disk have
+threads of their own: compute loops go on meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hipct.core.errors import InputError
 
 _lock = threading.Lock()
 _inside = threading.local()
-_pool: ThreadPoolExecutor | None = None
+_pools: dict[str, ThreadPoolExecutor] = {}
 _size: int = 0
 
 
@@ -36,16 +37,19 @@ def thread_count() -> int:
 
 def set_thread_count(count: int | None) -> None:
     """Set the number of compute threads; ``None`` returns to all cores."""
-    global _pool, _size
+    global _size  # noqa: PLW0603 - one number for the process is the point
     if count is not None and count < 1:
         raise InputError(f"The number of threads is {count}; give 1 or more.")
     with _lock:
-        if _pool is not None:
-            _pool.shutdown(wait=True)
-        _pool, _size = None, count or 0
+        for pool in _pools.values():
+            pool.shutdown(wait=True)
+        _pools.clear()
+        _size = count or 0
 
 
-def parallel_for(task: Callable[[int, int], None], total: int, *, smallest: int = 1) -> None:
+def parallel_for(
+    task: Callable[[int, int], None], total: int, *, smallest: int = 1, reads: bool = False
+) -> None:
     """Call ``task(start, stop)`` on ranges that cover ``0 .. total``, on all threads.
 
     The first error of a task is raised after all have ended. From inside a task the loop runs
@@ -59,6 +63,8 @@ def parallel_for(task: Callable[[int, int], None], total: int, *, smallest: int 
         Number of items.
     smallest : int
         Fewest items worth a thread.
+    reads : bool
+        Whether the task waits for a disk.
 
     Examples
     --------
@@ -78,7 +84,8 @@ def parallel_for(task: Callable[[int, int], None], total: int, *, smallest: int 
         task(0, total)
         return
     bounds = [total * part // parts for part in range(parts + 1)]
-    futures = [_shared_pool().submit(_run, task, a, b) for a, b in pairwise(bounds)]
+    pool = _shared_pool("read" if reads else "compute")
+    futures = [pool.submit(_run, task, a, b) for a, b in pairwise(bounds)]
     wait(futures)
     for future in futures:
         future.result()
@@ -92,9 +99,10 @@ def _run(task: Callable[[int, int], None], start: int, stop: int) -> None:
         _inside.active = False
 
 
-def _shared_pool() -> ThreadPoolExecutor:
-    global _pool  # noqa: PLW0603 - one pool for the process is the point
+def _shared_pool(purpose: str) -> ThreadPoolExecutor:
     with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(thread_count(), thread_name_prefix="hipct-compute")
-        return _pool
+        if purpose not in _pools:
+            _pools[purpose] = ThreadPoolExecutor(
+                thread_count(), thread_name_prefix=f"hipct-{purpose}"
+            )
+        return _pools[purpose]

@@ -13,7 +13,7 @@ import zarr
 from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError, InputError, RemoteError
-from hipct.volume.chunk_reader import ChunkReader, open_chunks
+from hipct.storage.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.layout import Vector3
 from hipct.volume.nodes import OwnFiles, is_own
 from hipct.volume.open import Volume, VolumeLevel, read_attributes

@@ -16,7 +16,7 @@ from hipct.acquisition.store_layout import fast_codecs
 from hipct.core.errors import FormatError, InputError
 from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_files import AxesSource, fingerprint_of
-from hipct.volume.chunk_reader import ChunkReader, open_chunks
+from hipct.storage.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.nodes import is_own
 from hipct.volume.open import open_volume, read_attributes
 

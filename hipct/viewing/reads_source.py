@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError, HipctError
-from hipct.volume.chunk_reader import ChunkReader, open_chunks
+from hipct.storage.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.nodes import is_own
 from hipct.volume.open import Volume, read_attributes
 from hipct.volume.storage import is_address
@@ -46,8 +46,8 @@ class ChunkSource(Protocol):
 def source_of(volume: Volume, number: int) -> ChunkSource:
     """The chunks of a level of a volume, by the fastest way there is.
 
-    On a disk :mod:`hipct.volume.chunk_reader` reads them; ``python -m benchmarks.view`` compares it
-    with zarr-python and tensorstore. What it does not know, and servers, are left to Zarr.
+    On a disk :mod:`hipct.storage.chunk_reader` reads them; ``python -m benchmarks.view`` compares
+    it with zarr-python and tensorstore. What it does not know, and servers, are left to Zarr.
     """
     level = volume.level(number)
     if not is_address(volume.address):

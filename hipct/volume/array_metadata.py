@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hipct.volume.chunks import BLOCK_BYTES, COMPRESSION_LEVEL
+from hipct.storage.chunks import BLOCK_BYTES, COMPRESSION_LEVEL
 from hipct.volume.layout import PyramidSpec
 
 AXES = ("z", "y", "x")

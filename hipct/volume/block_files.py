@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError
 from hipct.core.threads import parallel_for
-from hipct.volume.chunks import (
+from hipct.storage.chunks import (
     Shape,
     chunk_grid,
     chunk_region,
     compress_chunk,
     decompress_chunk,
 )
+from hipct.storage.shards import decode_shard, encode_shard
 from hipct.volume.layout import Level, OmeZarr, PyramidSpec
-from hipct.volume.shards import decode_shard, encode_shard
 
 Block = NDArray[Any]
 

@@ -14,11 +14,11 @@ from typing import Any
 import zarr
 
 from hipct.core.errors import FormatError, RemoteError
-from hipct.volume.chunks import HEADER_BYTES, Shape, check_header
+from hipct.storage.chunks import HEADER_BYTES, Shape, check_header
+from hipct.storage.shards import damaged_chunks, index_bytes, read_index
 from hipct.volume.consolidate import FILE_V2
 from hipct.volume.finding import Finding
 from hipct.volume.open import Volume
-from hipct.volume.shards import damaged_chunks, index_bytes, read_index
 from hipct.volume.storage import Folder, Storage
 
 _NAMED = 5

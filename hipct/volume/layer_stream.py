@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from hipct.core.errors import OutputError
 from hipct.core.threads import parallel_for
+from hipct.storage.chunks import Shape, compress_chunk
 from hipct.volume.block_files import block_key, remove_torn
-from hipct.volume.chunks import Shape, compress_chunk
 from hipct.volume.layout import Level, PyramidSpec
 from hipct.volume.reduce import reduce_block, reduced_shape
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from hipct.core.errors import FormatError, OutputError
 from hipct.core.run_folder import RunFolder
-from hipct.volume.chunk_reader import open_chunks
+from hipct.storage.chunk_reader import open_chunks
 from hipct.volume.layout import PyramidSpec
 
 Node = tuple[int, int]

@@ -23,8 +23,8 @@ from hipct.core.files import write_json
 from hipct.core.memory import format_bytes, free_memory
 from hipct.core.progress import Observer, Silent
 from hipct.core.threads import thread_count
+from hipct.storage.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.array_metadata import array_files
-from hipct.volume.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.fingerprint import fingerprint_of
 from hipct.volume.layout import PyramidSpec
 from hipct.volume.nodes import is_own

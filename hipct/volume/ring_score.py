@@ -6,10 +6,13 @@ what 15-degree parts of a ring have in common that are not neighbours, in units 
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 from hipct.core.arrays import Array, namespace
 from hipct.preparation.checks import floating, three_axes
 from hipct.preparation.stripe_score import WIDTH_PX, RingScore, common_power, spread
-from hipct.volume.polar import STEPS, check_radial_width, check_slices, radial_detail
+from hipct.volume.polar import STEPS, Polar, check_radial_width, check_slices, radial_detail
 
 CENTRE_PX = 20
 """Radius that is left out: too few pixels to tell a ring from the sample. So is half of the median
@@ -57,10 +60,57 @@ def ring_score(slices: Array, *, width_px: int = WIDTH_PX) -> RingScore:
     xp = namespace(slices)
     scores = xp.empty((2, len(slices)))
     for place in range(len(slices)):
-        detail, parts = radial_detail(slices[place], polar, width_px)
-        # Where the median ends, it sees one side: an edge of the sample there is no ring.
-        last = polar.radii - min(STEPS * (width_px // 2), polar.radii // 4)
-        first = min(STEPS * CENTRE_PX, polar.radii // 4)
-        scores[0, place] = common_power(parts[first:last], around=True)
-        scores[1, place] = spread(detail[first:last])
+        found = _profile(slices[place], polar, width_px)
+        scores[0, place], scores[1, place] = found.power, found.noise
     return RingScore(scores[0], scores[1])
+
+
+class RingProfile(NamedTuple):
+    """Rings of one slice.
+
+    Attributes
+    ----------
+    power, noise : float
+        As of :class:`RingScore`.
+    parts : array, (radii, 24)
+        Median of what is finer than the width, in each 15 degrees of the circle; the radii lie half
+        a pixel apart.
+    """
+
+    power: float
+    noise: float
+    parts: Array
+
+    @property
+    def score(self) -> float:
+        """Rings in units of the noise; infinite without any."""
+        return math.sqrt(max(float(self.power), 0)) / float(self.noise) if self.noise else math.inf
+
+
+def ring_profile(image: Array, *, width_px: int = WIDTH_PX) -> RingProfile:
+    """Score of the rings of one slice, and where they are.
+
+    Parameters
+    ----------
+    image : array, shape (n, n)
+    width_px : int
+        As of :func:`ring_score`.
+
+    Raises
+    ------
+    InputError
+        If shape, dtype or the width is wrong.
+    """
+    slices = floating(three_axes(image[None], "slices", "slices, rows, columns"))
+    polar = check_slices(slices)
+    check_radial_width(width_px, polar)
+    return _profile(slices[0], polar, width_px)
+
+
+def _profile(image: Array, polar: Polar, width_px: int) -> RingProfile:
+    detail, parts = radial_detail(image, polar, width_px)
+    # Where the median ends, it sees one side: an edge of the sample there is no ring.
+    last = polar.radii - min(STEPS * (width_px // 2), polar.radii // 4)
+    first = min(STEPS * CENTRE_PX, polar.radii // 4)
+    power, noise = common_power(parts[first:last], around=True), spread(detail[first:last])
+    return RingProfile(float(power), float(noise), parts)

@@ -33,7 +33,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from hipct.core.errors import FormatError, RemoteError
-from hipct.volume.shards import index_bytes, read_index
+from hipct.storage.shards import index_bytes, read_index
 from hipct.volume.storage import Folder, Storage
 
 _CHUNKS_TOGETHER = 4

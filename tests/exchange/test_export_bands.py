@@ -21,7 +21,7 @@ from hipct.core.errors import OutputError, PlanError
 from hipct.core.progress import Silent
 from hipct.exchange import export_bands
 from hipct.exchange.export import export_volume
-from hipct.volume.chunk_reader import ChunkReader
+from hipct.storage.chunk_reader import ChunkReader
 from hipct.volume.pyramid import write_pyramid
 
 SHAPE = (90, 240, 250)

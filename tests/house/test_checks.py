@@ -54,7 +54,7 @@ def test_the_import_contract_would_notice_an_upward_import(tmp_path):
         "reconstruction",
         "phase",
     ]
-    floors += ["preparation", "simulation", "acquisition", "core"]
+    floors += ["preparation", "simulation", "acquisition", "storage", "core"]
     for floor in floors:
         (package / floor).mkdir(parents=True)
         (package / floor / "__init__.py").touch()

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from hipct.cli.inspect import command as inspect
 from hipct.core.errors import FormatError, InputError, RemoteError
+from hipct.storage.shards import index_bytes, read_index
 from hipct.viewing.layers import layer_data
 from hipct.volume.open import open_volume
 from hipct.volume.preview import orthogonal_preview
 from hipct.volume.pyramid import write_pyramid
-from hipct.volume.shards import index_bytes, read_index
 from hipct.volume.storage import Folder, Patience, open_storage
 from hipct.volume.storage_zarr import ChunkStore, ReadStore, chunkwise
 

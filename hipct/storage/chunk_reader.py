@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError
 from hipct.core.threads import parallel_for
-from hipct.volume.chunks import Shape
-from hipct.volume.shards import index_bytes, read_index
+from hipct.storage.chunks import Shape
+from hipct.storage.shards import index_bytes, read_index
 
 _NO_CHUNK = 2**64 - 1
 _CRC_BYTES = 4
@@ -50,10 +50,7 @@ class _Layout:
     key: Callable[[Shape], str]
     decode: Decode
     has_checksum: bool
-
-    @property
-    def is_sharded(self) -> bool:
-        return self.shard != self.chunk
+    is_sharded: bool
 
 
 class ChunkReader:
@@ -120,7 +117,7 @@ class ChunkReader:
                 starts = tuple(f + part.start for f, part in zip(first, inside))
                 use(starts, voxels[inside])
 
-        parallel_for(task, len(places))
+        parallel_for(task, len(places), reads=True)
 
     def _chunk(self, place: Shape) -> NDArray[Any]:
         """Voxels of a chunk, in the memory of this thread."""
@@ -224,12 +221,11 @@ def _layout_v3(metadata: Mapping[str, Any]) -> _Layout | None:
     chunk, codecs = shard, list(metadata["codecs"])
     known = metadata["chunk_grid"]["name"] == "regular"
     known &= not metadata.get("storage_transformers")
-    if codecs[0]["name"] == "sharding_indexed":
+    sharded = codecs[0]["name"] == "sharding_indexed"
+    if sharded:
         sharding = codecs[0]["configuration"]
         known &= len(codecs) == 1 and _is_usual_index(sharding)
         chunk, codecs = tuple(sharding["chunk_shape"]), list(sharding["codecs"])
-        # A shard of one chunk would be taken for the chunk itself.
-        known &= chunk != shard
     checksum = codecs[-1]["name"] == "crc32c"
     codecs = codecs[:-1] if checksum else codecs
     names = [codec["name"] for codec in codecs]
@@ -253,11 +249,12 @@ def _layout_v3(metadata: Mapping[str, Any]) -> _Layout | None:
         key=lambda place: separator.join([*prefix, *(str(p) for p in place)]),
         decode=decode,
         has_checksum=checksum,
+        is_sharded=sharded,
     )
 
 
 def _is_usual_index(sharding: Mapping[str, Any]) -> bool:
-    """Whether the index of a shard is what :func:`hipct.volume.shards.read_index` reads."""
+    """Whether the index of a shard is what :func:`hipct.storage.shards.read_index` reads."""
     names = [codec["name"] for codec in sharding["index_codecs"]]
     endian = sharding["index_codecs"][0].get("configuration", {}).get("endian")
     at_end = sharding.get("index_location", "end") == "end"
@@ -283,6 +280,7 @@ def _layout_v2(metadata: Mapping[str, Any]) -> _Layout | None:
         key=lambda place: separator.join(str(p) for p in place),
         decode=decode,
         has_checksum=False,
+        is_sharded=False,
     )
 
 

@@ -11,7 +11,7 @@ import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from hipct.core.errors import FormatError
-from hipct.volume.chunk_reader import open_chunks
+from hipct.storage.chunk_reader import open_chunks
 
 SHAPE = (37, 50, 41)
 KINDS: dict[str, dict[str, Any]] = {

@@ -2,8 +2,8 @@
 
 Zarr v3, codec ``sharding_indexed`` (ZEP 2): the encoded chunks stand one after the other, then
 comes the index, one (offset, length) pair of uint64 a chunk in C order, ``2**64 - 1`` twice for a
-chunk of zeros, and the CRC-32C of the index. The chunks (:mod:`hipct.volume.chunks`) have a CRC-32C
-each, so that a flipped bit anywhere is found.
+chunk of zeros, and the CRC-32C of the index. The chunks (:mod:`hipct.storage.chunks`) have a
+CRC-32C each, so that a flipped bit anywhere is found.
 
 Why not through zarr: its Python encoder takes 2.4 times as long for a shard of 128 x 1024 x 1024
 (1.6 s against 0.68 s on two cores), and the fast zarrs pipeline (0.67 s) writes into the file in
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError
 from hipct.core.threads import parallel_for
-from hipct.volume.chunks import Shape, chunk_grid, chunk_region, compress_chunk, decompress_chunk
+from hipct.storage.chunks import Shape, chunk_grid, chunk_region, compress_chunk, decompress_chunk
 
 _EMPTY = np.uint64(2**64 - 1)
 _CRC_BYTES = 4
@@ -116,13 +116,13 @@ def read_index(tail: bytes, size: int, chunks: int, source: Path | str) -> NDArr
     if size < needed:
         raise FormatError(
             f"{source} has {size} bytes, fewer than its index of {needed}: "
-            "the shard is truncated; write this layer again."
+            "the shard is truncated; copy it again from its source, or make it again."
         )
     table = tail[-needed:-_CRC_BYTES]
     if _crc(table) != tail[-_CRC_BYTES:]:
         raise FormatError(
             f"{source} is no whole shard of {chunks} chunks: the checksum of its index does not "
-            "fit; write this layer again."
+            "fit; copy it again from its source, or make it again."
         )
     index = np.frombuffer(table, "<u8").reshape(chunks, 2).astype(np.uint64)
     stored = index[index[:, 0] != _EMPTY]

@@ -1,0 +1,1 @@
+"""Chunks and shards of Zarr on a disk: encoded, decoded, checked."""
