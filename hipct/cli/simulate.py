@@ -48,7 +48,21 @@ from hipct.cli.console import progress
     "--rings", type=float, default=0.01, show_default=True, help="Strength of bad pixels' stripes"
 )
 @click.option("--jar", is_flag=True, help="Put the organ into a jar inside of the field")
+@click.option(
+    "--organ-size",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Radius of the organ, relative to what the field holds whole",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes")
+@click.option(
+    "--run",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Another run of a seed: the same organ and detector, other noise; one a distance",
+)
 @click.option("--overwrite", is_flag=True, help="Replace OUT once the new store is whole")
 def command(
     *,
@@ -64,7 +78,9 @@ def command(
     noise: float,
     rings: float,
     jar: bool,
+    organ_size: float,
     seed: int,
+    run: int,
     overwrite: bool,
 ) -> None:
     """Write a simulated HiP-CT scan with known truth.
@@ -93,7 +109,9 @@ def command(
             noise=noise or None,
             rings=rings,
             jar=jar,
+            organ_size=organ_size,
             seed=seed,
+            run=run,
             overwrite=overwrite,
             observer=observer,
         )

@@ -23,7 +23,10 @@ OVERLAP = 0.16
 AXIS_BESIDE_MIDDLE = 1.3
 AXIS_FRACTION = 0.3
 ORGAN_IN_JAR = 0.86
-FRINGE_PX = 4
+FRINGE_PX = 4.25
+"""Room beside an organ, whatever the distance: two Fresnel zones at lambda z / p^2 of 4.5, which is
+twice the median of HiP-CT."""
+FRINGE_ZONES = 2
 SMALLEST_RADIUS_PX = 8
 SMALLEST_OVERSAMPLING = 4
 
@@ -45,7 +48,9 @@ def simulate_scan(
     zingers: float = 0.0,
     dead_pixels: float = 0.0,
     jar: bool = False,
+    organ_size: float = 1.0,
     seed: int = 0,
+    run: int = 0,
     axis: float | None = None,
     organ: Organ | None = None,
     propagation: bool = True,
@@ -61,6 +66,9 @@ def simulate_scan(
     Without a jar the flats are those of a reference scan through jar and medium, so that the
     truth is the organ's difference to the medium; with one they are of the open beam. The store
     holds no hint of the rotation axis: it stands in the truth.
+
+    The same seed on the same detector shows the same organ at every distance and energy; give
+    each scan of a sample at several distances a ``run`` of its own.
 
     Parameters
     ----------
@@ -82,8 +90,13 @@ def simulate_scan(
         See :class:`hipct.simulation.detector.Detector`.
     jar : bool
         Put the organ into a jar full of medium, all inside the field.
+    organ_size : float
+        Radius of the organ (of its jar, where it has one), relative to what the field holds whole.
     seed : int
         The same seed gives the same bytes.
+    run : int
+        Number of the scan: other runs of one seed show the same organ on the same detector, with
+        noise and machine current of their own.
     axis : float, optional
         Detector column of the rotation axis. Default: 1.3 pixels beside the middle (full), or
         where 16 % of the columns are common to both half turns (half).
@@ -117,6 +130,11 @@ def simulate_scan(
     """
     observer = observer if observer is not None else Silent()
     angles_rad = views(angles, acquisition)
+    if run < 0 or not (math.isfinite(organ_size) and organ_size > 0):
+        raise InputError(
+            f"run is {run} and organ_size {organ_size}; run has to be 0 or more, and organ_size "
+            "above 0."
+        )
     for name, value in (("flats", flats), ("darks", darks)):
         if value < 1:
             raise InputError(f"{name} is {value}; give 1 or more.")
@@ -145,13 +163,14 @@ def simulate_scan(
         rings=rings,
         zingers=zingers,
         dead_pixels=dead_pixels,
+        run=run,
         seed=seed,
     )
     if organ is None:
-        organ = _organ(setup, delta_beta, jar)
+        organ = _organ(setup, delta_beta, jar=jar, size=organ_size, observer=observer)
     setup = sampled_finely_enough(organ, setup, angles_rad, observer)
     truth = Truth(organ, setup)
-    timetable = Timetable.of(angles_rad.size, flats, darks, seed)
+    timetable = Timetable.of(angles_rad.size, flats, darks, seed + run)
     info = scan_info(setup, angles_rad, timetable)
     record_scan(out, truth, detector, timetable, info, overwrite=overwrite, observer=observer)
     return Path(out)
@@ -194,22 +213,45 @@ def axis_column(axis: float | None, acquisition: str, columns: int) -> float:
 def field_radius_um(setup: Setup) -> float:
     """Largest radius that the field holds whole in the horizontal, with room for fringes.
 
+    It is that of the detector alone: the same organ fits in at every distance.
+
     Raises
     ------
     InputError
         If no room is left.
     """
-    sides = setup.axis_px, setup.columns - 1 - setup.axis_px
-    reach = min(sides) if setup.acquisition == "full" else max(sides)
-    room = FRINGE_PX + setup.imaging.reach_um / setup.pixel_size_um
-    radius = (reach - room) * setup.pixel_size_um
+    reach = _field_px(setup)
+    radius = (reach - FRINGE_PX) * setup.pixel_size_um
     if radius < SMALLEST_RADIUS_PX * setup.pixel_size_um:
         raise InputError(
-            f"The field reaches {reach:g} columns from the axis, of which {room:.0f} are left for "
-            f"fringes, which leaves no room for an organ; give at least "
-            f"{2 * (room + SMALLEST_RADIUS_PX):.0f} columns around the axis."
+            f"The field reaches {reach:g} columns from the axis, of which {FRINGE_PX:g} are left "
+            f"for fringes, which leaves no room for an organ; give at least "
+            f"{2 * (FRINGE_PX + SMALLEST_RADIUS_PX):.0f} columns around the axis."
         )
     return radius
+
+
+def tell_lost_fringes(setup: Setup, organ_size: float, observer: Observer) -> None:
+    """Say so where the fringes of an organ of this size leave the field.
+
+    They are simulated as they are; retrieval then sees them cut off.
+    """
+    number = setup.imaging.propagation_number
+    fringes = FRINGE_ZONES * math.sqrt(number)
+    largest = max(0.0, (_field_px(setup) - fringes) / (_field_px(setup) - FRINGE_PX))
+    if largest < min(1.0, organ_size):
+        size = math.floor(100 * largest) / 100
+        remedy = f"an organ_size of {size:g} keeps them in it" if size else "no organ is so small"
+        observer.say(
+            f"At lambda z / p^2 of {number:.3g} fringes reach {fringes:.0f} pixels beside the "
+            f"organ and leave the field; {remedy}."
+        )
+
+
+def _field_px(setup: Setup) -> float:
+    """Columns from the axis to the edge of the field."""
+    sides = setup.axis_px, setup.columns - 1 - setup.axis_px
+    return min(sides) if setup.acquisition == "full" else max(sides)
 
 
 def delta_per_mu_cm(delta_beta: float, energy_kev: float) -> float:
@@ -219,9 +261,10 @@ def delta_per_mu_cm(delta_beta: float, energy_kev: float) -> float:
     return delta_beta * wavelength_m(energy_kev) * 1e2 / (4 * math.pi)
 
 
-def _organ(setup: Setup, delta_beta: float, jar: bool) -> Organ:
-    """A random organ that the field holds whole in the horizontal, with room for its fringes."""
-    radius = field_radius_um(setup)
+def _organ(setup: Setup, delta_beta: float, *, jar: bool, size: float, observer: Observer) -> Organ:
+    """A random organ that the field holds whole in the horizontal."""
+    radius = size * field_radius_um(setup)
+    tell_lost_fringes(setup, size, observer)
     delta_per_mu = delta_per_mu_cm(delta_beta, setup.energy_kev)
     if not jar:
         return build_organ(radius, seed=setup.seed).with_delta(delta_per_mu)

@@ -20,7 +20,13 @@ from hipct.simulation.detector import Detector
 from hipct.simulation.organ import Organ
 from hipct.simulation.placing import Faults, place_sub_scans
 from hipct.simulation.record import record_scan, scan_info
-from hipct.simulation.scan import axis_column, delta_per_mu_cm, field_radius_um, views
+from hipct.simulation.scan import (
+    axis_column,
+    delta_per_mu_cm,
+    field_radius_um,
+    tell_lost_fringes,
+    views,
+)
 from hipct.simulation.series_truth import (
     SeriesTruth,
     load_series_truth,
@@ -186,6 +192,7 @@ def simulate_series(
     )
     if organ is None:
         organ = _organ(whole, faults, delta_beta, jar=jar, size=organ_size, empty=reference)
+        tell_lost_fringes(whole, organ_size, observer)
     places = place_sub_scans(
         frame, faults, sub_scans=sub_scans, step=step, apart=apart, descending=descending
     )

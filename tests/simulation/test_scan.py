@@ -224,9 +224,59 @@ def test_a_phase_that_nothing_carries_is_refused_and_nothing_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_seed_shows_the_same_organ_at_every_distance(tmp_path):
+    """At 60 m lambda z / p^2 is 18.6: two Fresnel zones are 8.6 pixels."""
+    heard, organs = {}, []
+    for distance in (0.0, 0.5, 60.0):
+        listener = Listener()
+        path = tmp_path / f"{distance}.zarr"
+        given = CLEAN | {"energy_kev": 100.0, "delta_beta": 100.0, "angles": 2}
+        simulate_scan(
+            path, **given, distance_m=distance, pixel_size_um=6.3246, seed=3, observer=listener
+        )
+        organs.append(load_truth(path).organ)
+        heard[distance] = [said for said in listener.said if "fringes" in said]
+    for organ in organs[1:]:
+        for table in ("quadrics", "capsules"):
+            one, other = (vars(getattr(each, table)) for each in (organs[0], organ))
+            assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert not heard[0.0]
+    assert not heard[0.5]
+    # The axis is at 36.3: (36.3 - 8.6) / (36.3 - 4.25) of the organ fits in.
+    assert "reach 9 pixels" in heard[60.0][0]
+    assert "organ_size of 0.86" in heard[60.0][0]
+
+
+def test_organ_size_is_relative_to_the_field(tmp_path):
+    whole, half = (
+        load_truth(
+            simulate_scan(tmp_path / f"{size}.zarr", **CLEAN, organ_size=size, propagation=False)
+        ).organ.quadrics
+        for size in (1.0, 0.5)
+    )
+    np.testing.assert_allclose(half.centre, whole.centre / 2)
+    np.testing.assert_allclose(half.form, 4 * whole.form)
+    np.testing.assert_array_equal(half.mu, whole.mu)
+
+
+def test_runs_of_a_seed_differ_by_their_noise_alone(tmp_path):
+    given = SMALL | {"noise": 500.0, "distance_m": 2.0}
+    still = transmission(simulate_scan(tmp_path / "still.zarr", **CLEAN, distance_m=2.0))
+    noise = [
+        transmission(simulate_scan(tmp_path / f"{n}.zarr", **given, run=run, rings=0.0, drift=0.0))
+        - still
+        for n, run in enumerate((0, 0, 1))
+    ]
+    assert np.array_equal(noise[0], noise[1])
+    assert noise[2].std() == pytest.approx(noise[0].std(), rel=0.05)
+    assert abs(np.corrcoef(noise[0].ravel(), noise[2].ravel())[0, 1]) < 0.05
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"organ_size": 0.0}, "organ_size 0.0"),
+        ({"run": -1}, "run is -1"),
         ({"acquisition": "quarter"}, "'quarter'"),
         ({"angles": 0}, "number of angles is 0"),
         ({"angles": 2.5}, "number of angles is 2.5"),
