@@ -15,7 +15,12 @@ from hipct.phase.convert import (
 from hipct.phase.distances import ContrastFilter, ctf
 from hipct.phase.halo import halo_rows
 from hipct.phase.kernel import kernel_length_px
-from hipct.phase.materials import interface_delta_beta, splice
+from hipct.phase.materials import (
+    interface_delta_beta,
+    mask_by_value,
+    splice,
+    splice_by_mask,
+)
 from hipct.phase.nonlinear import NonlinearFilter
 from hipct.phase.paganin import PaganinFilter, paganin
 from hipct.phase.unsharp import UnsharpMask, unsharp, unsharp_halo_rows
@@ -34,11 +39,13 @@ __all__ = [
     "halo_rows",
     "interface_delta_beta",
     "kernel_length_px",
+    "mask_by_value",
     "paganin",
     "propagation_number",
     "pyhst_length_from_delta_beta",
     "soft_tissue_delta_beta",
     "splice",
+    "splice_by_mask",
     "tomopy_alpha_from_delta_beta",
     "unsharp",
     "unsharp_halo_rows",

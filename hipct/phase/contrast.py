@@ -37,7 +37,10 @@ REGULARISATION = 0.03
 
 Real = NDArray[np.float64]
 
-_FEWEST_SAMPLES, _MOST_SAMPLES = 1 << 10, 1 << 17
+MOST_REACH_PX = 1 << 14
+"""No detector has more; a filter that reaches further takes whole frames as its halo."""
+
+_FEWEST_SAMPLES = 1 << 10
 
 
 def propagation_number(*, pixel_size_um: float, distance_m: float, energy_kev: float) -> float:
@@ -101,6 +104,11 @@ class Contrast:
             )
         for number in self.numbers:
             require_positive("lambda z / p^2", number)
+            if number > MOST_REACH_PX:
+                raise InputError(
+                    f"lambda z / p^2 is {number:.3g}: light would spread over more pixels than "
+                    "any detector has; check the units of pixel size, distance and energy."
+                )
         require_positive("delta_beta", self.delta_beta)
         if not 0 < self.regularisation < 1:
             raise InputError(
@@ -158,16 +166,18 @@ class Contrast:
         drawn = len(free) * share * ratio**2
         return [(u + drawn * h) / (told + drawn) for u, h in zip(free, one)]
 
-    def reach(self, accuracy: float) -> int:
+    def reach(self, accuracy: float, most_px: int = MOST_REACH_PX) -> int:
         """Pixels after which the step responses of all filters stay below ``accuracy``.
+
+        ``most_px`` where they do not before.
 
         Raises
         ------
         InputError
-            If they reach further than any detector.
+            If the accuracy is out of range.
         """
         return max(
-            response_reach(lambda f, k=number: self.filters(f * f)[k], accuracy)  # type: ignore[misc]
+            response_reach(lambda f, k=number: self.filters(f * f)[k], accuracy, most_px)  # type: ignore[misc]
             for number in range(len(self.numbers))
         )
 
@@ -198,7 +208,9 @@ class ContrastResponse:
         return table
 
 
-def response_reach(response: Callable[[Real], Real], accuracy: float) -> int:
+def response_reach(
+    response: Callable[[Real], Real], accuracy: float, most_px: int = MOST_REACH_PX
+) -> int:
     """Pixels after which the step response of an even filter stays below ``accuracy``.
 
     Parameters
@@ -207,29 +219,29 @@ def response_reach(response: Callable[[Real], Real], accuracy: float) -> int:
         Factors at some frequencies in cycles per pixel, from 0 to 1/2.
     accuracy : float
         Relative to the step.
+    most_px : int
+        Given where the response reaches so far or further.
 
     Raises
     ------
     InputError
-        If it reaches further than any detector.
+        If the accuracy is out of range.
     """
     if not 0 < accuracy < 0.5:
         raise InputError(f"accuracy is {accuracy}; it has to lie between 0 and 0.5, e.g. 1e-5.")
     samples = _FEWEST_SAMPLES
-    while samples <= _MOST_SAMPLES:
+    while True:
         kernel = np.fft.irfft(response(np.arange(samples // 2 + 1) / samples), samples)
         # What lies farther than h pixels on one side: sum of the kernel from h + 1 to the far end.
         beyond = np.cumsum(kernel[1 : samples // 2][::-1])[::-1]
         too_large = np.flatnonzero(np.abs(beyond) > accuracy)
         found = int(too_large[-1]) + 1 if too_large.size else 0
+        # Nearer to the middle the kernel's own periodic images are felt.
         if found < samples // 8:
-            return found
+            return min(found, most_px)
+        if samples // 8 >= most_px:
+            return most_px
         samples *= 2
-    raise InputError(
-        f"The filter of the phase retrieval reaches further than {_MOST_SAMPLES // 16} pixels at "
-        f"an accuracy of {accuracy:g}; raise phase.regularisation, or phase.halo_accuracy, or "
-        "check the units of pixel size, distance and delta/beta."
-    )
 
 
 def contrast_numbers(

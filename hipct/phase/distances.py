@@ -77,7 +77,9 @@ class ContrastFilter:
         check_size(rows, columns)
         numbers = contrast_numbers(distances_m, pixel_size_um=pixel_size_um, energy_kev=energy_kev)
         contrast = Contrast(numbers, delta_beta, method, regularisation)
-        reach = contrast.reach(_PADDING_ERROR) + (unsharp.halo if unsharp else 0)
+        # A mirrored axis that is continued by more than itself is not continued at all.
+        reach = contrast.reach(_PADDING_ERROR, max(rows, columns))
+        reach += unsharp.halo if unsharp else 0
         self._filters = [
             CosineFilter(
                 rows,

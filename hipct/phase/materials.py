@@ -1,10 +1,13 @@
 """Samples of two materials: each interface has a delta/beta of its own.
 
 Paganin's filter for a material 2 embedded in a material 1 is that of one material with the ratio
-of the differences (Beltran et al., Opt. Express 18 (2010) 6423; Gureyev et al., J. Phys. D 35
-(2002) 1119),
+of the differences (Beltran et al., Opt. Express 18 (2010) 6423),
 
     (delta_2 - delta_1) / (beta_2 - beta_1).
+
+A thickness t of material 2 takes the place of as much of material 1. Where the thickness of both
+together is smooth, phase and logarithm of the transmission are therefore those of one material of
+thickness t with the differences of delta and beta, but for that smooth part.
 
 Bone in tissue has a few hundred where tissue in air has more than a thousand: filtered for tissue,
 bone is smeared into what is around it; filtered for bone, tissue is left noisy and its edges keep
@@ -13,7 +16,8 @@ is taken from the one, all else from the other (Beltran et al., Phys. Med. Biol.
 
 The smear itself tells the surroundings. In the slices of material 1 a strong body fades over the
 length of the kernel, so that values between those of both materials mark where it disturbs. That
-makes the splice a function of one voxel, in all directions alike, without a mask to be stored.
+makes a mask that is a function of one voxel, in all directions alike, and has not to be stored
+(:func:`mask_by_value`); one from elsewhere serves as well (:func:`splice_by_mask`).
 """
 
 from __future__ import annotations
@@ -53,7 +57,7 @@ def interface_delta_beta(delta_1: float, beta_1: float, delta_2: float, beta_2: 
 
 
 def splice(first: Array, second: Array, low: float, high: float, out: Array | None = None) -> Array:
-    """Join slices retrieved for two materials.
+    """Join slices retrieved for two materials, by the values of the first.
 
     Parameters
     ----------
@@ -62,9 +66,7 @@ def splice(first: Array, second: Array, low: float, high: float, out: Array | No
     second : ndarray
         The same slices retrieved for material 2 in material 1.
     low, high : float
-        Values of ``first``: at ``low`` and below (or above, if ``high`` is less) it is kept, at
-        ``high`` and beyond ``second`` takes its place, between them they are mixed, smoothly.
-        ``low`` close to material 1 takes more of the surroundings of material 2 along.
+        Values of ``first`` as in :func:`mask_by_value`.
     out : ndarray, optional
         Where the result goes; may be ``first``.
 
@@ -84,20 +86,104 @@ def splice(first: Array, second: Array, low: float, high: float, out: Array | No
     >>> splice(np.array([0.1, 0.5, 1.0]), np.array([0.2, 2.0, 2.0]), 0.2, 0.8)
     array([0.1 , 1.25, 2.  ])
     """
-    xp = namespace(first, second, out)
-    if first.shape != second.shape:
+    _refuse_other_shapes(first=first, second=second)
+    return _mixed(first, second, mask_by_value(first, low, high), out)
+
+
+def splice_by_mask(first: Array, second: Array, mask: Array, out: Array | None = None) -> Array:
+    """Join slices retrieved for two materials, by a mask of material 2.
+
+    Parameters
+    ----------
+    first : ndarray
+        Slices retrieved for material 1, e.g. in 1/cm.
+    second : ndarray
+        The same slices retrieved for material 2 in material 1.
+    mask : ndarray, bool or real
+        What ``second`` contributes: False or 0 for nothing, True or 1 for all. It has to take in
+        what material 2 disturbs around itself, about three kernel lengths of material 1
+        (:func:`hipct.phase.kernel_length_px`).
+    out : ndarray, optional
+        Where the result goes; may be ``first``.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``first``.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, or the mask is not finite or leaves 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> splice_by_mask(np.array([0.1, 0.5]), np.array([0.2, 2.0]), np.array([False, True]))
+    array([0.1, 2. ])
+    """
+    xp = namespace(first, second, mask, out)
+    _refuse_other_shapes(first=first, second=second, mask=mask)
+    share = mask.astype(first.dtype)
+    if share.size and not (float(xp.min(share)) >= 0 and float(xp.max(share)) <= 1):
         raise InputError(
-            f"The slices of the two materials have the shapes {first.shape} and {second.shape}; "
-            "they have to be the same."
+            f"The mask goes from {float(xp.min(share)):g} to {float(xp.max(share)):g}; it has to "
+            "be True and False, or numbers from 0 to 1."
         )
+    return _mixed(first, second, share, out)
+
+
+def mask_by_value(first: Array, low: float, high: float) -> Array:
+    """Mask of material 2 and of what it disturbs, from slices retrieved for material 1.
+
+    Parameters
+    ----------
+    first : ndarray
+        Slices retrieved for material 1, e.g. in 1/cm.
+    low, high : float
+        The mask is 0 at ``low`` and below (or above, if ``high`` is less), 1 at ``high`` and
+        beyond, and rises smoothly between them. ``low`` close to material 1 takes more of the
+        surroundings of material 2 along.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and dtype of ``first``, from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        If ``low`` equals ``high`` or one of them is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mask_by_value(np.array([0.1, 0.5, 1.0]), 0.2, 0.8)
+    array([0. , 0.5, 1. ])
+    """
     if not (math.isfinite(low) and math.isfinite(high) and low != high):
         raise InputError(
             f"The splice goes from {low} to {high}; give two finite numbers that differ."
         )
-    share = xp.clip((first - first.dtype.type(low)) / first.dtype.type(high - low), 0, 1)
+    number = first.dtype.type
+    share = namespace(first).clip((first - number(low)) / number(high - low), 0, 1)
     share *= share * (3 - 2 * share)
+    return share
+
+
+def _mixed(first: Array, second: Array, share: Array, out: Array | None) -> Array:
+    """First, and as much of second as its share; the share is overwritten."""
     share *= second - first
     if out is None:
         return first + share
-    xp.add(first, share, out=out)
+    namespace(first, out).add(first, share, out=out)
     return out
+
+
+def _refuse_other_shapes(**given: Array) -> None:
+    shapes = {name: array.shape for name, array in given.items()}
+    if len(set(shapes.values())) > 1:
+        raise InputError(
+            "The slices of the two materials and their mask have to have the same shape, and it is "
+            f"{', '.join(f'{shape} of {name}' for name, shape in shapes.items())}."
+        )

@@ -11,10 +11,17 @@ g = delta/beta, and C the cosine transform, whose images go on as their mirror. 
     E(x) = 1/2 || sqrt(I(x)) - sqrt(T) ||^2
 
 is the likelihood of photon noise to first order (Mohan et al., arXiv 2305.00334). Its Gauss-Newton
-steps are solved by conjugate gradients, preconditioned by the inverse of the linearised problem in
-empty space, (w^2 + r g^2)^-1 with w = cos + g sin of the contrast transfer function (as the
-Tikhonov scheme of Huhn et al., Opt. Express 30 (2022) 32871, generalises the CTF; Mirone et al.,
-arXiv 2311.14745, precondition rays by Paganin's filter in the same way).
+steps are damped by r g^2 m with m = min(1, 2 lambda z |f|^2)^2, which leaves level and
+coarse structure to the images, and solved by conjugate gradients, preconditioned by the inverse of
+the problem linearised in empty space,
+
+    1 / (w^2 s^2 / 4 + r g^2 m),    w = cos(pi lambda z |f|^2) + g sin(pi lambda z |f|^2)
+
+with the factor s of the smoothing below. The model is that of Huhn et al., Opt. Express 30 (2022)
+32871 (arXiv 2205.01099), a CTF without its linearisation. The problem is that of Mirone et al.,
+J. Synchrotron Rad. 32 (2025) 1291 (arXiv 2311.14745), near-field images of strong gradients from
+one distance, which they solve for rays (eikonals) instead of waves; their faster scheme (arXiv
+2601.22793) is preconditioned by Paganin's filter as this one is by the CTF.
 
 The misfit has many minima where light goes several pixels astray. So both images are smoothed and
 made sharper in steps, from two Fresnel zones sqrt(lambda z) down to a half: structure that is found

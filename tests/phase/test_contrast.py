@@ -8,7 +8,7 @@ import pytest
 from hipct.core.errors import InputError
 from hipct.core.physics import wavelength_m
 from hipct.phase import Contrast, ContrastFilter, PaganinFilter, UnsharpMask, ctf, unsharp
-from hipct.phase.contrast import ContrastResponse, propagation_number
+from hipct.phase.contrast import MOST_REACH_PX, ContrastResponse, propagation_number
 
 SCAN = {"pixel_size_um": 1.0, "energy_kev": 20.0, "delta_beta": 500.0}
 METRE = (SCAN["pixel_size_um"] * 1e-6) ** 2 / wavelength_m(SCAN["energy_kev"])
@@ -158,9 +158,28 @@ def test_zeros_are_filled_whatever_the_ratio(ratio, number):
     assert np.abs(gain[past]).max() < 1.001 / (2 * np.sqrt(0.03))
 
 
+@pytest.mark.parametrize("padding", ["mirror", "edge"])
+@pytest.mark.parametrize("method", ["ctf", "ctf_homogeneous"])
+def test_a_filter_that_reaches_beyond_any_detector_works_on_whole_images(method, padding):
+    import scipy.fft
+
+    contrast = Contrast((10.0,), 1e7, method)
+    assert contrast.reach(1e-5) == MOST_REACH_PX
+    image = np.random.default_rng(0).uniform(0.5, 1.2, (1, 48, 40))
+    given = {**SCAN, "delta_beta": 1e7, "distances_m": [10 * METRE], "method": method}
+    found = ContrastFilter(48, 40, padding=padding, dtype=np.float64, **given).apply(image)
+    if padding == "mirror":
+        table = ContrastResponse(contrast).table(48, 40)
+        assert np.abs(found - scipy.fft.idctn(scipy.fft.dctn(image[0]) * table)).max() < 1e-12
+    # Of a filter so strong nothing is left but the level of what it sees.
+    assert np.ptp(found) < 1e-2
+    assert 0.5 < found.mean() < 1.2
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"pixel_size_um": 1e-3}, "light would spread over more pixels .* check the units"),
         ({"distances_m": []}, "give at least one"),
         ({"distances_m": [0.1, 0.1]}, "none twice"),
         ({"distances_m": [-1.0]}, "above 0"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hipct.core.errors import InputError
-from hipct.phase import interface_delta_beta, splice
+from hipct.phase import interface_delta_beta, mask_by_value, splice, splice_by_mask
 
 
 def test_the_interface_has_the_ratio_of_the_differences():
@@ -37,8 +37,36 @@ def test_the_second_takes_over_smoothly(xp, fetch, dtype):
     assert np.array_equal(fetch(own), found)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float64])
+def test_a_mask_from_elsewhere_joins_slices(xp, fetch, dtype):
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 3, 6, 7)).astype(np.float32)
+    mask = rng.uniform(size=first.shape) > 0.5
+    found = fetch(splice_by_mask(*(xp.asarray(a) for a in (first, second, mask.astype(dtype)))))
+    assert found.dtype == np.float32
+    assert np.allclose(found, np.where(mask, second, first), atol=1e-6)
+    share = rng.uniform(size=first.shape)
+    own, kept = xp.asarray(first.copy()), xp.asarray(share)
+    assert splice_by_mask(own, xp.asarray(second), kept, out=own) is own
+    assert np.allclose(fetch(own), (1 - share) * first + share * second, atol=1e-6)
+    assert np.array_equal(fetch(kept), share)
+    by_value = mask_by_value(xp.asarray(first), -0.5, 0.5)
+    one = splice_by_mask(xp.asarray(first), xp.asarray(second), by_value)
+    other = splice(xp.asarray(first), xp.asarray(second), -0.5, 0.5)
+    assert np.array_equal(fetch(one), fetch(other))
+
+
+def test_wrong_masks_are_refused():
+    slices = np.zeros((2, 1, 3, 3), np.float32)
+    with pytest.raises(InputError, match=r"\(1, 3, 4\) of mask"):
+        splice_by_mask(*slices, np.zeros((1, 3, 4), bool))
+    for wrong in (np.full((1, 3, 3), 255, np.uint8), np.full((1, 3, 3), np.nan)):
+        with pytest.raises(InputError, match="True and False, or numbers from 0 to 1"):
+            splice_by_mask(*slices, wrong)
+
+
 def test_wrong_slices_are_refused():
-    with pytest.raises(InputError, match="have to be the same"):
+    with pytest.raises(InputError, match="have to have the same shape"):
         splice(np.zeros((1, 3, 3)), np.zeros((1, 3, 4)), 0, 1)
     with pytest.raises(InputError, match="two finite numbers that differ"):
         splice(np.zeros((1, 3, 3)), np.zeros((1, 3, 3)), 1, 1)
