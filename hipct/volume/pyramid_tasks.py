@@ -49,10 +49,10 @@ class PyramidTasks(ABC):
 
     def run(self) -> None:
         """Make every layer that has no record."""
-        done = self.ledger.done()
-        graph, left = self._graph(set(done))
-        self.observer.start(_STAGE, self.plan.spec.layers(0))
-        self.observer.advance(_STAGE, sum(level == 0 for level, _ in done))
+        graph, left = self._graph(set(self.ledger.done()))
+        layers = self.plan.spec.layers(0)
+        self.observer.start(_STAGE, layers)
+        self.observer.advance(_STAGE, layers - sum(level == 0 for level, _ in left))
         if left:
             pool = ThreadPoolExecutor(self.plan.workers, thread_name_prefix="hipct-pyramid")
             try:
@@ -69,7 +69,12 @@ class PyramidTasks(ABC):
     def _graph(self, done: set[Node]) -> tuple[dict[Any, Any], list[Node]]:
         """Tasks of the layers that are left, in the order of the tree; the root is the last."""
         tree = PyramidTree(self.plan.spec)
-        left = [node for node in tree.nodes() if node not in done]
+        left: list[Node] = []
+        for node in tree.nodes():
+            # What was made of a layer that got lost is made again: the root is always behind it.
+            if node not in done or not done.issuperset(tree.children(*node)):
+                left.append(node)
+                done = done - {node}
         graph: dict[Any, Any] = {}
         bases = [place for place, (level, _) in enumerate(left) if level == 0]
         numbers = {place: number for number, place in enumerate(bases)}

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from hipct.core.errors import FormatError
 from hipct.storage.chunk_reader import open_chunks
 
 SHAPE = (37, 50, 41)
+CHECKED = [BloscCodec(cname="lz4"), Crc32cCodec()]
 KINDS: dict[str, dict[str, Any]] = {
     "v3, zarr's own": {},
     "v3, plain": {"compressors": None},
@@ -22,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "v3, keys of v2": {"chunk_key_encoding": {"name": "v2", "separator": "/"}},
     "shards": {"shards": (32, 32, 48), "compressors": ZstdCodec(checksum=True)},
     "shards of blosc": {"shards": (16, 96, 48), "compressors": BloscCodec(cname="zstd")},
+    "shards of one chunk": {"shards": (16, 16, 16), "compressors": CHECKED},
     "v2": {"zarr_format": 2, "compressors": None},
     "v2, its own": {"zarr_format": 2},
 }
