@@ -235,16 +235,27 @@ def tell_lost_fringes(setup: Setup, organ_size: float, observer: Observer) -> No
     """Say so where the fringes of an organ of this size leave the field.
 
     They are simulated as they are; retrieval then sees them cut off.
+
+    Raises
+    ------
+    InputError
+        If the wave spreads further than the field reaches.
     """
     number = setup.imaging.propagation_number
-    fringes = FRINGE_ZONES * math.sqrt(number)
-    largest = max(0.0, (_field_px(setup) - fringes) / (_field_px(setup) - FRINGE_PX))
+    spread = setup.imaging.reach_um / setup.pixel_size_um
+    fringes, field = FRINGE_ZONES * math.sqrt(number), _field_px(setup)
+    largest = (field - fringes) / (field - FRINGE_PX)
+    if spread > field:
+        raise InputError(
+            f"At lambda z / p^2 of {number:.3g} the wave spreads by {spread:.0f} pixels, and the "
+            f"field reaches {field:g} columns from the axis; give a shorter distance, larger "
+            "pixels, or more columns."
+        )
     if largest < min(1.0, organ_size):
-        size = math.floor(100 * largest) / 100
-        remedy = f"an organ_size of {size:g} keeps them in it" if size else "no organ is so small"
         observer.say(
             f"At lambda z / p^2 of {number:.3g} fringes reach {fringes:.0f} pixels beside the "
-            f"organ and leave the field; {remedy}."
+            f"organ and leave the field; an organ_size of {math.floor(100 * largest) / 100:g} "
+            "keeps them in it."
         )
 
 

@@ -225,9 +225,9 @@ def test_a_phase_that_nothing_carries_is_refused_and_nothing_is_left(tmp_path):
 
 
 def test_a_seed_shows_the_same_organ_at_every_distance(tmp_path):
-    """At 60 m lambda z / p^2 is 18.6: two Fresnel zones are 8.6 pixels."""
+    """At 50 m lambda z / p^2 is 15.5: two Fresnel zones are 7.9 pixels."""
     heard, organs = {}, []
-    for distance in (0.0, 0.5, 60.0):
+    for distance in (0.0, 0.5, 50.0):
         listener = Listener()
         path = tmp_path / f"{distance}.zarr"
         given = CLEAN | {"energy_kev": 100.0, "delta_beta": 100.0, "angles": 2}
@@ -242,9 +242,9 @@ def test_a_seed_shows_the_same_organ_at_every_distance(tmp_path):
             assert all(np.array_equal(one[name], other[name]) for name in one)
     assert not heard[0.0]
     assert not heard[0.5]
-    # The axis is at 36.3: (36.3 - 8.6) / (36.3 - 4.25) of the organ fits in.
-    assert "reach 9 pixels" in heard[60.0][0]
-    assert "organ_size of 0.86" in heard[60.0][0]
+    # The axis is at 36.3: (36.3 - 7.9) / (36.3 - 4.25) of the organ fits in.
+    assert "reach 8 pixels" in heard[50.0][0]
+    assert "organ_size of 0.88" in heard[50.0][0]
 
 
 def test_organ_size_is_relative_to_the_field(tmp_path):
@@ -276,6 +276,7 @@ def test_runs_of_a_seed_differ_by_their_noise_alone(tmp_path):
     ("changes", "words"),
     [
         ({"organ_size": 0.0}, "organ_size 0.0"),
+        ({"distance_m": 9000.0}, "spreads by 620 pixels, and the field reaches 36.3 columns"),
         ({"run": -1}, "run is -1"),
         ({"acquisition": "quarter"}, "'quarter'"),
         ({"angles": 0}, "number of angles is 0"),
