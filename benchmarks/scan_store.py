@@ -3,10 +3,11 @@
     python -m benchmarks.scan_store [--quick] [--repeats 5] [--out DIR]
 
 Noisy 16-bit projections are written in each layout and read back, in turns, by zarr-python's
-codec pipeline and by the Rust one: a slab of 16 rows and a tile of 128 rows over all angles, and
-two whole projections half a scan apart, as the search for the rotation axis wants them. Files lie
-in the page cache, so that layouts and codecs are compared and not the disk. GB/s are of the
-uncompressed pixels that were asked for; writing is measured on one shard's angles.
+codec pipeline, by the Rust one, and in the store's own layout by hipct: a slab of 16 rows and a
+tile of 128 rows over all angles, and two whole projections half a scan apart, as the search for
+the rotation axis wants them. Files lie in the page cache, so that layouts and codecs are compared
+and not the disk. GB/s are of the uncompressed pixels that were asked for; writing is measured on
+one shard's angles.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def main() -> None:
         store_path = Path(folder) / "store.zarr"
         write_store(store_path, block, angles)
         store = StoreScan(store_path)
-        ours = ("ScanStoreWriter, StoreScan", "zarrs")
+        ours = ("ScanStoreWriter, StoreScan", "hipct")
         sizes[ours[0]] = size(store_path / "projections", store.info.nbytes)
         readers = {key: partial(read_array, array) for key, array in arrays.items()}
         readers[ours] = store.read_projections
