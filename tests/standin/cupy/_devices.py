@@ -25,6 +25,7 @@ class CUDARuntimeError(RuntimeError):
 
 class _Local(threading.local):
     device = 0
+    stream = 0
 
 
 _local = _Local()
@@ -60,6 +61,11 @@ def current_device() -> int:
     """Number of the device that this thread works on."""
     device_count()
     return _local.device
+
+
+def current_stream() -> int:
+    """Pointer of the stream that this thread gives its work to."""
+    return _local.stream
 
 
 def use_device(number: int) -> None:

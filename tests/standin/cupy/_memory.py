@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections import Counter
+from collections import Counter, defaultdict, deque
 
 import numpy as np
 
-from cupy._devices import current_device, device_bytes
+from cupy._devices import current_device, current_stream, device_bytes
 
 ALIGNMENT = 512
 """Bytes that every allocation of CuPy is a multiple of."""
@@ -33,18 +33,91 @@ class OutOfMemoryError(MemoryError):
         super().__init__(text)
 
 
+class _Chunk:
+    """A run of memory that was taken from the device at once, or a part of one."""
+
+    __slots__ = ("after", "arena", "before", "size")
+
+    def __init__(self, size: int, arena: _Arena):
+        self.size, self.arena = size, arena
+        self.before: _Chunk | None = None
+        self.after: _Chunk | None = None
+
+    def split(self, size: int) -> _Chunk | None:
+        """Keep ``size`` bytes; what is left as a chunk of its own."""
+        if size == self.size:
+            return None
+        rest = _Chunk(self.size - size, self.arena)
+        self.size, rest.before, rest.after = size, self, self.after
+        if rest.after is not None:
+            rest.after.before = rest
+        self.after = rest
+        return rest
+
+    def swallow(self) -> None:
+        """Take in the part behind."""
+        assert self.after is not None
+        self.size += self.after.size
+        self.after = self.after.after
+        if self.after is not None:
+            self.after.before = self
+
+
+class _Arena:
+    """Chunks of one stream that nobody uses."""
+
+    def __init__(self) -> None:
+        self.free: list[_Chunk] = []
+
+    def take(self, size: int) -> _Chunk | None:
+        """The smallest chunk that is large enough, its rest cut off; as CuPy does."""
+        fitting = [chunk for chunk in self.free if chunk.size >= size]
+        if not fitting:
+            return None
+        chunk = min(fitting, key=lambda chunk: chunk.size)
+        self.free.remove(chunk)
+        rest = chunk.split(size)
+        if rest is not None:
+            self.free.append(rest)
+        return chunk
+
+    def give(self, chunk: _Chunk) -> None:
+        """Take a chunk back, together with parts beside it that are free."""
+        while chunk.after is not None and chunk.after in self.free:
+            self.free.remove(chunk.after)
+            chunk.swallow()
+        while chunk.before is not None and chunk.before in self.free:
+            chunk = chunk.before
+            self.free.remove(chunk)
+            chunk.swallow()
+        self.free.append(chunk)
+
+    def clear(self) -> int:
+        """Let go of whole chunks; parts stay while another part is in use. Returns the bytes."""
+        parts = [chunk for chunk in self.free if chunk.before or chunk.after]
+        size = sum(chunk.size for chunk in self.free) - sum(chunk.size for chunk in parts)
+        self.free = parts
+        return size
+
+
 class MemoryPool:
-    """Bytes in use on each device, in blocks as CuPy rounds them; no memory is really kept."""
+    """CuPy's pool by its rules: what a stream has freed is kept, split, and kept for it alone.
+
+    So more is held than is used, and a limit may be met by what lies idle in pieces.
+    """
 
     def __init__(self, allocator: object = None):
         self._used: Counter[int] = Counter()
         self._kept: Counter[int] = Counter()
         self._peak: Counter[int] = Counter()
         self._limits: Counter[int] = Counter()
+        self._arenas: dict[tuple[int, int], _Arena] = defaultdict(_Arena)
+        self._freed: deque[tuple[_Chunk, int]] = deque()
         self._lock = threading.RLock()
 
     def used_bytes(self) -> int:
         """Bytes of live arrays on the current device."""
+        self._settle()
         return self._used[current_device()]
 
     def total_bytes(self) -> int:
@@ -56,13 +129,14 @@ class MemoryPool:
         return self.total_bytes() - self.used_bytes()
 
     def n_free_blocks(self) -> int:
-        """Blocks that the pool holds there and that no array uses (here one or none)."""
-        return int(self.free_bytes() > 0)
+        """Blocks that the pool holds there and that no array uses."""
+        self._settle()
+        here = current_device()
+        return sum(len(arena.free) for (where, _), arena in self._arenas.items() if where == here)
 
     def free_all_blocks(self, stream: object = None) -> None:
-        """Give back to the device what no array uses."""
-        with self._lock:
-            self._kept[current_device()] = self.used_bytes()
+        """Give back to the device what no array uses, but for parts of what is used."""
+        self._clear(current_device())
 
     def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
         """Refuse to grow beyond ``size`` bytes or a ``fraction`` of the device's memory."""
@@ -76,20 +150,45 @@ class MemoryPool:
         """The limit in bytes; 0 for none."""
         return self._limits[current_device()]
 
-    def _take(self, size: int, device: int) -> int:
+    def _take(self, size: int, device: int) -> _Chunk:
         size = -(-size // ALIGNMENT) * ALIGNMENT
         with self._lock:
-            limit = self._limits[device]
-            if self._used[device] + size > min(limit or device_bytes(), device_bytes()):
-                raise OutOfMemoryError(size, self._used[device], limit)
+            self._settle()
+            arena = self._arenas[device, current_stream()]
+            chunk = arena.take(size) if size else None
+            if chunk is None:
+                self._grow(size, device)
+                chunk = _Chunk(size, arena)
             self._used[device] += size
-            for mark in (self._kept, self._peak):
-                mark[device] = max(mark[device], self._used[device])
-        return size
+            self._peak[device] = max(self._peak[device], self._used[device])
+        return chunk
 
-    def _give(self, size: int, device: int) -> None:
+    def _grow(self, size: int, device: int) -> None:
+        limit = self._limits[device]
+        most = min(limit or device_bytes(), device_bytes())
+        if self._kept[device] + size > most:
+            self._clear(device)
+        if self._kept[device] + size > most:
+            raise OutOfMemoryError(size, self._kept[device], limit)
+        self._kept[device] += size
+
+    def _clear(self, device: int) -> None:
         with self._lock:
-            self._used[device] -= size
+            self._settle()
+            for (where, _), arena in self._arenas.items():
+                if where == device:
+                    self._kept[device] -= arena.clear()
+
+    def _give(self, chunk: _Chunk, device: int) -> None:
+        # Python may free an array in the midst of anything.
+        self._freed.append((chunk, device))
+
+    def _settle(self) -> None:
+        with self._lock:
+            while self._freed:
+                chunk, device = self._freed.popleft()
+                self._used[device] -= chunk.size
+                chunk.arena.give(chunk)
 
 
 pool = MemoryPool()
@@ -101,7 +200,7 @@ class Block:
     __slots__ = ("_buffer", "_inside", "_taken", "device")
 
     def __init__(self, nbytes: int):
-        self._taken = 0
+        self._taken: _Chunk | None = None
         self.device = current_device()
         self._taken = pool._take(nbytes, self.device)
         self._buffer: np.ndarray | None = None
@@ -132,7 +231,7 @@ class Block:
         )
 
     def __del__(self) -> None:
-        if self._taken:
+        if self._taken is not None:
             pool._give(self._taken, self.device)
 
 

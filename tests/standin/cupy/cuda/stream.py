@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cupy import _devices
 from cupy._array import ndarray, transfers
 from cupy._devices import current_device
 from cupy._memory import garbage
@@ -70,7 +71,7 @@ class _Base:
 
     def use(self) -> _Base:
         """Make it the current one."""
-        _current.stream = self
+        self._make_current()
         return self
 
     def __enter__(self) -> _Base:
@@ -78,7 +79,11 @@ class _Base:
         return self.use()
 
     def __exit__(self, *args: object) -> None:
-        _current.stream = self._before.pop()
+        self._before.pop()._make_current()
+
+    def _make_current(self) -> None:
+        # The pool keeps what a stream has freed by the stream's pointer.
+        _current.stream, _devices._local.stream = self, self.ptr
 
 
 _lock = threading.RLock()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from cupy._array import ndarray
+from cupy._array import allocate, ndarray
 
 _current = threading.local()
 
@@ -18,6 +19,12 @@ class Plan:
 
     def __init__(self, purpose: tuple[Any, ...]) -> None:
         self.purpose = purpose
+        # cuFFT has a work area for each, from CuPy's pool, about as large as the spectra.
+        kind, precision, _, lengths, batch = purpose
+        *others, last = (*batch, *lengths)
+        last = last if kind == "C2C" else last // 2 + 1
+        bytes_each = 16 if precision == "double" else 8
+        self.work_area = allocate(math.prod(others) * last * bytes_each, np.uint8)
 
     def __enter__(self) -> Plan:
         _current.plan = self
