@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter1d
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -104,6 +103,8 @@ def seen_by_a_detector(
     half-acquisitions have no opposite views outside of the overlap. No detector is that sharp:
     scintillator and optics of 0.5 px (1.2 px full width) are what the simulated scans have too.
     """
+    from scipy.ndimage import gaussian_filter1d  # the other phantoms do with NumPy alone
+
     fine = _STRIPS
     scaled = [
         replace(e, mu=e.mu / fine, x=e.x * fine, y=e.y * fine, a=e.a * fine, b=e.b * fine)

@@ -17,7 +17,7 @@ import time
 import urllib.parse
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,8 +33,40 @@ STANDIN = REPOSITORY / "tests" / "standin"
 DEVICES = ("host-run kernels", "cupy")
 PARTS = ("cupy", "cupyx", "cupyx.scipy.fft", "cupyx.scipy.ndimage", "cupyx.scipy.sparse")
 
+BARE = importlib.util.find_spec("zarr") is None
+"""Whether this is a node with NumPy, pytest, perhaps CuPy, and not even what hipct asks for."""
+
 # Importing the stand-in a second time, for its doctests, would make two of it.
 collect_ignore = ["standin"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """On a bare node skip the modules that need a package more; elsewhere it is an error."""
+    report = yield
+    if BARE and report.failed and (package := _lacking(report.call.excinfo.value)):
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"{package} is not on this bare node")
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """The same for tests that import a package of their own accord."""
+    if BARE and call.excinfo and (package := _lacking(call.excinfo.value)):
+        reason = pytest.skip.Exception(f"{package} is not on this bare node")
+        call.excinfo = pytest.ExceptionInfo.from_exception(reason.with_traceback(call.excinfo.tb))
+    return (yield)
+
+
+def _lacking(error: BaseException | None) -> str | None:
+    """The package that an import has failed of."""
+    while error is not None:
+        name = error.name if isinstance(error, ModuleNotFoundError) else None
+        if name and name.partition(".")[0] not in ("hipct", "tests", "benchmarks"):
+            return name
+        error = error.__cause__
+    return None
 
 
 @pytest.fixture(scope="session")
