@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.acquisition.open_any import open_any
-from hipct.acquisition.scan import FrameKind, Scan
+from hipct.acquisition.scan import FrameKind, Scan, ScanInfo
 from hipct.core.errors import ConfigError, InputError
 from hipct.pipeline.config import Config
 
@@ -31,6 +31,8 @@ class DistancesScan(Scan):
         Whose views are reconstructed.
     others : sequence of Scan
         Closed when this is no longer used.
+    info : ScanInfo, optional
+        Metadata of the first scan as they are to be taken, where that is not as the file has them.
 
     Attributes
     ----------
@@ -44,12 +46,13 @@ class DistancesScan(Scan):
         If the scans differ in more than their distance, or a distance is missing or taken twice.
     """
 
-    def __init__(self, first: Scan, others: Sequence[Scan]) -> None:
+    def __init__(self, first: Scan, others: Sequence[Scan], info: ScanInfo | None = None) -> None:
         self.info, self._first, self.others = first.info, first, tuple(others)
         self.row_chunk, self.angle_chunk = first.row_chunk, first.angle_chunk
+        taken = first.info if info is None else info
         for other in others:
-            _refuse_difference(first, other)
-        found = [scan.info.distance_m for scan in (first, *others)]
+            _refuse_difference(taken, other.info)
+        found = [each.distance_m for each in (taken, *(scan.info for scan in others))]
         self.distances_m = tuple(0.0 if each is None else each for each in found)
         if not all(z > 0 for z in self.distances_m) or len(set(found)) < len(found):
             raise InputError(
@@ -80,7 +83,9 @@ def with_distances(scan: Scan, config: Config) -> Scan:
     if not config.phase.scans or isinstance(scan, DistancesScan):
         return scan
     refuse_with_distances(config)
-    return DistancesScan(scan, open_others(config))
+    # What is overridden is settled later, with its notes, for all scans alike.
+    info = scan.info.with_overrides(distance_m=config.scan.distance_m, **_overrides(config))
+    return DistancesScan(scan, open_others(config), info)
 
 
 def open_others(config: Config) -> list[Scan]:
@@ -92,21 +97,24 @@ def open_others(config: Config) -> list[Scan]:
         If one of them is a series, or cannot be opened.
     """
     opened: list[Scan] = []
-    wanted = config.scan
     for path in config.phase.scans:
         other = open_any(path)
         if not isinstance(other, Scan):
             _close(opened)
             raise InputError(f"{path} is a series of sub-scans; phase.scans takes single scans.")
-        acquisition = None if wanted.acquisition == "auto" else wanted.acquisition
         # What is wrong in the file of one is wrong in those of all, but for the distance.
-        other.override(
-            energy_kev=wanted.energy_kev,
-            pixel_size_um=wanted.pixel_size_um,
-            acquisition=acquisition,
-        )
-        opened.append(other)
+        opened.append(other.override(**_overrides(config)))
     return opened
+
+
+def _overrides(config: Config) -> dict[str, Any]:
+    """What a configuration says of the scans at all distances."""
+    wanted = config.scan
+    return {
+        "energy_kev": wanted.energy_kev,
+        "pixel_size_um": wanted.pixel_size_um,
+        "acquisition": None if wanted.acquisition == "auto" else wanted.acquisition,
+    }
 
 
 def refuse_with_distances(config: Config) -> None:
@@ -134,8 +142,7 @@ def refuse_with_distances(config: Config) -> None:
         )
 
 
-def _refuse_difference(first: Scan, other: Scan) -> None:
-    one, two = first.info, other.info
+def _refuse_difference(one: ScanInfo, two: ScanInfo) -> None:
     facts = {
         "projections": (one.projections, two.projections),
         "rows": (one.rows, two.rows),

@@ -13,6 +13,7 @@ from hipct.acquisition.open_any import open_any
 from hipct.core.errors import ConfigError, InputError
 from hipct.pipeline.config import Config
 from hipct.pipeline.distances import DistancesScan, with_distances
+from hipct.pipeline.job import resolve
 from hipct.pipeline.plan import make_plan
 from hipct.pipeline.preparation import phase_filters
 from hipct.pipeline.run import reconstruct
@@ -238,6 +239,21 @@ def test_scans_that_do_not_go_together_are_refused(scans):
             asked = Config(**{**given.as_dict(), section: values})
             with pytest.raises(ConfigError, match=words):
                 with_distances(near, asked)
+        # What the configuration says holds for all scans, a distance for the first.
+        asked = Config(
+            **{
+                **given.as_dict(),
+                "scan": {"pixel_size_um": 2.5, "energy_kev": 31, "distance_m": 0.1},
+            }
+        )
+        both = with_distances(near, asked)
+        assert both.distances_m == (0.1, FAR_M)
+        physics = resolve(both, asked).physics()
+        assert (physics.pixel_size_um, physics.energy_kev) == (2.5, 31)
+        assert physics.distances_m == (0.1, FAR_M)
+        asked = Config(**{**given.as_dict(), "scan": {"distance_m": FAR_M}})
+        with pytest.raises(InputError, match="each needs one of its own"):
+            with_distances(near, asked)
         far.override(pixel_size_um=3.0)
         with pytest.raises(InputError, match=r"pixel_size_um 2\.0 and 3\.0.*not resampled"):
             DistancesScan(near, [far])
