@@ -21,8 +21,8 @@ from hipct.core.errors import FormatError, InputError, OutputError
 from hipct.core.files import free_bytes
 from hipct.core.memory import format_bytes
 from hipct.core.progress import Observer, Silent
-from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_nifti import NiftiSource
+from hipct.exchange.source_options import SourceOptions
 
 Matrix = NDArray[np.float64]
 

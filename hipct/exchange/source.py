@@ -13,11 +13,11 @@ N5                  a dataset; of a pyramid its finest level ``s0``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hipct.core.errors import FormatError, InputError
+from hipct.exchange.source_options import SourceOptions
 from hipct.volume.layout import Vector3, as_voxel_size
 from hipct.volume.storage import Folder, is_address, open_storage
 
@@ -28,35 +28,6 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _GZIP = b"\x1f\x8b"
 _NIFTI = (348, 540)
 _UNFINISHED = (".partial", ".run")
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """What a source may not tell by itself.
-
-    Attributes
-    ----------
-    dataset : str or None
-        Which array of a file or group of several.
-    axes : str or None
-        Order of the stored axes, such as ``"xyz"``, the slowest one first.
-    """
-
-    dataset: str | None = None
-    axes: str | None = None
-
-    def order(self, stored: str = "zyx") -> tuple[int, int, int]:
-        """Where the axes z, y, x stand among the stored ones.
-
-        Raises
-        ------
-        InputError
-            If the axes are not x, y and z in some order.
-        """
-        axes = (self.axes or stored).lower()
-        if sorted(axes) != ["x", "y", "z"]:
-            raise InputError(f"The axes are {axes!r}; give x, y and z in the stored order: zyx.")
-        return (axes.index("z"), axes.index("y"), axes.index("x"))
 
 
 def open_volume_source(

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError, InputError, RemoteError
-from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_files import AxesSource
+from hipct.exchange.source_options import SourceOptions
 from hipct.exchange.source_zarr import ZarrSource
 from hipct.volume.nodes import OwnFiles, attributes_of, is_own, storage_of
 from hipct.volume.storage import open_storage
@@ -56,6 +56,10 @@ class AddressSource(ZarrSource):
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
         if self.dtype.kind not in "uifb":
             raise FormatError(f"{address} holds {self.dtype}; a volume has numbers.")
+
+    def words(self) -> tuple[Any, ...]:
+        """What it was opened with."""
+        return (self.name, self.options)
 
     def fingerprint(self) -> str:
         """Names, sizes and tags of the objects; of the metadata alone where none can be listed."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.core.errors import FormatError
-from hipct.exchange.source import SourceOptions, open_volume_source
+from hipct.exchange.source_options import SourceOptions
 from hipct.volume.fingerprint import fingerprint_of
 from hipct.volume.layout import Vector3
 from hipct.volume.pyramid_source import WHOLE, VolumeSource
@@ -27,10 +27,11 @@ class FileSource(VolumeSource):
         self.options = options
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (
-            _reopened,
-            (self.name, self.options.dataset, self.options.axes, self.voxel_size_um),
-        )
+        return _reopened, (type(self), self.words(), self.voxel_size_um)
+
+    def words(self) -> tuple[Any, ...]:
+        """What it was opened with."""
+        return (self.path, self.options)
 
     def fingerprint(self) -> str:
         """Names, sizes and times of the files."""
@@ -75,6 +76,8 @@ class AxesSource(FileSource):
 
 
 def _reopened(
-    path: str, dataset: str | None, axes: str | None, voxel_um: Vector3 | None
-) -> VolumeSource:
-    return open_volume_source(path, dataset=dataset, axes=axes, voxel_um=voxel_um)
+    kind: type[FileSource], words: tuple[Any, ...], voxel_um: Vector3 | None
+) -> FileSource:
+    source = kind(*words)
+    source.voxel_size_um = voxel_um
+    return source

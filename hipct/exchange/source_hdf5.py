@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from hipct.acquisition.foreign import reading
 from hipct.core.errors import FormatError, InputError
-from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_files import AxesSource
+from hipct.exchange.source_options import SourceOptions
 from hipct.volume.layout import as_voxel_size
 
 _NAMED = 6

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from hipct.acquisition.foreign import reading
 from hipct.core.errors import FormatError, InputError
 from hipct.core.threads import parallel_for
-from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_files import AxesSource, fingerprint_of
+from hipct.exchange.source_options import SourceOptions
 from hipct.volume.layout import Vector3
 from hipct.volume.open import MICROMETRES
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from hipct.acquisition.foreign import reading
 from hipct.core.errors import FormatError, InputError
 from hipct.core.extras import require
-from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_files import FileSource
+from hipct.exchange.source_options import SourceOptions
 from hipct.volume.layout import as_voxel_size
 from hipct.volume.pyramid_source import WHOLE
 

@@ -21,10 +21,10 @@ from hipct.acquisition.tiff_frames import TiffFrames, is_tiff, natural_key
 from hipct.core.errors import FormatError, InputError
 from hipct.core.extras import require
 from hipct.core.threads import parallel_for
-from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_facts import apply_facts
 from hipct.exchange.source_files import FileSource, fingerprint_of
 from hipct.exchange.source_jpeg2000 import is_jpeg2000, jpeg2000_header
+from hipct.exchange.source_options import SourceOptions
 from hipct.exchange.source_png import is_png, png_header, read_png
 from hipct.exchange.source_tiff import tiff_header, voxel_of_tiff
 from hipct.volume.pyramid_source import WHOLE
@@ -152,6 +152,10 @@ class _Slices(FileSource):
                 f"{path} holds slices, which are z, y, x; leave --axes {options.axes} out."
             )
         self._files = list(files)
+
+    def words(self) -> tuple[Any, ...]:
+        """What it was opened with."""
+        return (self.path, self._files, self.options)
 
     def fingerprint(self) -> str:
         """Names, sizes and times of the slices."""

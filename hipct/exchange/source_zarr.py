@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from hipct.acquisition.foreign import reading
 from hipct.acquisition.store_layout import fast_codecs
 from hipct.core.errors import FormatError, InputError
-from hipct.exchange.source import SourceOptions
 from hipct.exchange.source_files import AxesSource, fingerprint_of
+from hipct.exchange.source_options import SourceOptions
 from hipct.storage.chunk_reader import ChunkReader, open_chunks
 from hipct.volume.nodes import is_own
 from hipct.volume.open import open_volume, read_attributes
