@@ -145,7 +145,7 @@ def slurm():
 
 def _wait_until_empty():
     """Wait for the ends of jobs: what watches over one would wait for ever for its daemon."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         said = subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=False)
         if not said.stdout.strip():
@@ -154,7 +154,7 @@ def _wait_until_empty():
 
 
 def _wait_until_idle(environment, root):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         said = subprocess.run(
             ["sinfo", "-h", "-o", "%T"],

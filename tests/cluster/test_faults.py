@@ -102,7 +102,7 @@ def test_a_job_that_stood_still_too_long_records_nothing(request_of, undisturbed
         made = run_share(request, 0).layers
         assert len(made) == 10
         process.send_signal(signal.SIGCONT)
-        _, said = process.communicate("\n", timeout=60)
+        _, said = process.communicate("\n", timeout=300)
         assert process.returncode != 0
         assert "while this one stood still" in said
     assert RunLock(lock).owner() is None
@@ -123,7 +123,7 @@ def test_a_slow_share_keeps_no_other_from_its_work(request_of, undisturbed, volu
         assert [list(run_share(request, k).layers) for k in (1, 2)] == dealt[1:]
         with pytest.raises(OutputError, match="share-00000"):
             finish_run(request)
-        process.communicate("\n" * 100, timeout=60)
+        process.communicate("\n" * 100, timeout=300)
         assert process.returncode == 0
     assert volume_bytes(finish_run(request).path) == undisturbed
     assert Path(request.out).is_dir()

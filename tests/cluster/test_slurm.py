@@ -28,7 +28,7 @@ from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.request import Request
 from hipct.volume.open import open_volume
 
-PATIENCE_S = 90
+PATIENCE_S = 300
 # What Python begins with: until its job has been queued again, every layer takes long.
 SLOW = """
 import os, time

@@ -44,9 +44,12 @@ def make_viewer(screen: None) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def until() -> Callable[..., None]:
-    """Lets the window work until something holds: ``until(lambda: ..., within_s=10)``."""
+    """Lets the window work until something holds: ``until(lambda: ...)``.
 
-    def wait(holds: Callable[[], bool], within_s: float = 10) -> None:
+    The patience is that of a busy machine: it is spent where a test fails, and nowhere else.
+    """
+
+    def wait(holds: Callable[[], bool], within_s: float = 120) -> None:
         from qtpy.QtWidgets import QApplication
 
         end = time.monotonic() + within_s

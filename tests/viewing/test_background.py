@@ -11,6 +11,8 @@ import pytest
 from hipct.live.cancel import Cancelled, stop_if
 from hipct.viewing.background import LatestWins
 
+PATIENCE_S = 60.0
+
 
 class Window:
     """Stands for the thread of a window: calls what is delivered when it is told to."""
@@ -21,13 +23,13 @@ class Window:
     def deliver(self, call, *arguments):
         self.calls.put((call, arguments, threading.get_ident()))
 
-    def work(self, within_s=5.0):
+    def work(self, within_s=PATIENCE_S):
         """Obey the next call."""
         call, arguments, _ = self.calls.get(timeout=within_s)
         call(*arguments)
 
     def work_off(self, wins):
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE_S
         while wins.busy or not self.calls.empty():
             assert time.monotonic() < end
             if self.calls.empty():
@@ -57,14 +59,14 @@ def test_of_many_values_the_first_and_the_last_are_done(wins, window):
             begun.append(value)
             at_work.set()
             yield f"rough {value}"
-            gate.wait(5)
+            gate.wait(PATIENCE_S)
             stop_if(cancelled)
             yield f"fine {value}"
 
         return work
 
     wins.submit(job(0), shown.append, ended.append)
-    at_work.wait(5)
+    at_work.wait(PATIENCE_S)
     for value in range(1, 50):
         wins.submit(job(value), shown.append, ended.append)
     gate.set()
@@ -114,7 +116,7 @@ def test_an_error_ends_one_job_and_not_the_thread(wins, window):
 def test_the_end_is_that_of_the_latest_job(wins, window):
     ended = []
     wins.submit(lambda _: iter([1]), lambda _: None, lambda _: ended.append("first"))
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE_S
     while window.calls.qsize() < 2:
         assert time.monotonic() < end
         time.sleep(0.002)
@@ -139,7 +141,7 @@ def test_what_gives_up_by_itself_is_no_error(wins, window):
 def test_cancelled_work_is_not_shown_even_if_it_is_done(wins, window):
     shown, ended = [], []
     wins.submit(lambda _: iter([1]), shown.append, ended.append)
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE_S
     while window.calls.qsize() < 2:
         assert time.monotonic() < end
         time.sleep(0.002)
@@ -160,7 +162,7 @@ def test_closing_stops_the_job_and_the_thread(window):
         yield 1
 
     wins.submit(work, lambda _: None)
-    at_work.wait(5)
+    at_work.wait(PATIENCE_S)
     wins.close()
     assert stopped.is_set()
     assert not any(each.name == "closing" for each in threading.enumerate())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ VOXEL_UM = 20.0
 N = 256
 INSIDE, OUTSIDE = 0.3, 0.1
 WINDOW = (-0.1, 0.4)
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def settle(viewer: Any, until: Callable[..., None]) -> None:
         quiet[0] = time.monotonic()
 
     layer.events.set_data.connect(drawn)
-    until(lambda: not reads.pending and time.monotonic() - quiet[0] > 0.5, within_s=30)
+    until(lambda: not reads.pending and time.monotonic() - quiet[0] > 0.5)
     layer.events.set_data.disconnect(drawn)
 
 
@@ -195,11 +197,12 @@ def test_a_slow_disk_does_not_stop_the_window_and_a_broken_chunk_is_a_hole(
     assert reads is not None
     finest = reads._sources[0].shape
     fetched = type(reads._sources[0]).chunk
-    delay_s = [0.4]
+    gate, came = threading.Event(), []
 
     def slow(source: Any, place: tuple[int, ...]) -> Any:
         if source.shape == finest:
-            time.sleep(delay_s[0])
+            gate.wait(PATIENCE_S)
+            came.append(place)
             if place == (7, 4, 4):
                 raise FormatError("The chunk (7, 4, 4) is damaged.")
         return fetched(source, place)
@@ -208,16 +211,13 @@ def test_a_slow_disk_does_not_stop_the_window_and_a_broken_chunk_is_a_hole(
     monkeypatch.setattr(type(reads._sources[0]), "chunk", slow)
     facts.read_again()
     browser.dims.set_point(0, 240 * VOXEL_UM)
-    longest = 0.0
     for _ in range(60):
-        begin = time.perf_counter()
         QApplication.processEvents()
-        longest = max(longest, time.perf_counter() - begin)
         time.sleep(0.005)
-    # 64 chunks of 0.4 s are 26 s of one thread; the window drew meanwhile.
-    assert longest < 1.5
+    # The window drew, again and again, and nothing has come yet: whoever waits would have got it.
+    assert not came
     assert reads.pending
-    delay_s[0] = 0.0
+    gate.set()
     settle(browser, until)
     picture = photograph(browser).mean(axis=-1)
     row, column = (n // 2 for n in picture.shape)
@@ -241,23 +241,32 @@ def test_a_dead_server_leaves_holes_and_the_window_alive(
     monkeypatch.setattr(notifications, "show_warning", told.append)
     values = np.full((64, 128, 128), 30_000, np.uint16)
     write_pyramid(values, web.folder / "far.ome.zarr", voxel_size_um=VOXEL_UM, chunk=32)
-    volume = open_volume(f"{web.url}/far.ome.zarr", patience=Patience(0.5, 1, 0.0))
-    web.begin(lambda path, before: "hang" if "/c/" in path else None)
+    volume = open_volume(f"{web.url}/far.ome.zarr", patience=Patience(PATIENCE_S, 1, 0.0))
+    gate = threading.Event()
+
+    def fault(path: str, before: int) -> str | None:
+        if "/c/" not in path:
+            return None
+        gate.wait(PATIENCE_S)
+        return "drop"
+
+    web.begin(fault)
     browser.dims.set_point(0, 20 * VOXEL_UM)
     layer = add_volume(browser, volume)
     reads = reads_of(layer)
     assert reads is not None
     try:
-        longest = 0.0
-        end = time.monotonic() + 15
-        while not (told and layer.loaded and not reads.pending) and time.monotonic() < end:
-            begin = time.perf_counter()
+        for _ in range(30):
             QApplication.processEvents()
-            longest = max(longest, time.perf_counter() - begin)
             time.sleep(0.005)
-        assert longest < 1.5
-        assert "nothing came for 0.5 s" in told[0]
+        # The server is silent, and the window draws: whoever waits would be told of the end.
+        assert reads.pending
+        assert not told
+        gate.set()
+        until(lambda: bool(told) and layer.loaded and not reads.pending)
+        assert "could not be read" in told[0]
         assert web.url in reads.faults[0]
         assert not layer._slice.image.view.any()
     finally:
+        gate.set()
         browser.layers.remove(layer)

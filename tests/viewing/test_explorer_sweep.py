@@ -37,10 +37,10 @@ def test_a_sweep_opens_beside_it_and_gives_a_value_back(make_viewer, live, until
     from hipct.viewing.explorer import add_explorer
 
     explorer = add_explorer(make_viewer(), live)
-    until(lambda: explorer.tuning is not None and not explorer.busy, within_s=60)
+    until(lambda: explorer.tuning is not None and not explorer.busy)
     explorer.sweep.count.setValue(4)
     explorer.sweep.run()
-    until(lambda: explorer.sweep.panel is not None, within_s=60)
+    until(lambda: explorer.sweep.panel is not None)
     panel, window = explorer.sweep.panel, explorer.sweep.window
     try:
         pause = time.monotonic() + 0.5

@@ -147,7 +147,7 @@ def test_voxels_come_from_where_the_zoom_has_them(lab: Path) -> None:
     came: list[None] = []
     again.watch(lambda: came.append(None))
     again.picture(0, tuple((0, n) for n in again.levels[0].shape))
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while again.pending:
         assert time.monotonic() < end
     np.testing.assert_array_equal(np.asarray(again.levels[0][z]), plane)

@@ -66,7 +66,7 @@ def test_a_scan_is_reconstructed_where_one_looks(  # noqa: PLR0917 - fixtures
     scan = discs(columns=COLUMNS, rows=ROWS, angles=500, acquisition=acquisition, axis=axis)
     viewer = make_viewer()
     shown = add_live(viewer, scan, settings)
-    until(finished(shown), 120)
+    until(finished(shown))
     live = shown.live
     assert abs(live.axis_px - (150.4 if axis is None else axis)) < 0.2
     size = live.shape[1]
@@ -89,7 +89,7 @@ def test_a_scan_is_reconstructed_where_one_looks(  # noqa: PLR0917 - fixtures
     viewer.dims.order = (1, 0, 2)
     viewer.dims.set_point(1, small[1])
     viewer.reset_view()
-    until(finished(shown), 120)
+    until(finished(shown))
     picture = photograph(viewer, tmp_path / "along.png")
     for z, radius in ((8, 0.13), (40, 0.27)):
         for beside, value in ((radius - 0.03, BODY + SMALL), (radius + 0.03, BODY)):
@@ -100,7 +100,7 @@ def test_a_scan_is_reconstructed_where_one_looks(  # noqa: PLR0917 - fixtures
     viewer.dims.order = (0, 1, 2)
     viewer.dims.ndisplay = 3
     viewer.reset_view()
-    until(finished(shown), 120)
+    until(finished(shown))
     picture = photograph(viewer, tmp_path / "solid.png").mean(axis=-1)
     assert abs(np.percentile(picture, 99) - grey(BODY + SMALL)) < 25
     assert picture[picture.shape[0] // 2, picture.shape[1] // 2] > grey(BODY) - 20
@@ -127,7 +127,7 @@ def test_frames_that_cannot_be_read_are_told_and_the_window_goes_on(  # noqa: PL
     viewer = make_viewer()
     told = len(notification_manager.records)
     shown = add_live(viewer, scan, given)
-    until(finished(shown), 120)
+    until(finished(shown))
     z = viewer.dims.current_step[0]
     assert z == 24
     middle = (shown.live.shape[1] - 1) / 2
@@ -136,7 +136,7 @@ def test_frames_that_cannot_be_read_are_told_and_the_window_goes_on(  # noqa: PL
     assert any("Projection 7 of discs cannot be read" in one for one in sentences) == broken
     assert abs(seen - grey(0.0 if broken else BODY)) < 4
     viewer.dims.set_current_step(0, 2)
-    until(finished(shown), 120)
+    until(finished(shown))
     seen = at(viewer, photograph(viewer), (2, middle, middle - 60))
     # Slices that a coarse level makes together with the broken ones are missing too.
     assert abs(seen - grey(BODY)) < 4
@@ -155,10 +155,10 @@ def test_a_scan_without_an_axis_says_so_and_stays_open(make_viewer, until, discs
     viewer = make_viewer()
     shown = add_live(viewer, scan, settings)
     assert "is being found" in shown.words
-    until(lambda: len(notification_manager.records) > told, 30)
+    until(lambda: len(notification_manager.records) > told)
     assert len(viewer.layers) == 0
     # It is not said any more that something is on its way.
-    until(lambda: shown.words == "nothing could be reconstructed", 5)
+    until(lambda: shown.words == "nothing could be reconstructed")
 
 
 def test_the_command_opens_a_file_and_refuses_what_does_not_belong_together(
@@ -192,7 +192,7 @@ def test_the_command_opens_a_file_and_refuses_what_does_not_belong_together(
     viewer = napari.current_viewer()
     # Words in the picture would lie beneath napari's welcome.
     assert not viewer.window._qt_viewer.show_welcome_screen
-    until(lambda: len(viewer.layers) == 1, 60)
+    until(lambda: len(viewer.layers) == 1)
     layer = viewer.layers[0]
     assert (layer.name, layer.data[0].shape) == ("discs.h5", (20, 64, 64))
     viewer.close()

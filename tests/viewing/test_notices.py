@@ -68,7 +68,7 @@ def test_work_goes_on_behind_the_window_with_a_bar(
         time.sleep(0.15)
         observer.advance("slices")
         observer.say("Two flats are missing.")
-        assert goes_on.wait(10)
+        assert goes_on.wait(60)
         observer.finish("slices")
         return 42
 
@@ -118,7 +118,7 @@ def test_nothing_is_told_after_the_window(
     goes_on = threading.Event()
 
     def work(observer: Observer) -> None:
-        assert goes_on.wait(10)
+        assert goes_on.wait(60)
         observer.start("slices", 3)
         raise FormatError("The chunk 0/3/1 is torn.")
 

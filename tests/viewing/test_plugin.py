@@ -160,7 +160,7 @@ def test_a_broken_volume_is_told_in_the_words_of_the_library(tmp_path: Path, win
 
 def test_a_scan_becomes_a_live_layer(scan: Path, window: Any, until: Callable[..., None]) -> None:
     assert window.open(str(scan), plugin="hipct") == []
-    until(lambda: len(window.layers) == 1, within_s=60)
+    until(lambda: len(window.layers) == 1)
     assert window.layers[0].data[0].shape == (8, 64, 64)
 
 
@@ -185,7 +185,7 @@ def test_the_sample_scan_is_simulated_behind_the_window(
         monkeypatch.setattr(sample, name, value)
     (truth,) = window.open_sample("hipct", "scan")
     assert truth.name == "Truth of the simulated scan"
-    until(lambda: len(window.layers) == 2, within_s=60)
+    until(lambda: len(window.layers) == 2)
     assert window.layers[1].name.startswith("Simulated scan, live")
     assert window.layers[1].data[0].shape == truth.data[0].shape
 
@@ -275,7 +275,7 @@ def test_the_selected_volume_is_drawn_into_a_file(
     out = tmp_path / "organ.png"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "organ"), ""))
     plugin.save_snapshot()
-    until(out.is_file, within_s=30)
+    until(out.is_file)
     until(lambda: told("slices of level 0"))
     assert out.read_bytes().startswith(b"\x89PNG")
 
@@ -287,7 +287,7 @@ def test_panels_are_opened_from_the_menu(
     with pytest.raises(InputError, match="No raw scan is shown"):
         window.window.add_plugin_dock_widget("hipct", "Phase explorer")
     window.open(str(scan), plugin="hipct")
-    until(lambda: len(window.layers) == 2, within_s=60)
+    until(lambda: len(window.layers) == 2)
     for each in CONTRIBUTIONS["widgets"]:
         dock, panel = window.window.add_plugin_dock_widget("hipct", each["display_name"])
         until(dock.isVisible)

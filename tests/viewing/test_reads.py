@@ -23,6 +23,7 @@ from hipct.volume.pyramid import write_pyramid
 
 SHAPE = (32, 64, 64)
 CHUNK = (8, 8, 8)
+PATIENCE_S = 60.0
 
 
 class Source:
@@ -37,7 +38,7 @@ class Source:
 
     def chunk(self, place: tuple[int, ...]) -> np.ndarray:
         self.asked.append(place)
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE_S)
         if place in self.broken:
             raise FormatError(f"Chunk {place} is damaged.")
         return self.values[tuple(slice(p * 8, p * 8 + 8) for p in place)].copy()
@@ -69,7 +70,7 @@ def make(levels: list[Source], request: pytest.FixtureRequest) -> Callable[..., 
 
 
 def settle(reads: PyramidReads) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while reads.pending:
         assert time.monotonic() < end
         time.sleep(0.002)
@@ -117,9 +118,10 @@ def test_a_picture_is_there_at_once_and_right_in_the_end(levels: list[Source], m
     settle(reads)
     for source in levels[:2]:
         source.gate.clear()
-    begin = time.perf_counter()
+    begin = time.monotonic()
     first = reads.picture(0, plane(13))
-    assert time.perf_counter() - begin < 0.5
+    # A chunk would have been waited for as long as there is patience.
+    assert time.monotonic() - begin < PATIENCE_S / 2
     # What stands in are means over 4 voxels of a linear volume: off by what they span at most.
     assert np.abs(first - levels[0].values[13:14]).max() <= 0.5 * 3 * (10 + 3 + 1) + 1e-3
     assert np.abs(first - levels[0].values[13:14]).max() > 1
@@ -208,7 +210,7 @@ def test_the_next_slices_come_before_they_are_looked_at(levels: list[Source], ma
     for z in (4, 5):
         reads.picture(0, plane(z, 0, 16))
         settle(reads)
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_S
     while (1, 1, 1) not in levels[0].asked:
         assert time.monotonic() < end
         time.sleep(0.002)

@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VolumeServer]:
 def ask(
     server: VolumeServer, path: str, method: str = "GET", part: str | None = None
 ) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=10)
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=60)
     headers = {"Origin": "https://viewer.example"} | ({} if part is None else {"Range": part})
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
