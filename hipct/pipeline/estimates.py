@@ -1,21 +1,22 @@
 """What a run has to find out first: the rotation axis and the 16-bit window.
 
 Both come from sparse rows, read as they will be read later but with nothing kept: the axis from
-line integrals, the window from whole slices.
+line integrals, the window from whole slices. Rows that cannot be read are left out, and told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from hipct.acquisition.scan import Scan
 from hipct.core.arrays import Array
 from hipct.core.device import HOST, Device
-from hipct.core.errors import InputError
+from hipct.core.errors import FormatError, InputError
 from hipct.core.progress import Observer
 from hipct.pipeline.assembly import Assembly
 from hipct.pipeline.job import Job
@@ -30,6 +31,8 @@ from hipct.volume.window import GreyHistogram, Window, window_from_histogram
 SCOUT_HALO_ACCURACY = 1e-2
 """A window needs no more than this of a slice; the halo shrinks to a third."""
 
+Read = TypeVar("Read")
+
 AXIS_BYTES = 400_000_000
 """Line integrals that the search for the axis looks at."""
 
@@ -43,6 +46,8 @@ def estimate_axis(
     ------
     InputError
         If the angles do not allow it, or the scan shows nothing that turns.
+    FormatError
+        If none of the rows can be read.
     """
     job = part.job
     settings, info = job.config.axis, job.info
@@ -59,10 +64,15 @@ def estimate_axis(
     places = sparse_rows(range(job.rows.start, job.rows.stop - depth + 1), count // depth)
     observer.start("axis", len(places))
     lines = np.empty((info.projections, depth * len(places), info.columns), np.float32)
-    for k, row in enumerate(places):
-        some = part_rows(scan, retrieved, range(row, row + depth), clock, device=device)
-        lines[:, k * depth : (k + 1) * depth] = device.download(some).transpose(1, 0, 2)
-        observer.advance("axis")
+    read = 0
+
+    def rows_at(row: int) -> Array:
+        return part_rows(scan, retrieved, range(row, row + depth), clock, device=device)
+
+    for some in _where_it_can_be_read(places, rows_at, observer, "axis"):
+        lines[:, read : read + depth] = device.download(some).transpose(1, 0, 2)
+        read += depth
+    lines = lines[:, :read]
     with clock.stage("axis", lines.nbytes):
         estimate = find_axis(
             lines,
@@ -93,24 +103,30 @@ def estimate_window(
     ------
     InputError
         If the slices hold one value only.
+    FormatError
+        If none of the slices can be read.
     """
     settings, organ = plan.job.config.volume, plan.organ
     rows = sparse_rows(organ.rows, settings.scout_slices)
     observer.start("window", len(rows))
     histogram = GreyHistogram()
-    for row in rows:
+
+    def lines_at(row: int) -> tuple[int, Array | None]:
         weights = organ.weights(range(row, row + 1))[:, 0]
         number = int(weights.argmax())
-        if weights[number] > 0:
-            part = organ.parts[number].on_whole_rows()
-            part = replace(part, job=part.job.scouting(SCOUT_HALO_ACCURACY, materials=2))
-            own = part.own(range(row, row + 1))
-            lines = part_rows(scans[number], part, own, clock, device=device)
+        if weights[number] <= 0:
+            return number, None
+        part = organ.parts[number].on_whole_rows()
+        part = replace(part, job=part.job.scouting(SCOUT_HALO_ACCURACY, materials=2))
+        own = part.own(range(row, row + 1))
+        return number, part_rows(scans[number], part, own, clock, device=device)
+
+    for number, lines in _where_it_can_be_read(rows, lines_at, observer, "window"):
+        if lines is not None:
             with device.lane("reconstruct"):
                 slices = assembly.chain(number).slices(lines)
                 with clock.stage("quantise"):
                     histogram.add(slices, radius_px=assembly.radius_px)
-        observer.advance("window")
     observer.finish("window")
     return window_from_histogram(histogram, settings.percentiles)
 
@@ -140,6 +156,28 @@ def part_rows(
                     coming = reader.submit(preparation.read, after)
                 preparation.line_integrals(raw, block, lines, block.start)
     return lines
+
+
+def _where_it_can_be_read(
+    rows: Sequence[int], read: Callable[[int], Read], observer: Observer, stage: str
+) -> Iterator[Read]:
+    """What is read of some rows, one after the other, without those that cannot be read."""
+    faults = []
+    for row in rows:
+        try:
+            found = read(row)
+        except FormatError as error:
+            faults.append(error)
+        else:
+            yield found
+        observer.advance(stage)
+    if len(faults) == len(rows):
+        raise faults[0]
+    if faults:
+        observer.say(
+            f"The {stage} is found without {len(faults)} of the {len(rows)} places that are looked "
+            f"at for it: {faults[0]}"
+        )
 
 
 def sparse_rows(rows: range, count: int) -> list[int]:

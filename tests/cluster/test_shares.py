@@ -63,7 +63,7 @@ def test_shares_run_beside_each_other_in_processes(request_of, undisturbed, volu
         subprocess.Popen([sys.executable, "-c", work, request.out, str(number)])
         for number in range(2)
     ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    assert [process.wait(300) for process in processes] == [0, 0]
     assert volume_bytes(finish_run(request).path) == undisturbed
 
 
@@ -138,6 +138,23 @@ def test_a_chunk_that_cannot_be_read_fails_alone(
     assert sorted(chain(*(each.layers for each in again))) == sorted(failed)
     assert Ledger(request.folder).failed() == {}
     assert volume_bytes(finish_run(request).path) == undisturbed
+
+
+def test_what_cannot_be_read_keeps_no_run_from_its_axis_and_its_window(
+    request_of, scan_store, tmp_path, undisturbed, volume_bytes
+):
+    """Some of the rows that both are looked for in lie in the truncated shard."""
+    settings = request_of().config | {"axis": {}, "volume": {"chunk": 32}}
+    found = []
+    for source in (scan_store, damaged(scan_store, tmp_path / "broken.zarr")):
+        request = request_of(source, config=settings, out=str(tmp_path / f"{source.stem}.ome.zarr"))
+        prepare_run(request, 2)
+        found.append(Ledger(request.folder).state())
+    whole, torn = found
+    assert torn["axes"][0]["value"] == pytest.approx(whole["axes"][0]["value"], abs=0.1)
+    assert torn["axes"] != whole["axes"]
+    np.testing.assert_allclose(torn["window"], whole["window"], rtol=0.05)
+    assert torn["window"] != whole["window"]
 
 
 def test_a_volume_with_missing_layers_says_so(
