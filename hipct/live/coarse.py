@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hipct.acquisition.scan import Scan
 from hipct.live.binned import BinnedScan, binned_column
+from hipct.live.cache import ArrayCache
 from hipct.live.cancel import Asked, stop_if
 from hipct.live.lines import line_integrals
-from hipct.live.settled import Settled
+from hipct.live.settled import Settled, frames_key
 from hipct.pipeline.config import Config
 from hipct.pipeline.engine import crop_window, make_reconstructor, slice_size
 from hipct.pipeline.job import resolve
@@ -63,10 +64,13 @@ class CoarseLevel:
         What is known of the scan.
     level : int
         1 or more; a voxel is ``2**level`` fine ones along each axis.
+    kept : ArrayCache, optional
+        Where binned frames are kept, for other configurations of the scan too.
     """
 
-    def __init__(self, settled: Settled, level: int) -> None:
+    def __init__(self, settled: Settled, level: int, kept: ArrayCache | None = None) -> None:
         self._settled, self._level, self._binning = settled, level, 2**level
+        self._kept = kept
         organ, b = settled.organ, self._binning
         self._fine_size = slice_size(organ)
         window = crop_window(organ, self._fine_size)
@@ -130,7 +134,13 @@ class CoarseLevel:
         fine, b = self._settled.organ.parts[number], self._binning
         own = self._settled.organ.rows.start + fine.base
         first_row = own % b - (b if own % b else 0)
-        scan = BinnedScan(_source(self._settled.scans[number], fine), b, first_row)
+        scan = BinnedScan(
+            _source(self._settled.scans[number], fine),
+            b,
+            first_row,
+            kept=self._kept,
+            key=(self._settled.number, frames_key(fine.job.config), number, b),
+        )
         config = coarse_config(fine.job.config, self._level)
         job = resolve(scan, config, of_series=True)
         halo = math.ceil(fine.job.with_halo(HALO_ACCURACY).halo / b)

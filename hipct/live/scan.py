@@ -292,7 +292,7 @@ class LiveScan:
         settled = self.settle()
         with self._lock:
             if level not in self._coarse:
-                self._coarse[level] = CoarseLevel(settled, level)
+                self._coarse[level] = CoarseLevel(settled, level, self._shared.cache)
             return self._coarse[level]
 
     def _finest(self, z: int, cancelled: Asked | None) -> NDArray[np.float32]:

@@ -115,6 +115,11 @@ class Settled:
         return replace(part, job=resolve(scan, asked, of_series=self.subject.of_series), axis=axis)
 
 
+def frames_key(config: Config) -> str:
+    """Tells configurations apart whose frames differ, before anything looks at neighbours."""
+    return _values(config, CAMERA)
+
+
 def lines_key(config: Config) -> str:
     """Tells configurations apart whose line integrals differ, before rings are taken out."""
     return _values(config, set(Config.model_fields) - set(AFTER_LINES))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hipct.core.errors import FormatError, InputError, MissingMetadata
+from hipct.core.progress import Silent
 from hipct.live.cancel import Cancelled
 from hipct.live.scan import LiveScan
 from hipct.pipeline.config import Config
@@ -13,6 +14,16 @@ from hipct.pipeline.config import Config
 PLAIN = {"phase": {"method": "none"}, "volume": {"window": [-0.01, 0.05], "chunk": 32}}
 RETRIEVED = {"phase": {"delta_beta": 300.0}, "volume": {"window": [-20.0, 60.0], "chunk": 32}}
 META = {"pixel_size_um": 10.0, "distance_m": 1.0, "energy_kev": 80.0}
+
+
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.sentences = []
+
+    def say(self, message):
+        self.sentences.append(message)
 
 
 def inside(live):
@@ -127,6 +138,24 @@ def test_what_is_wrong_is_said_at_once(discs):
         live.slice(70)
 
 
+def write_nxtomo(path, frames, angles_rad):
+    """Darks, flats and projections as NXtomo has them: in one stack, told apart by keys."""
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    kinds = {"darks": 2, "flats": 1, "projections": 0}
+    with h5py.File(path, "w") as file:
+        entry = file.create_group("entry")
+        entry.attrs["NX_class"] = "NXentry"
+        entry["definition"] = "NXtomo"
+        for name in ("instrument", "instrument/detector", "sample"):
+            entry.create_group(name).attrs["NX_class"] = f"NX{name.rpartition('/')[2]}"
+        detector = entry["instrument/detector"]
+        detector["data"] = np.concatenate([frames[kind] for kind in kinds])
+        detector["image_key"] = [key for kind, key in kinds.items() for _ in frames[kind]]
+        before = len(frames["darks"]) + len(frames["flats"])
+        entry["sample/rotation_angle"] = [0.0] * before + np.rad2deg(angles_rad).tolist()
+        entry["sample/rotation_angle"].attrs["units"] = "degree"
+
+
 def test_a_raw_file_and_a_scan_store_give_the_same_slices(discs, tmp_path):
     h5py = pytest.importorskip("h5py", reason="h5py is not installed")
     from hipct.acquisition.store import ScanStoreWriter
@@ -139,21 +168,79 @@ def test_a_raw_file_and_a_scan_store_give_the_same_slices(discs, tmp_path):
         for kind, name in (("projections", ""), ("flats", "_white"), ("darks", "_dark")):
             file[f"exchange/data{name}"] = scan.frames[kind]
         file["exchange/theta"] = np.rad2deg(scan.info.angles_rad)
+    write_nxtomo(tmp_path / "scan.nx", scan.frames, scan.info.angles_rad)
     of_scan = {"pixel_size_um": 10.0, "distance_m": 1.0, "energy_kev": 80.0}
     config = Config(**RETRIEVED, scan=of_scan, axis={"value": 29.9})
     with (
         LiveScan(scan, config) as memory,
         LiveScan(tmp_path / "scan.zarr", config) as store,
         LiveScan(tmp_path / "scan.h5", config) as file,
+        LiveScan(tmp_path / "scan.nx", config) as nxtomo,
     ):
         for level, z in ((0, 41), (1, 5)):
             expected = memory.slice(z, level=level)
             assert expected.any()
             np.testing.assert_array_equal(store.slice(z, level=level), expected)
-            # The file counts its flats before all projections, as one group.
-            np.testing.assert_allclose(
-                file.slice(z, level=level), expected, atol=1e-4 * expected.max()
-            )
+            # The files count their flats before all projections, as one group.
+            for each in (file, nxtomo):
+                np.testing.assert_allclose(
+                    each.slice(z, level=level), expected, atol=1e-4 * expected.max()
+                )
+    with LiveScan(tmp_path / "scan.nx", config.model_copy(update={"axis": Config().axis})) as found:
+        assert found.axis_px == pytest.approx(29.9, abs=0.2)
+
+
+def test_rows_that_cannot_be_read_leave_the_axis_to_the_others(discs):
+    """A truncated shard holds some of the rows that the axis is looked for in."""
+    scan = discs(rows=120, noise=50.0, columns=64, angles=120)
+    live = LiveScan(scan, Config(**PLAIN))
+    axis, whole = live.axis_px, live.slice(20)
+    read = scan._read_into
+
+    def fails(kind, frames, rows, out):
+        if kind == "projections" and rows.stop > 70:
+            raise FormatError("The shard 0/1/0 of discs is damaged; copy it again.")
+        read(kind, frames, rows, out)
+
+    scan._read_into = fails
+    told = Told()
+    torn = LiveScan(scan, Config(**PLAIN), observer=told)
+    assert torn.axis_px == pytest.approx(axis, abs=0.1)
+    assert torn.axis_px != axis
+    (left_out,) = (sentence for sentence in told.sentences if "is found without" in sentence)
+    assert "shard 0/1/0 of discs is damaged" in left_out
+    np.testing.assert_allclose(torn.slice(20), whole, atol=0.1 * whole.max())
+    with pytest.raises(FormatError, match="0/1/0"):
+        torn.slice(100)
+    scan._read_into = lambda kind, frames, rows, out: fails(kind, frames, slice(70, 71), out)
+    with pytest.raises(FormatError, match="0/1/0"):
+        _ = LiveScan(scan, Config(**PLAIN)).axis_px
+
+
+def test_coarse_slices_of_one_place_are_made_of_frames_that_were_read_once(discs):
+    scan = discs(rows=90, noise=50.0, columns=203, angles=720, **META)
+    plain = Config(phase={"delta_beta": 30.0}, scan={"first_row": 3})
+    live = LiveScan(scan, plain)
+    live.slice(5, level=2)
+    reads = len(scan.reads)
+    for settings in ({"delta_beta": 20.0}, {"delta_beta": 25.0, "method": "ctf_homogeneous"}):
+        other = plain.model_copy(update={"phase": plain.phase.model_copy(update=settings)})
+        tuned = live.with_config(Config(**other.as_dict()))
+        kept = tuned.slice(5, level=2)
+        assert len(scan.reads) == reads
+        again = LiveScan(scan, tuned.settled_config)
+        np.testing.assert_array_equal(again.slice(5, level=2), kept)
+        reads = len(scan.reads)
+    # Of its neighbours the halo is there, and nothing of it is read again.
+    far = live.slice(20, level=2)
+    live.slice(16, level=2)
+    np.testing.assert_array_equal(LiveScan(scan, live.settled_config).slice(20, level=2), far)
+    # Another correction of the camera needs other frames.
+    reads = len(scan.reads)
+    live.with_config(Config(**plain.as_dict() | {"repair": {"zinger_threshold": 0.5}})).slice(
+        5, level=2
+    )
+    assert len(scan.reads) > reads
 
 
 def test_a_budget_is_kept_and_a_broken_frame_is_told(discs):
