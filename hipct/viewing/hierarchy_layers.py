@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from hipct.viewing.hierarchy_reads import PlacedReads
 from hipct.viewing.layers import add_volume
 from hipct.viewing.reads import PyramidReads, reads_of_volume
 from hipct.viewing.reads_source import SlicedSource
+from hipct.volume.open import Volume, VolumeLevel
 
 _CLINICAL_CHUNKS = (32, 128, 128)
+_CLINICAL = "hipct clinical volume"
 _UNIT = "micrometer"
 _INSIDE = "translucent_no_depth"
 """In three dimensions a zoom lies inside of its overview, and would be hidden by it."""
@@ -61,10 +63,6 @@ def add_member(
 def _add_clinical(
     viewer: Any, member: Member, opened: ClinicalVolume, axis_labels: Sequence[str], **shown: Any
 ) -> Any:
-    from napari.layers import Image, Labels
-
-    from hipct.viewing.layers_refresh import keep_fresh
-
     sources = [
         SlicedSource(level.array, _CLINICAL_CHUNKS, f"level {number} of {opened.address}")
         for number, level in enumerate(opened.levels)
@@ -75,27 +73,40 @@ def _add_clinical(
         labels=opened.labels,
         threads=max(1, available_cores() - 1),
     )
-    scale, origin = reads.places[0]
-    options: dict[str, Any] = {
-        "name": opened.name,
-        "multiscale": True,
-        "scale": scale,
-        "translate": origin,
-        "units": (_UNIT,) * 3,
-        "axis_labels": tuple(axis_labels),
-        "blending": _INSIDE,
-        **shown,
-    }
-    if not opened.labels:
-        options |= {
-            "colormap": "gray",
-            "contrast_limits": opened.display,
-            "projection_mode": "none",
-        }
-    reads.watch(lambda: None)  # not even for the first slice is waited
-    layer = (Labels if opened.labels else Image)(list(reads.levels), **options)
-    keep_fresh(viewer, layer, reads, guess_contrast=False)
-    return viewer.add_layer(layer)
+    volume = _as_volume(opened, reads, axis_labels)
+    layer = add_volume(viewer, volume, reads=reads, blending=_INSIDE, **shown)
+    layer.metadata[_CLINICAL] = opened
+    return layer
+
+
+def _as_volume(opened: ClinicalVolume, reads: PlacedReads, axis_labels: Sequence[str]) -> Volume:
+    """What the panels of a window know of a volume, along the axes of the window."""
+    levels = []
+    for level, (scale, first) in zip(reads.levels, reads.places):
+        (z, y, x), (down, back, left) = scale, first
+        levels.append(VolumeLevel("", cast(Any, level), (z, y, x), (down, back, left)))
+    voxels = " x ".join(map(str, opened.levels[0].array.shape))
+    return Volume(
+        address=opened.address,
+        name=opened.name,
+        version="",
+        axes=tuple(axis_labels),
+        length_unit="um",
+        levels=tuple(levels),
+        labels=opened.labels,
+        display=opened.display,
+        scale=1.0,
+        offset=0.0,
+        unit=None,
+        provenance={},
+        notes=(f"{voxels} voxels in the file, shown along the axes of the window.", *opened.notes),
+    )
+
+
+def clinical_of(layer: Any) -> ClinicalVolume | None:
+    """The clinical volume that a layer shows; None for other layers."""
+    opened: ClinicalVolume | None = layer.metadata.get(_CLINICAL)
+    return opened
 
 
 class Frames:

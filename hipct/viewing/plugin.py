@@ -268,20 +268,26 @@ def explorer_panel() -> QWidget:
 
 
 def _volumes(viewer: Any) -> list[Opened]:
-    """The volumes of a window, from below, each once."""
-    from hipct.viewing.layers import volume_of
-
-    found = {id(volume): volume for layer in viewer.layers if (volume := volume_of(layer))}
+    """The volumes of a window that come from files, from below, each once."""
+    found = {id(opened): opened for layer in viewer.layers if (opened := _opened_of(layer))}
     return list(found.values())
+
+
+def _opened_of(layer: Any) -> Opened | None:
+    """What a layer was opened from; None for layers of others, and for scans that are live."""
+    from hipct.viewing.hierarchy_layers import clinical_of
+    from hipct.viewing.layers import volume_of
+    from hipct.viewing.live import live_of
+
+    return None if live_of(layer) is not None else clinical_of(layer) or volume_of(layer)
 
 
 def _arrange(viewer: Any, volumes: Sequence[Opened]) -> None:
     from hipct.viewing.hierarchy_panel import add_hierarchy
-    from hipct.viewing.layers import volume_of
 
     notes: list[str] = []
     members = hierarchy_of(volumes, notes=notes)
-    for layer in [one for one in viewer.layers if volume_of(one)]:
+    for layer in [one for one in viewer.layers if _opened_of(one)]:
         viewer.layers.remove(layer)
     add_hierarchy(viewer, members, notes)
 

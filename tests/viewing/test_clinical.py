@@ -117,3 +117,45 @@ def test_the_ball_of_a_patient_lies_in_the_organ(
         assert viewer.layers["chest"].contrast_limits == [-1000, 1000]
     finally:
         viewer.close()
+
+
+@pytest.mark.usefixtures("screen")
+def test_alone_it_has_places_in_mm_and_values(
+    folder: Path, until: Any, photograph: Any, tmp_path: Path
+) -> None:
+    from hipct.viewing.detail_panel import VolumePanel
+    from hipct.viewing.minimap_panel import PositionPanel
+    from hipct.viewing.plugin import _volumes
+    from hipct.viewing.window import view
+    from hipct.viewing.window_state import go_to
+
+    viewer = view(folder / "chest.nii.gz", show=False)
+    viewer.show()
+    settle(viewer, until)
+    try:
+        window = viewer.window._qt_window
+        (position,), (facts,) = (window.findChildren(k) for k in (PositionPanel, VolumePanel))
+        # LPS, z y x: to the head, to the back, to the left.
+        z, y, x = BALL_RAS_MM[::-1] * (1, -1, -1)
+        go_to(viewer, (1e3 * z, 1e3 * y, 1e3 * x))
+        settle(viewer, until)
+        position.show_now()
+        told = position.place.text().split()
+        assert (told[::2], told[-1]) == (["z", "y", "x", "mm"], "mm")
+        # Slices stand at whole voxels.
+        np.testing.assert_allclose([float(n) for n in told[1:-1:2]], (z, y, x), atol=0.6)
+        assert position.value.text() == "900.0000 (unit unknown) in chest"
+        small = position.minimap._overview
+        row, column, _, _ = (
+            round(at) for at in small.pixels_of((1e3 * y, 1e3 * x, 1e3 * y, 1e3 * x))
+        )
+        # Between -1000 and 1000, which the file asks for.
+        assert small.picture[row, column] == pytest.approx(255 * 1900 / 2000, abs=10)
+        facts.tell()
+        assert "30 x 44 x 64 voxels in the file" in facts.facts.text()
+        photograph(viewer, tmp_path / "alone.png")
+        # Beside an organ that is opened later it is placed anew, from its file.
+        (opened,) = _volumes(viewer)
+        assert opened.address.endswith("chest.nii.gz")
+    finally:
+        viewer.close()
