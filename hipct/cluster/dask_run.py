@@ -109,10 +109,10 @@ def _workers(
         return
     try:
         found = Client(where, timeout=CONNECT_S)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of what is no address
         raise ClusterError(
             f"No Dask scheduler answers at {where}; give the address that it prints when it "
-            "starts, such as tcp://host:8786."
+            f"starts, such as tcp://host:8786, or {LOCAL}, or {SLURM}."
         ) from error
     with found as client:
         yield (
