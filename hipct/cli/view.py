@@ -59,11 +59,9 @@ def command(
             raise click.UsageError("--live shows one scan; volumes are opened without it.")
         config = read_settings(source, overrides, memory)
         require("napari", "viewer", "hipct view")
-        if tune:
-            from hipct.viewing.explorer import explore as shown
-        else:
-            from hipct.viewing.live import view_live as shown
-        shown(volume, config, angles=angles, entry=entry, bookmarks=bookmarks)
+        from hipct.viewing.live import view_live
+
+        view_live(volume, config, angles=angles, entry=entry, bookmarks=bookmarks, tune=tune)
         return
     if any(each is not None for each in of_scan):
         raise click.UsageError(

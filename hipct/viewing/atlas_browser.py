@@ -13,13 +13,12 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidge
 from hipct.atlas.catalogue import Catalogue, known_as
 from hipct.atlas.dataset import AtlasSet
 from hipct.atlas.listing import facts
-from hipct.core.extras import require
 from hipct.viewing.atlas_crop import CropBox
 from hipct.viewing.atlas_session import AtlasSession, OpenSet
 from hipct.viewing.atlas_table import AtlasTable
 from hipct.viewing.atlas_work import Work
 from hipct.viewing.tools import add_panel, tool
-from hipct.viewing.window import new_window
+from hipct.viewing.window import new_window, stay
 from hipct.volume.storage import Patience
 
 MIRROR = "HIPCT_ATLAS_MIRROR"
@@ -58,9 +57,7 @@ def browse(
     panel = AtlasPanel(viewer, own, mirror, patience)
     add_panel(viewer, panel, "Atlas")
     panel.open_later(names)
-    if show:
-        require("napari", "viewer", "hipct atlas browse").run()
-    return viewer
+    return stay(viewer, show=show)
 
 
 class AtlasPanel(QWidget):

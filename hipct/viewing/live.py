@@ -12,16 +12,16 @@ from qtpy.QtCore import QObject, QTimer
 from hipct.acquisition.open_any import open_any
 from hipct.acquisition.scan import Scan
 from hipct.acquisition.series import Series
-from hipct.core.extras import require
 from hipct.core.progress import Observer
 from hipct.live.first_axis import first_look
 from hipct.live.scan import LiveScan
+from hipct.live.tuning import open_tunable
 from hipct.pipeline.config import Config
 from hipct.viewing.layers import layer_options
 from hipct.viewing.layers_refresh import keep_fresh
 from hipct.viewing.live_reads import LiveReads
 from hipct.viewing.progress import Activity, in_background
-from hipct.viewing.window import new_window
+from hipct.viewing.window import new_window, stay
 from hipct.volume.open import Volume, VolumeLevel
 
 Result = TypeVar("Result")
@@ -258,6 +258,7 @@ def view_live(
     angles: ArrayLike | str | None = None,
     entry: str | int | None = None,
     bookmarks: Path | None = None,
+    tune: bool = False,
     show: bool = True,
 ) -> Any:
     """Browse a raw scan in napari and, with ``show``, stay there until its window is closed.
@@ -272,6 +273,9 @@ def view_live(
         As in :func:`hipct.acquisition.open_any.open_any`.
     bookmarks : Path, optional
         File in which views are kept by name.
+    tune : bool
+        Whether to put the phase explorer beside it. A scan that lacks what phase retrieval needs is
+        then shown without it, until energy and distance are given by their sliders.
     show : bool
         Whether to show the window and run the event loop.
 
@@ -287,14 +291,15 @@ def view_live(
         If the scan cannot be opened, or lacks what the configuration needs.
     """
     name = _name(scan)
-    live = LiveScan(
-        open_any(scan, angles=angles, entry=entry), config, observer=Activity(f"Live {name}")
-    )
+    opened = open_any(scan, angles=angles, entry=entry)
+    live = (open_tunable if tune else LiveScan)(opened, config, observer=Activity(f"Live {name}"))
     viewer = new_window(name, show=show, bookmarks=bookmarks)
     show_live(viewer, live, name)
-    if show:
-        require("napari", "viewer", "hipct view").run()
-    return viewer
+    if tune:
+        from hipct.viewing.explorer import add_explorer
+
+        add_explorer(viewer, live)
+    return stay(viewer, show=show)
 
 
 def _name(scan: Scan | Series | str | Path) -> str:

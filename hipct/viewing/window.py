@@ -157,6 +157,11 @@ def view(
 
         add_hierarchy(viewer, members, notes)
     _fit(viewer)
+    return stay(viewer, show=show)
+
+
+def stay(viewer: Any, *, show: bool) -> Any:
+    """The window; with ``show`` after it has been closed."""
     if show:
         require("napari", "viewer", "hipct view").run()
     return viewer

@@ -35,10 +35,10 @@ def test_over_a_live_window_it_follows_the_slice_and_takes_its_own_axis(make_vie
     with pytest.raises(InputError, match="No raw scan is shown"):
         explorer_of(viewer)
     shown = add_live(viewer, store, Config(reconstruction={"filter": "hann"}))
-    until(lambda: shown.layer is not None, within_s=60)
+    until(lambda: shown.layer is not None)
     explorer = explorer_of(viewer)
     viewer.window.add_dock_widget(explorer, name="Phase explorer")
-    until(lambda: explorer.tuning is not None and not explorer.busy, within_s=60)
+    until(lambda: explorer.tuning is not None and not explorer.busy)
     # Not the axis of the first look, which is in the configuration of its slices.
     assert explorer.tuning.live.config.axis.value is None
     assert explorer.tuning.values["reconstruction.filter"] == "hann"
@@ -57,14 +57,14 @@ def test_over_a_live_window_it_follows_the_slice_and_takes_its_own_axis(make_vie
 def test_one_call_opens_scan_and_explorer(screen, store, until):
     from qtpy.QtWidgets import QDockWidget
 
-    from hipct.viewing.explorer import explore
     from hipct.viewing.explorer_panel import PhaseExplorer
+    from hipct.viewing.live import view_live
 
-    viewer = explore(store, Config(axis={"value": 31.9}), show=False)
+    viewer = view_live(store, Config(axis={"value": 31.9}), tune=True, show=False)
     try:
         docks = viewer.window._qt_window.findChildren(QDockWidget)
         (explorer,) = [each for dock in docks for each in dock.findChildren(PhaseExplorer)]
-        until(lambda: explorer.tuning is not None and not explorer.busy, within_s=60)
+        until(lambda: explorer.tuning is not None and not explorer.busy)
         until(lambda: len(viewer.layers) == 4)
         # The scan lies below, and is not made as well.
         assert not viewer.layers[store.name.removesuffix(".zarr")].visible
