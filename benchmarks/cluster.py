@@ -151,24 +151,7 @@ def status_of_many() -> dict[str, object]:
 
 def overheads() -> list[dict[str, object]]:
     """Empty tasks: those of a run's own graph, and shares on a scheduler of processes."""
-    plan = plan_of_the_largest()
-    nodes = nodes_to_make(plan.spec, (), frozenset(range(8)))
-    pieces = list(cut_pieces(plan, nodes))
-    all_tiles = tiles(plan.organ)
-    blocks = [
-        angle_blocks(part.job.info.projections, plan.cut.angle_block) for part in plan.organ.parts
-    ]
-    nothing = Steps(**dict.fromkeys(Steps.__dataclass_fields__, _nothing))
-    graph, wanted = TaskGraph(
-        nothing,
-        pieces,
-        lambda tile: blocks[all_tiles[tile].part],
-        plan.cut,
-        plan.spec,
-        nodes,
-        (),
-        False,
-    ).build()
+    graph, wanted = empty_graph(plan_of_the_largest(), 8)
     taken = _median(lambda: dask.threaded.get(graph, wanted, num_workers=4))
     of_a_run = _row("empty task of a run's graph", taken / len(graph) * 1e3, "ms", f"{len(graph)}")
 
@@ -185,6 +168,26 @@ def overheads() -> list[dict[str, object]]:
         taken = _median(lambda: client.gather(client.map(_nothing, range(count), pure=False)))
     of_dask = _row("empty task of Dask workers", taken / count * 1e3, "ms", f"{count}")
     return [of_a_run, of_dask]
+
+
+def empty_graph(plan: Plan, layers: int) -> tuple[dict[Any, Any], Any]:
+    """The graph of the first layers of a run, whose tasks do nothing, and what it is asked for."""
+    nodes = nodes_to_make(plan.spec, (), frozenset(range(layers)))
+    all_tiles = tiles(plan.organ)
+    blocks = [
+        angle_blocks(part.job.info.projections, plan.cut.angle_block) for part in plan.organ.parts
+    ]
+    nothing = Steps(**dict.fromkeys(Steps.__dataclass_fields__, _nothing))
+    return TaskGraph(
+        nothing,
+        list(cut_pieces(plan, nodes)),
+        lambda tile: blocks[all_tiles[tile].part],
+        plan.cut,
+        plan.spec,
+        nodes,
+        (),
+        False,
+    ).build()
 
 
 def weak_scaling(rows: int, columns: int) -> list[dict[str, object]]:
