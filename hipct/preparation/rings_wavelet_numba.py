@@ -1,10 +1,11 @@
+# ruff: noqa: ARG001 - an intrinsic takes its types by the names of its parameters
 """Inner loops of the Fourier-wavelet ring removal: two products with thin matrices, and wavelets.
 
 A library's product would do, but brings its own threads, which stand in each other's way when
-several slabs are in work; and it needs one more sinogram for the stripes. Here a block of columns
-stays in the first cache, and the first product takes four rows at a time, so that its sums are
-loaded and stored once for four products. The wavelet transform goes tap by tap over even and odd
-samples, each one contiguous run.
+several slabs are in work; and it needs one more sinogram for the stripes. Here the sums of eight
+vectors by 16 columns stay in registers while one factor streams by; what a sinogram's column has
+in common with all vectors is read from memory once. The wavelet transform goes across the columns
+with the vectors innermost: it has no even and odd samples to part, only runs to add.
 """
 # mypy: disallow-untyped-decorators=False
 
@@ -13,147 +14,239 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-BLOCK = 128
+from hipct.core.simd_numba import (
+    CONTRACT,
+    address,
+    every,
+    llvm_vector,
+    load,
+    load_at,
+    multiply_add,
+    splat,
+    store,
+    store_at,
+)
+
+TILE = 8
+"""Vectors at a time; how many there are is a multiple of it."""
+
+STRIP = 16
+"""Columns at a time: a cache line."""
+
+CHUNK = 128
+"""Angles of a partial sum, which keeps rounding small and a strip in the first cache."""
+
+_STRIP = (0,) * STRIP
+_TILE = (0,) * TILE
+
+
+@intrinsic
+def _product(
+    typing: Any,
+    like: Any,
+    left: Any,
+    first: Any,
+    pitch: Any,
+    right: Any,
+    start: Any,
+    step: Any,
+    count: Any,
+    sign: Any,
+    base: Any,
+    origin: Any,
+    apart: Any,
+    target: Any,
+    place: Any,
+    stride: Any,
+) -> Any:
+    """Tile of a product of matrices, added to a tile with a sign.
+
+    ``target[place + i stride + c] = base[origin + i apart + c] + sign sum_k left[first + k pitch
+    + i] right[start + k step + c]`` for i below ``TILE`` and c below the length of ``like``.
+    """
+    width = like.count
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, a, first, pitch, b, start, step, count, sign, x, origin, apart, y, place, stride = (
+            arguments
+        )
+        pointers = [
+            address(context, builder, signature.args[which], array)
+            for which, array in ((1, a), (4, b), (9, x), (12, y))
+        ]
+        zero = ir.Constant(llvm_vector(width), [0.0] * width)
+        sums = [cgutils.alloca_once_value(builder, zero) for _ in range(TILE)]
+        with cgutils.for_range(builder, count) as loop:
+            shares = builder.add(first, builder.mul(loop.index, pitch))
+            row = load_at(
+                builder, pointers[1], builder.add(start, builder.mul(loop.index, step)), width
+            )
+            for i, total in enumerate(sums):
+                index = builder.add(shares, ir.Constant(shares.type, i))
+                share = splat(builder, builder.load(builder.gep(pointers[0], [index])), width)
+                product = builder.fmul(share, row, flags=CONTRACT)
+                builder.store(builder.fadd(builder.load(total), product, flags=CONTRACT), total)
+        factor = splat(builder, sign, width)
+        for total in sums:
+            product = builder.fmul(factor, builder.load(total), flags=CONTRACT)
+            kept = load_at(builder, pointers[2], origin, width)
+            store_at(builder, pointers[3], place, builder.fadd(kept, product, flags=CONTRACT))
+            origin, place = builder.add(origin, apart), builder.add(place, stride)
+        return context.get_dummy_value()
+
+    n, f = types.intp, types.float32
+    return types.void(like, left, n, n, right, n, n, n, f, base, n, n, target, n, n), build
 
 
 @njit(cache=True, nogil=True)
 def project_columns(
     vectors: Any, sinogram: Any, first: int, last: int, found: Any
 ) -> None:  # pragma: no cover - compiled
-    """``found = vectors.T @ sinogram`` for columns ``first .. last``.
+    """``found = sinogram.T @ vectors`` for columns ``first .. last``.
 
-    ``vectors`` (angles, vectors) and ``found`` (vectors, columns).
+    ``vectors`` (angles, vectors) and ``found`` (columns, vectors); rows of the sinogram are
+    contiguous.
     """
     angles, count = vectors.shape
-    sums = np.empty(count * BLOCK, np.float32)
-    rows = np.zeros(4 * BLOCK, np.float32)
-    shares = np.zeros((4, count), np.float32)
-    for left in range(first, last, BLOCK):
-        width = min(BLOCK, last - left)
+    pitch = sinogram.strides[0] // 4
+    sums = np.empty(count * STRIP, np.float32)
+    edge = np.zeros((CHUNK, STRIP), np.float32)
+    for left in range(first, last, STRIP):
+        width = min(STRIP, last - left)
         sums[:] = np.float32(0)
-        for angle in range(0, angles, 4):
-            shares[:] = np.float32(0)
-            for k in range(min(4, angles - angle)):
-                rows[k * BLOCK : k * BLOCK + width] = sinogram[angle + k, left : left + width]
-                shares[k] = vectors[angle + k]
+        for angle in range(0, angles, CHUNK):
+            rows = min(CHUNK, angles - angle)
+            if width < STRIP:
+                edge[:rows, :width] = sinogram[angle : angle + rows, left : left + width]
+            for v in range(0, count, TILE):
+                if width < STRIP:
+                    _product(
+                        _STRIP, vectors, angle * count + v, count, edge, 0, STRIP, rows,
+                        np.float32(1), sums, v * STRIP, STRIP, sums, v * STRIP, STRIP,
+                    )  # fmt: skip
+                else:
+                    _product(
+                        _STRIP, vectors, angle * count + v, count, sinogram,
+                        angle * pitch + left, pitch, rows,
+                        np.float32(1), sums, v * STRIP, STRIP, sums, v * STRIP, STRIP,
+                    )  # fmt: skip
+        for c in range(width):
             for v in range(count):
-                _add_four(
-                    sums, v * BLOCK, rows, shares[0, v], shares[1, v], shares[2, v], shares[3, v]
-                )
-        for v in range(count):
-            found[v, left : left + width] = sums[v * BLOCK : v * BLOCK + width]
+                found[left + c, v] = sums[v * STRIP + c]
 
 
 @njit(cache=True, nogil=True)
 def subtract_stripes(
     vectors: Any, kept: Any, sinogram: Any, first: int, last: int, out: Any
 ) -> None:  # pragma: no cover - compiled
-    """``out = sinogram - vectors @ kept`` for columns ``first .. last``.
+    """``out = sinogram - vectors.T @ kept.T`` for columns ``first .. last``.
 
-    ``vectors`` (angles, vectors) and ``kept`` (vectors, columns).
+    ``vectors`` (vectors, angles) and ``kept`` (columns, vectors); rows of both sinograms are
+    contiguous. The angles are a multiple of ``TILE``, but for those of the sinograms.
     """
-    angles, count = vectors.shape
-    stripes = np.zeros((count, BLOCK), np.float32)
-    row = np.zeros(BLOCK, np.float32)
-    for left in range(first, last, BLOCK):
-        width = min(BLOCK, last - left)
-        stripes[:, :width] = kept[:, left : left + width]
-        for angle in range(angles):
-            row[:width] = sinogram[angle, left : left + width]
+    count, pitch = vectors.shape
+    angles = len(sinogram)
+    pitches = sinogram.strides[0] // 4, out.strides[0] // 4
+    stripes = np.zeros(count * STRIP, np.float32)
+    edge = np.zeros((TILE, STRIP), np.float32)
+    for left in range(first, last, STRIP):
+        width = min(STRIP, last - left)
+        for c in range(width):
             for v in range(count):
-                _subtract(row, stripes[v], vectors[angle, v])
-            out[angle, left : left + width] = row[:width]
+                stripes[v * STRIP + c] = kept[left + c, v]
+        for angle in range(0, angles, TILE):
+            rows = min(TILE, angles - angle)
+            if width < STRIP or rows < TILE:
+                edge[:rows, :width] = sinogram[angle : angle + rows, left : left + width]
+                _product(
+                    _STRIP, vectors, angle, pitch, stripes, 0, STRIP, count,
+                    np.float32(-1), edge, 0, STRIP, edge, 0, STRIP,
+                )  # fmt: skip
+                out[angle : angle + rows, left : left + width] = edge[:rows, :width]
+            else:
+                _product(
+                    _STRIP, vectors, angle, pitch, stripes, 0, STRIP, count,
+                    np.float32(-1), sinogram, angle * pitches[0] + left, pitches[0],
+                    out, angle * pitches[1] + left, pitches[1],
+                )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def keep_detail(
-    found: Any, level: int, widths: Any, padding: int, low: Any, high: Any
-) -> None:  # pragma: no cover - compiled
-    """Keep of rows (vectors, columns) what the high-pass band of a level holds, in place.
+    found: Any, mixes: Any, widths: Any, sources: Any, padding: int, low: Any, high: Any
+) -> Any:  # pragma: no cover - compiled
+    """Rows (columns, inner) to what the detail bands of all levels hold, (columns, outer).
 
-    ``widths`` are the lengths of a row from level to level, ``low`` and ``high`` the filters of
-    the synthesis.
+    For the parameters see :class:`hipct.preparation.rings_wavelet_thin.ThinPlan`.
     """
-    columns = found.shape[1]
-    taps = len(low)
-    half = widths.max() + taps
-    row = np.empty(2 * half, np.float32)
-    even, odd = np.empty(half, np.float32), np.empty(half, np.float32)
-    band = np.empty(half, np.float32)
-    for k in range(len(found)):
-        for i in range(widths[0]):
-            row[i] = found[k, min(max(i - padding, 0), columns - 1)]
-        for step in range(level + 1):
-            _analyse(row, widths[step], high if step == level else low, even, odd, band)
-            row[: widths[step + 1]] = band[: widths[step + 1]]
-        for step in range(level, -1, -1):
-            count = widths[step + 1]
-            band[:count] = row[:count]
-            _synthesise(band, count, high if step == level else low, even, odd)
-            first = taps // 2 - 1
-            for i in range((widths[step] + 1) // 2):
-                row[2 * i] = even[first + i]
-                row[2 * i + 1] = odd[first + i]
-        found[k] = row[padding : padding + columns]
+    columns = len(found)
+    levels, _, outer = mixes.shape
+    starts = np.zeros(levels + 1, np.int64)
+    for level in range(levels):
+        starts[level + 1] = starts[level] + widths[level + 1]
+    details = np.zeros((starts[levels], outer), np.float32)
+    row = found
+    for level in range(levels):
+        count = widths[level + 1]
+        near = sources[level]
+        detail = _analysed(row, near, count, high)
+        _mixed(detail, mixes[level], details[starts[level] : starts[level + 1]])
+        if level < levels - 1:
+            row = _analysed(row, near, count, low)
+    band = np.zeros((widths[levels], outer), np.float32)
+    for level in range(levels - 1, -1, -1):
+        detail = details[starts[level] : starts[level + 1]]
+        band = _synthesised(band, detail, widths[level], low, high)
+    return band[padding : padding + columns]
 
 
 @njit(cache=True, nogil=True)
-def _analyse(
-    row: Any, samples: int, taps: Any, even: Any, odd: Any, band: Any
-) -> None:  # pragma: no cover - compiled
-    """Coefficients of a row, continued by half-sample symmetry, into ``band``."""
-    count = (samples + len(taps) - 1) // 2
-    for i in range(count + len(taps) // 2 - 1):
-        place = (2 * i + 2 - len(taps)) % (2 * samples)
-        even[i] = row[place if place < samples else 2 * samples - 1 - place]
-        place = (place + 1) % (2 * samples)
-        odd[i] = row[place if place < samples else 2 * samples - 1 - place]
-    band[:count] = np.float32(0)
-    for j in range(0, len(taps), 2):
-        _add_two(band, even, odd, count, j // 2, taps[j], taps[j + 1])
+def _analysed(row: Any, near: Any, count: int, taps: Any) -> Any:  # pragma: no cover - compiled
+    """Coefficients of rows (samples, vectors); ``near`` continues them at both ends."""
+    vectors = row.shape[1]
+    band = np.empty((count, vectors), np.float32)
+    for i in range(count):
+        for v in range(0, vectors, TILE):
+            total = every(np.float32(0), _TILE)
+            for j in range(len(taps)):
+                here = load(row, near[2 * i + j] * vectors + v, _TILE)
+                total = multiply_add(here, every(taps[j], _TILE), total)
+            store(band, i * vectors + v, total)
+    return band
 
 
 @njit(cache=True, nogil=True)
-def _synthesise(
-    band: Any, count: int, taps: Any, even: Any, odd: Any
-) -> None:  # pragma: no cover - compiled
-    """Even and odd samples that a band spreads to, the first ``len(taps) - 2`` before the row."""
-    even[: count + len(taps) // 2] = np.float32(0)
-    odd[: count + len(taps) // 2] = np.float32(0)
-    for j in range(0, len(taps), 2):
-        _spread_two(band, even, odd, count, j // 2, taps[j], taps[j + 1])
+def _synthesised(
+    band: Any, detail: Any, samples: int, low: Any, high: Any
+) -> Any:  # pragma: no cover - compiled
+    """Samples that both bands spread to."""
+    taps, vectors = len(low), band.shape[1]
+    row = np.empty((samples, vectors), np.float32)
+    for sample in range(samples):
+        place = sample + taps - 2
+        for v in range(0, vectors, TILE):
+            total = every(np.float32(0), _TILE)
+            for j in range(place % 2, taps, 2):
+                i = ((place - j) // 2) * vectors + v
+                total = multiply_add(load(band, i, _TILE), every(low[j], _TILE), total)
+                total = multiply_add(load(detail, i, _TILE), every(high[j], _TILE), total)
+            store(row, sample * vectors + v, total)
+    return row
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _add_two(
-    band: Any, even: Any, odd: Any, count: int, start: int, a: Any, b: Any
-) -> None:  # pragma: no cover - compiled
-    for i in range(count):
-        band[i] += a * even[start + i] + b * odd[start + i]
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _spread_two(
-    band: Any, even: Any, odd: Any, count: int, start: int, a: Any, b: Any
-) -> None:  # pragma: no cover - compiled
-    for i in range(count):
-        even[start + i] += a * band[i]
-        odd[start + i] += b * band[i]
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _subtract(row: Any, stripe: Any, share: Any) -> None:  # pragma: no cover - compiled
-    for i in range(BLOCK):
-        row[i] -= share * stripe[i]
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _add_four(
-    sums: Any, place: int, rows: Any, a: Any, b: Any, c: Any, d: Any
-) -> None:  # pragma: no cover - compiled
-    for i in range(BLOCK):
-        sums[place + i] += (
-            a * rows[i] + b * rows[BLOCK + i] + c * rows[2 * BLOCK + i] + d * rows[3 * BLOCK + i]
-        )
+@njit(cache=True, nogil=True)
+def _mixed(band: Any, mix: Any, mixed: Any) -> None:  # pragma: no cover - compiled
+    """``band @ mix`` for rows (samples, inner), into (samples, outer)."""
+    inner, outer = mix.shape
+    for i in range(len(band)):
+        for v in range(0, outer, TILE):
+            total = every(np.float32(0), _TILE)
+            for k in range(inner):
+                share = every(band[i, k], _TILE)
+                total = multiply_add(load(mix, k * outer + v, _TILE), share, total)
+            store(mixed, i * outer + v, total)

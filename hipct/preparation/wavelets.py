@@ -94,7 +94,7 @@ def analysis(signal: Array, order: int, *, high: bool) -> Array:
     xp = namespace(signal)
     samples = signal.shape[-1]
     rows = coefficients(samples, order)
-    extended = signal[..., xp.asarray(_continuation(samples, order))]
+    extended = signal[..., xp.asarray(continuation(samples, order))]
     taps = [float(tap) for tap in synthesis_filter(order, high=high)]
     # The filter backwards on a signal that runs backwards: both run forwards.
     found = taps[0] * extended[..., 0 : 2 * rows : 2]
@@ -143,11 +143,11 @@ def analysis_adjoint(bands: NDArray[Any], samples: int, order: int) -> NDArray[A
     """
     spread = _spread(bands, synthesis_filter(order, high=False))
     folded = np.zeros((samples, *bands.shape[:-1]), bands.dtype)
-    np.add.at(folded, _continuation(samples, order), np.moveaxis(spread, -1, 0))
+    np.add.at(folded, continuation(samples, order), np.moveaxis(spread, -1, 0))
     return np.moveaxis(folded, 0, -1)
 
 
-def _continuation(samples: int, order: int) -> NDArray[np.intp]:
+def continuation(samples: int, order: int) -> NDArray[np.intp]:
     """Sample at each place that the filter reaches, from ``2 - taps`` on."""
     place = np.arange(2 - 2 * order, 2 * coefficients(samples, order)) % (2 * samples)
     return np.where(place < samples, place, 2 * samples - 1 - place)
