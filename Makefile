@@ -46,7 +46,7 @@ bench: setup-test
 
 notebooks: setup-test
 	$(python) -m jupytext --to ipynb notebooks/*.py
-	$(python) -m pytest -q -o filterwarnings=default --nbmake --overwrite notebooks/*.ipynb
+	$(screen) $(python) -m pytest -q -o filterwarnings=default --nbmake --overwrite notebooks/*.ipynb
 
 clean:
 	rm -rf build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
