@@ -36,6 +36,7 @@ ON_THE_CPU = "or compute on the CPU with --backend numpy (compute.backend=numpy)
 
 _WHEEL = re.compile(r"cupy(-cuda\d+x|-rocm-\d+-\d+)?")
 _INSUFFICIENT_DRIVER, _NO_DEVICE = 35, 100
+_OLDEST_CUPY, _OLDEST_CUDA = 14, 12
 
 
 class Device:
@@ -332,7 +333,15 @@ def _import_cupy() -> ModuleType:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return require("cupy", "gpu", "Computing on a GPU")
+        cupy = require("cupy", "gpu", "Computing on a GPU")
+    # Older ones have NumPy's former rules for types, and refuse memory before they look for it
+    # among what they keep.
+    if int(cupy.__version__.partition(".")[0]) < _OLDEST_CUPY:
+        raise DeviceError(
+            f"CuPy {cupy.__version__} is installed, and hipct needs {_OLDEST_CUPY} or newer; "
+            f"update it with pip install 'hipct[gpu]', {ON_THE_CPU}."
+        )
+    return cupy
 
 
 def _count(cupy: ModuleType) -> int:
@@ -355,10 +364,11 @@ def _refuse(runtime: Any, error: Exception) -> NoReturn:
             f"its GPUs, e.g. --gpus all), {ON_THE_CPU}."
         )
     elif status == _INSUFFICIENT_DRIVER:
+        older = "put a CuPy for the older CUDA in its place (pip install 'hipct[gpu]'), "
+        older = older if driver // 1000 >= _OLDEST_CUDA else ""
         reason = (
             f"The NVIDIA driver supports CUDA {_version(driver)}, and CuPy was built for CUDA "
-            f"{_version(needed)}; update the driver, install a CuPy for the older CUDA "
-            f"(pip install 'cupy-cuda{driver // 1000}x[ctk]'), {ON_THE_CPU}."
+            f"{_version(needed)}; update the driver, {older}{ON_THE_CPU}."
         )
     elif status == _NO_DEVICE:
         reason = _no_device()

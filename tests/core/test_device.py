@@ -61,8 +61,23 @@ def test_a_driver_older_than_the_runtime(monkeypatch):
     monkeypatch.setenv("HIPCT_STANDIN_DRIVER", "11040")
     sentence = refused()
     assert "supports CUDA 11.4, and CuPy was built for CUDA 12.9" in sentence
-    assert "update the driver" in sentence
-    assert "cupy-cuda11x" in sentence
+    assert "update the driver, or compute on the CPU" in sentence
+
+
+def test_a_driver_of_the_cuda_before(monkeypatch, standin):
+    runtime = standin.cuda.runtime
+    monkeypatch.setattr(sys.modules[runtime.device_count.__module__], "RUNTIME", 13000)
+    monkeypatch.setattr(runtime, "RUNTIME", 13000)
+    monkeypatch.setenv("HIPCT_STANDIN_DRIVER", "12080")
+    sentence = refused()
+    assert "supports CUDA 12.8, and CuPy was built for CUDA 13.0; update the driver" in sentence
+    assert "for the older CUDA in its place (pip install 'hipct[gpu]')" in sentence
+
+
+@pytest.mark.parametrize("version", ["13.6.0", "9.0.0b1"])
+def test_a_cupy_that_is_too_old(monkeypatch, standin, version):
+    monkeypatch.setattr(standin, "__version__", version)
+    assert f"CuPy {version} is installed, and hipct needs 14 or newer; update it" in refused()
 
 
 @pytest.mark.usefixtures("standin")
