@@ -169,6 +169,93 @@ def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def divide(typing: Any, a: Any, b: Any) -> Any:
+    """Return a / b."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fdiv(*arguments)
+
+    return a(a, b), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """Return the larger of a and b, one by one."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+
+    return a(a, b), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def reverse(typing: Any, vector: Any) -> Any:
+    """Return a vector backwards."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        order = ir.VectorType(ir.IntType(32), vector.count)
+        mask = ir.Constant(order, list(range(vector.count - 1, -1, -1)))
+        return builder.shuffle_vector(arguments[0], arguments[0], mask)
+
+    return vector(vector), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def total(typing: Any, vector: Any) -> Any:
+    """Return the sum of a vector, whose length is a power of two."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (value,), count = arguments, vector.count
+        while count > 1:
+            count //= 2
+            halves = ir.VectorType(ir.IntType(32), count)
+            one, two = (
+                builder.shuffle_vector(
+                    value, value, ir.Constant(halves, list(range(first, first + count)))
+                )
+                for first in (0, count)
+            )
+            value = builder.fadd(one, two)
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(vector), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def deal(
+    typing: Any,
+    hands: Any,
+    like: Any,
+    source: Any,
+    first: Any,
+    target: Any,
+    place: Any,
+    stride: Any,
+) -> Any:
+    """Put floats that follow each other elsewhere in turns, as cards are dealt.
+
+    Float i from ``source[first]`` on goes to run ``i % n`` of ``n = len(hands)``; the runs begin
+    ``stride`` floats apart from ``target[place]`` on.
+    """
+    count, several = like.count, hands.count
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, _, x, first, y, place, stride = arguments
+        data = address(context, builder, signature.args[2], x)
+        out = address(context, builder, signature.args[4], y)
+        cards = load_at(builder, data, first, count * several)
+        order = ir.VectorType(ir.IntType(32), count)
+        for hand in range(several):
+            mask = ir.Constant(order, list(range(hand, count * several, several)))
+            store_at(builder, out, place, builder.shuffle_vector(cards, cards, mask))
+            place = builder.add(place, stride)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(hands, like, source, n, target, n, n), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def transpose(
     typing: Any,
     like: Any,

@@ -78,11 +78,14 @@ def parallel_for(
     """
     if total <= 0:
         return
-    # A few ranges a thread even out a machine whose cores are not equally free.
-    parts = min(4 * thread_count(), max(1, total // max(smallest, 1)))
-    if parts == 1 or thread_count() == 1 or getattr(_inside, "active", False):
+    parts = max(1, total // max(smallest, 1))
+    # Where there is nothing to share, the system is not even asked for its cores.
+    threads = thread_count() if parts > 1 and not getattr(_inside, "active", False) else 1
+    if threads == 1:
         task(0, total)
         return
+    # A few ranges a thread even out a machine whose cores are not equally free.
+    parts = min(4 * threads, parts)
     bounds = [total * part // parts for part in range(parts + 1)]
     pool = _shared_pool("read" if reads else "compute")
     futures = [pool.submit(_run, task, a, b) for a, b in pairwise(bounds)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class Comparison:
     pull, curvature : ndarray of float64, (lines,)
     columns : ndarray of float64, (2, 2, columns)
         Pull and curvature by columns, of the upper and the lower half of the rows.
+    move : (step, error)
+        What all lines say.
     """
 
     at: float
@@ -60,11 +62,12 @@ class Comparison:
     pull: Reals
     curvature: Reals
     columns: Reals
+    move: Estimate
 
-    @cached_property
+    @property
     def whole(self) -> Estimate:
         """Value, one step better, and standard error of all lines."""
-        return self._estimate(self.pull, self.curvature, self.columns[0] + self.columns[1])
+        return self.at + self.move[0], self.move[1]
 
     def half(self, number: int, rows: int) -> Estimate:
         """The same of the upper (0) or the lower (1) half of the rows."""
@@ -72,25 +75,36 @@ class Comparison:
         pull, curvature = (
             one.reshape(-1, rows)[:, half].ravel() for one in (self.pull, self.curvature)
         )
-        return self._estimate(pull, curvature, self.columns[number])
+        step, error = _estimate(pull, curvature, self.columns[number], _tied(self.sigma, self.step))
+        return self.at + step, error
 
-    def _estimate(self, pull: Reals, curvature: Reals, columns: Reals) -> Estimate:
-        # Smoothing ties neighbouring columns: group them before they count as independent.
-        tied = max(1, int(4 * self.sigma / self.step))
-        blocks = min(_BLOCKS, len(pull)) if len(pull) >= _FEWEST_BLOCKS else 0
-        if has_numba():
-            from hipct.reconstruction.axis_numba import estimate
 
-            step, error = estimate(pull, curvature, columns[0], columns[1], tied, blocks)
-            return self.at + float(step), float(error)
-        total = float(curvature.sum())
-        if not total > 0:
-            return self.at, math.inf
-        step = min(1.0, max(-1.0, float(pull.sum()) / total))
-        spread = _scatter(columns[0], columns[1], step, tied)
-        if blocks:
-            spread = max(spread, _scatter(pull, curvature, step, len(pull) / blocks))
-        return self.at + step, spread / total
+def _tied(sigma: float, step: int) -> int:
+    """Neighbours among the columns that depend on each other because of the smoothing."""
+    return max(1, int(4 * sigma / step))
+
+
+def _blocks(lines: int) -> int:
+    """Blocks of lines that do not depend on each other; 0 where there are too few to tell."""
+    return min(_BLOCKS, lines) if lines >= _FEWEST_BLOCKS else 0
+
+
+def _estimate(pull: Reals, curvature: Reals, columns: Reals, tied: int) -> Estimate:
+    """Step to the axis and its standard error, infinite where nothing pulls."""
+    blocks = _blocks(len(pull))
+    if has_numba():
+        from hipct.reconstruction.axis_numba import estimate
+
+        move: Estimate = estimate(pull, curvature, columns[0], columns[1], tied, blocks)
+        return move
+    total = float(curvature.sum())
+    if not total > 0:
+        return 0.0, math.inf
+    step = min(1.0, max(-1.0, float(pull.sum()) / total))
+    spread = _scatter(columns[0], columns[1], step, tied)
+    if blocks:
+        spread = max(spread, _scatter(pull, curvature, step, len(pull) / blocks))
+    return step, spread / total
 
 
 def _scatter(pulls: Reals, curvatures: Reals, step: float, each: float) -> float:
@@ -144,7 +158,7 @@ class Lines:
         columns = _Columns(round(centre - step * side), round(2 * side) + 1, step, reach)
         taps = gaussian_taps(sigma, axis - centre)
         task = _compiled if has_numba() else _plain
-        return Comparison(axis, sigma, step, *task(self, columns, taps))
+        return Comparison(axis, sigma, step, *task(self, columns, taps, _tied(sigma, step)))
 
 
 @dataclass(frozen=True)
@@ -165,11 +179,11 @@ class _Columns:
     reach: float
 
 
-Pulls = tuple[Reals, Reals, Reals]
+Pulls = tuple[Reals, Reals, Reals, Estimate]
 
 
-def _compiled(lines: Lines, columns: _Columns, taps: Singles) -> Pulls:
-    """Pull and curvature of lines and pulls by columns, by the compiled loop."""
+def _compiled(lines: Lines, columns: _Columns, taps: Singles, tied: int) -> Pulls:
+    """Pull and curvature of lines, both by columns, and what they say, by the compiled loop."""
     from hipct.reconstruction.axis_numba import compare_few, compare_lines, typical_difference
 
     both, which = (lines.ahead, lines.back, lines.stripes), lines.some
@@ -178,20 +192,23 @@ def _compiled(lines: Lines, columns: _Columns, taps: Singles) -> Pulls:
     wide = _HUBER * _SPREAD
     if len(which) <= _PART_LINES:
         # In one call, which is a large part of the time that so few take.
+        typical = (sparse, _SCALE_SAMPLES, wide, _TINY)
         few: Pulls = compare_few(
-            *both, lines.rows, which, *place, sparse, _SCALE_SAMPLES, wide, _TINY
+            *both, lines.rows, which, *place, *typical, tied, _blocks(len(which))
         )
         return few
-    widest = wide * typical_difference(*both, which[::sparse], *place, _SCALE_SAMPLES) + _TINY
+    typical, smooth = typical_difference(*both, which[::sparse], *place, _SCALE_SAMPLES)
     parts = min(_MOST_PARTS, -(-len(which) // _PART_LINES))
     pull, curvature = np.empty((2, len(which)))
-    by_columns = np.zeros((parts, 2, 2, columns.width))
-    found = (widest, pull, curvature, by_columns)
-    parallel_for(partial(compare_lines, *both, lines.rows, which, *place, *found), parts)
-    return pull, curvature, by_columns.sum(axis=0)
+    by_columns = np.empty((parts, 2, 2, columns.width))
+    known = (smooth, sparse, wide * typical + _TINY)
+    found = (pull, curvature, by_columns)
+    parallel_for(partial(compare_lines, *both, lines.rows, which, *place, *known, *found), parts)
+    halves = by_columns.sum(axis=0)
+    return pull, curvature, halves, _estimate(pull, curvature, halves[0] + halves[1], tied)
 
 
-def _plain(lines: Lines, columns: _Columns, taps: Singles) -> Pulls:
+def _plain(lines: Lines, columns: _Columns, taps: Singles, tied: int) -> Pulls:
     """The same in arrays."""
     which, width, step = lines.some, columns.width, columns.step
     from_axis = step * (np.arange(width, dtype=np.float32) - np.float32((width - 1) / 2))
@@ -234,10 +251,12 @@ def _plain(lines: Lines, columns: _Columns, taps: Singles) -> Pulls:
         upper = which[part] % lines.rows < lines.rows // 2
         for half, of_half in enumerate((upper, ~upper)):
             by_columns[half] += pulled[of_half].sum(axis=0), bent[of_half].sum(axis=0)
-    return pull, curvature, by_columns
+    both = by_columns[0] + by_columns[1]
+    return pull, curvature, by_columns, _estimate(pull, curvature, both, tied)
 
 
 def _taper(distance: Reals) -> Reals:
     """1 up to 0.7 of the overlap's half width, falling to 0 at its end."""
-    result: Reals = np.cos(np.pi / 2 * np.clip((distance - 0.7) / 0.3, 0, 1)) ** 2
+    outside = np.clip((distance - 0.7) / 0.3, 0, 1)
+    result: Reals = 1 - outside**2 * (3 - 2 * outside)
     return result

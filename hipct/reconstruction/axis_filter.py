@@ -15,7 +15,7 @@ from hipct.core.threads import parallel_for
 Reals = NDArray[np.floating[Any]]
 Singles = NDArray[np.float32]
 
-_REACH = 4.0
+_REACH = 3.5
 """Standard deviations of a Gaussian that its taps cover."""
 _SHARP_REACH = 8
 _NODES = 32

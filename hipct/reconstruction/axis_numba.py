@@ -10,18 +10,32 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from hipct.core.simd_numba import every, load, multiply_add, store
+from hipct.core.simd_numba import (
+    add,
+    deal,
+    divide,
+    every,
+    larger,
+    load,
+    multiply,
+    multiply_add,
+    reverse,
+    store,
+    subtract,
+    total,
+)
 
-RUN = 32
+RUN = 64
 """Samples that are convolved at a time: as many sums as hide each other's latency."""
 LIKE = (0,) * RUN
+WIDTH = 16
+"""Samples that are compared at a time."""
+WIDE = (0,) * WIDTH
+TWO, FOUR = (0,) * 2, (0,) * 4
 SIDE = 2
 """Columns at each side that a slope is taken from."""
 NEAR, FAR = 4 / 3, -1 / 6
 """Twice the slope by the differences of both: their errors of third order cancel."""
-
-FAST = {"reassoc", "contract", "nsz"}
-"""Sums may be taken in another order: of one line, so that no thread changes them."""
 
 
 @njit(cache=True, nogil=True)
@@ -32,51 +46,80 @@ def _convolve(source, step, taps, out):  # type: ignore[no-untyped-def]
     """
     pitch = len(source) // step
     for i in range(0, len(out), RUN):
-        total = every(np.float32(0), LIKE)
+        sums = every(np.float32(0), LIKE)
         for p in range(step):
             place = i + p * pitch
             for j in range(p, len(taps), step):
-                total = multiply_add(every(taps[j], LIKE), load(source, place, LIKE), total)
+                sums = multiply_add(every(taps[j], LIKE), load(source, place, LIKE), sums)
                 place += 1
-        store(out, i, total)
+        store(out, i, sums)
 
 
 @njit(cache=True, nogil=True)
 def _comb(line, step, out):  # type: ignore[no-untyped-def]
-    """Every ``step``-th column after the other, from the first, the second on and so on."""
+    """Every ``step``-th column (2 or 4) after the other, from the first, the second and so on."""
     pitch = len(out) // step
-    for p in range(step):
-        for i in range(pitch):
-            out[np.uintp(p * pitch + i)] = line[np.uintp(step * i + p)]
+    for i in range(0, pitch, WIDTH):
+        if step == 2:
+            deal(TWO, WIDE, line, 2 * i, out, i, pitch)
+        else:
+            deal(FOUR, WIDE, line, 4 * i, out, i, pitch)
 
 
 @njit(cache=True, nogil=True)
 def _load(line, stripes, first, out):  # type: ignore[no-untyped-def]
     """Columns from ``first`` on without their stripes (if any); beyond the ends the last one."""
     low, high = max(0, first), min(first + len(out), len(line))
-    # Unsigned indices cannot count from the end: nothing stands against vectors.
-    if len(stripes):
-        for i in range(low, high):
-            out[np.uintp(i - first)] = line[np.uintp(i)] - stripes[np.uintp(i)]
-    else:
-        for i in range(low, high):
-            out[np.uintp(i - first)] = line[np.uintp(i)]
-    out[: low - first] = out[low - first]
-    out[high - first :] = out[high - first - 1]
+    vectors = low + (high - low) // WIDTH * WIDTH
+    for i in range(low, vectors, WIDTH):
+        value = load(line, i, WIDE)
+        if len(stripes):
+            value = subtract(value, load(stripes, i, WIDE))
+        store(out, i - first, value)
+    for i in range(vectors, high):
+        out[i - first] = line[i] - (stripes[i] if len(stripes) else np.float32(0))
+    for i in range(low - first):
+        out[i] = out[low - first]
+    for i in range(high - first, len(out)):
+        out[i] = out[high - first - 1]
+
+
+@njit(cache=True, nogil=True)
+def _load_backwards(line, stripes, last, out):  # type: ignore[no-untyped-def]
+    """The same backwards, from the column ``last`` on."""
+    low, high = max(0, last - len(out) + 1), min(last + 1, len(line))
+    vectors = high - (high - low) // WIDTH * WIDTH
+    for i in range(high - WIDTH, vectors - 1, -WIDTH):
+        value = load(line, i, WIDE)
+        if len(stripes):
+            value = subtract(value, load(stripes, i, WIDE))
+        store(out, last - i - WIDTH + 1, reverse(value))
+    for i in range(low, vectors):
+        out[last - i] = line[i] - (stripes[i] if len(stripes) else np.float32(0))
+    for i in range(last - high + 1):
+        out[i] = out[last - high + 1]
+    for i in range(last - low + 1, len(out)):
+        out[i] = out[last - low]
+
+
+@njit(cache=True, nogil=True)
+def _whole(count, run):  # type: ignore[no-untyped-def]
+    """Length of so many in whole runs."""
+    return -(-count // run) * run
 
 
 @njit(cache=True, nogil=True)
 def _room(width, step, taps):  # type: ignore[no-untyped-def]
     """Room for a line as it is, every ``step``-th column after the other, and smoothed."""
-    length = -(-width // RUN) * RUN
-    loaded = np.empty(step * length + len(taps), np.float32)
-    return loaded, np.empty(len(loaded) // step * step, np.float32), np.empty(length, np.float32)
+    length = _whole(width, RUN)
+    pitch = _whole(length + len(taps) // step, WIDTH)
+    loaded, combed = np.empty((2, step * pitch), np.float32)
+    return loaded, combed, np.empty(length, np.float32)
 
 
 @njit(cache=True, nogil=True)
-def _smoothed(line, stripes, first, step, taps, loaded, combed, out):  # type: ignore[no-untyped-def]
-    """A line, smoothed and moved, at every ``step``-th column from the first on."""
-    _load(line, stripes, first - len(taps) // 2, loaded)
+def _convolved(loaded, step, taps, combed, out):  # type: ignore[no-untyped-def]
+    """A line that is loaded, smoothed and moved, at every ``step``-th column from the first on."""
     if step == 1:
         _convolve(loaded, 1, taps, out)
     else:
@@ -107,133 +150,132 @@ def filter_lines(lines, stripes, which, first, step, taps, out, start, stop):  #
     loaded, combed, smooth = _room(width, step, taps)
     for k in range(start, stop):
         line = which[k]
-        off = stripes[line % len(stripes)]
-        _smoothed(lines[line], off, first, step, taps, loaded, combed, smooth)
+        _load(lines[line], stripes[line % len(stripes)], first - len(taps) // 2, loaded)
+        _convolved(loaded, step, taps, combed, smooth)
         out[k] = smooth[:width]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _tapered(width, step, reach):  # type: ignore[no-untyped-def]
-    """Places from the axis, and weights: 1, and falling to 0 over the last 0.3 of the reach."""
-    from_axis, window = np.empty(width, np.float32), np.empty(width, np.float32)
-    for i in range(width):
-        from_axis[i] = step * (i - (width - 1) / 2)
-        window[i] = 1
-    for i in range(width // 2):
-        outside = (abs(from_axis[i]) / reach - 0.7) / 0.3
-        if outside <= 0:
-            break
-        window[i] = 0.5 + 0.5 * np.cos(np.pi * min(1.0, outside))
-        window[width - 1 - i] = window[i]
-    return from_axis, window
+    """Places from the axis, weights, and what projects values on level and slope, (2, columns).
 
-
-@njit(cache=True, nogil=True)
-def _mirror(line, out):  # type: ignore[no-untyped-def]
-    """The first so many of a line, backwards."""
-    for i in range(len(out)):
-        out[i] = line[np.uintp(len(out) - 1 - i)]
-
-
-@njit(cache=True, nogil=True)
-def _subtract(one, two, out):  # type: ignore[no-untyped-def]
-    """Differences.
-
-    Of one array at a time: LLVM gives up vectors where it had to check many for overlap.
+    The weights are 1 and fall to 0 over the last 0.3 of the reach. They are symmetric, so that
+    level and slope do not see each other. All are of whole vectors, without weight beyond the
+    width.
     """
-    for i in range(len(out)):
-        out[i] = one[np.uintp(i + SIDE)] - two[np.uintp(i + SIDE)]
+    from_axis, window = np.zeros((2, _whole(width, WIDTH)), np.float32)
+    for i in range(width):
+        place = step * (i - (width - 1) / 2)
+        outside = min(max((abs(place) / reach - 0.7) / 0.3, 0.0), 1.0)
+        from_axis[i], window[i] = place, 1 - outside * outside * (3 - 2 * outside)
+    project = np.empty((2, len(window)), np.float32)
+    project[0] = window / window.sum()
+    project[1] = window * from_axis
+    project[1] /= (project[1] * from_axis).sum()
+    return from_axis, window, project
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _slope(line, near, far, out):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _slope(line, i, near, far):  # type: ignore[no-untyped-def]
     """Twice the slope, falling lines positive, by two columns on both sides."""
-    for i in range(len(out)):
-        out[i] = near * (line[np.uintp(i + 1)] - line[np.uintp(i + 3)]) + far * (
-            line[np.uintp(i)] - line[np.uintp(i + 4)]
-        )
+    inner = subtract(load(line, i + 1, WIDE), load(line, i + 3, WIDE))
+    outer = subtract(load(line, i, WIDE), load(line, i + 4, WIDE))
+    return multiply_add(near, inner, multiply(far, outer))
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _level(values, from_axis, window):  # type: ignore[no-untyped-def]
-    """Level and slope of values; the window is symmetric, so that they do not see each other."""
-    mass, level, inertia, slope = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-    for i in range(len(window)):
-        w, x = window[i], window[i] * from_axis[i]
-        mass += w
-        inertia += x * from_axis[i]
-        level += w * values[i]
-        slope += x * values[i]
-    return level / mass, slope / inertia
+@njit(cache=True, nogil=True)
+def _level(values, project):  # type: ignore[no-untyped-def]
+    """Level and slope of values."""
+    level = slope = every(np.float32(0), WIDE)
+    for i in range(0, len(values), WIDTH):
+        value = load(values, i, WIDE)
+        level = multiply_add(load(project[0], i, WIDE), value, level)
+        slope = multiply_add(load(project[1], i, WIDE), value, slope)
+    return total(level), total(slope)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _flatten(values, from_axis, window):  # type: ignore[no-untyped-def]
-    """Take level and slope off."""
-    level, slope = _level(values, from_axis, window)
-    for i in range(len(window)):
-        values[i] -= level + slope * from_axis[i]
+@njit(cache=True, nogil=True)
+def _compare(one, two, step, apart, slope1, slope2):  # type: ignore[no-untyped-def]
+    """Differences of two lines and twice their slopes."""
+    near, far = every(np.float32(NEAR / step), WIDE), every(np.float32(FAR / step), WIDE)
+    for i in range(0, len(apart), WIDTH):
+        store(apart, i, subtract(load(one, i + SIDE, WIDE), load(two, i + SIDE, WIDE)))
+        store(slope1, i, _slope(one, i, near, far))
+        store(slope2, i, _slope(two, i, near, far))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(difference, from_axis, window, limit, share):  # type: ignore[no-untyped-def]
-    """Take level and slope off, and weigh what is left."""
-    _flatten(difference, from_axis, window)
-    for i in range(len(window)):
-        share[i] = window[i] * limit / max(abs(difference[i]), limit)
+@njit(cache=True, nogil=True)
+def _flat(values, i, x, level):  # type: ignore[no-untyped-def]
+    """Values without their level and slope."""
+    return subtract(
+        load(values, i, WIDE), multiply_add(every(level[1], WIDE), x, every(level[0], WIDE))
+    )
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _pulled(difference, slope1, slope2, share, columns):  # type: ignore[no-untyped-def]
-    """Sum of the pull, which is added to that of the columns."""
-    total = np.float32(0)
-    for i in range(len(share)):
-        one = np.float32(0.5) * share[i] * difference[i] * (slope1[i] + slope2[i])
-        total += one
-        columns[i] += one
-    return total
+@njit(cache=True, nogil=True)
+def _pull(apart, slope1, slope2, from_axis, window, project, limit, columns):  # type: ignore[no-untyped-def]
+    """Sums of pull and curvature, which are added to those of the columns."""
+    off, off1, off2 = _level(apart, project), _level(slope1, project), _level(slope2, project)
+    pull = curvature = zero = every(np.float32(0), WIDE)
+    widest = every(limit, WIDE)
+    half = every(np.float32(0.5), WIDE)
+    for i in range(0, len(apart), WIDTH):
+        x = load(from_axis, i, WIDE)
+        difference = _flat(apart, i, x, off)
+        one, two = _flat(slope1, i, x, off1), _flat(slope2, i, x, off2)
+        size = larger(larger(difference, subtract(zero, difference)), widest)
+        share = divide(multiply(load(window, i, WIDE), widest), size)
+        pulled = multiply(multiply(share, difference), multiply(half, add(one, two)))
+        bent = multiply(share, multiply(one, two))
+        pull, curvature = add(pull, pulled), add(curvature, bent)
+        store(columns[0], i, add(load(columns[0], i, WIDE), pulled))
+        store(columns[1], i, add(load(columns[1], i, WIDE), bent))
+    return total(pull), total(curvature)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _bent(slope1, slope2, share, columns):  # type: ignore[no-untyped-def]
-    """Sum of the curvature, which is added to that of the columns."""
-    total = np.float32(0)
-    for i in range(len(share)):
-        one = share[i] * slope1[i] * slope2[i]
-        total += one
-        columns[i] += one
-    return total
+@njit(cache=True, nogil=True)
+def _both(ahead, back, stripes, line, first, width, step, taps, mirrored, loaded, combed, one, two):  # type: ignore[no-untyped-def]
+    """A line and the mirror image of its opposite, smoothed, with ``SIDE`` more at both sides."""
+    off, begin = stripes[line % len(stripes)], first - SIDE * step - len(taps) // 2
+    _load(ahead[line], off, begin, loaded)
+    _convolved(loaded, step, taps, combed, one)
+    last = begin + step * (width + 2 * SIDE - 1) + len(taps) - 1
+    _load_backwards(back[line], off, last, loaded)
+    _convolved(loaded, step, mirrored, combed, two)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True)
 def typical_difference(  # type: ignore[no-untyped-def]
     ahead, back, stripes, which, first, width, step, reach, taps, most
 ):
-    """Median of the differences that :func:`compare_lines` weighs, of at most about ``most``."""
-    from_axis, window = _tapered(width, step, reach)
-    loaded, combed, one = _room(width + 2 * SIDE, step, taps)
-    other = np.empty_like(one)
-    two, apart = np.empty(width + 2 * SIDE, np.float32), np.empty(width, np.float32)
+    """Median of the differences that :func:`compare_lines` weighs, of at most about ``most``.
+
+    Gives also the lines that it took, smoothed, with their opposites: (lines, 2, columns).
+    """
+    from_axis, _, project = _tapered(width, step, reach)
+    loaded, combed, one = _room(len(from_axis) + 2 * SIDE, step, taps)
+    smooth = np.empty((len(which), 2, len(one)), np.float32)
+    mirrored = taps[::-1].copy()
+    apart, slope1, slope2 = np.empty((3, len(from_axis)), np.float32)
     stride = max(1, len(which) * width // most)
     each = -(-width // stride)
     sizes = np.empty(len(which) * each, np.float32)
     for k in range(len(which)):
-        off = stripes[which[k] % len(stripes)]
-        _smoothed(ahead[which[k]], off, first - SIDE * step, step, taps, loaded, combed, one)
-        _smoothed(back[which[k]], off, first - SIDE * step, step, taps, loaded, combed, other)
-        _mirror(other, two)
-        _subtract(one, two, apart)
-        level, slope = _level(apart, from_axis, window)
+        one, two = smooth[k]
+        place = (which[k], first, width, step)
+        _both(ahead, back, stripes, *place, taps, mirrored, loaded, combed, one, two)
+        _compare(one, two, step, apart, slope1, slope2)
+        level, slope = _level(apart, project)
         for i in range(each):
             sizes[k * each + i] = abs(apart[i * stride] - level - slope * from_axis[i * stride])
     middle = len(sizes) // 2
-    return np.partition(sizes, middle)[middle]
+    return np.partition(sizes, middle)[middle], smooth
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True)
 def compare_lines(  # type: ignore[no-untyped-def]
-    ahead, back, stripes, rows, which, first, width, step, reach, taps, widest, pull, curvature,
-    columns, start, stop,
+    ahead, back, stripes, rows, which, first, width, step, reach, taps, smooth, sparse, widest,
+    pull, curvature, columns, start, stop,
 ):  # fmt: skip
     """Pull and curvature of lines against mirrored opposites, about a column or between two.
 
@@ -251,59 +293,38 @@ def compare_lines(  # type: ignore[no-untyped-def]
         From the axis to where the weights of the columns become 0.
     taps : float32 (4 k,)
         Smooth and move a line; the one of an output's own column is number ``len(taps) // 2``.
+    smooth : float32 (lines, 2, columns)
+        Every ``sparse``-th line that is compared, as of :func:`typical_difference`.
+    sparse : int
     widest : float
         Differences beyond weigh less.
     pull, curvature : float64 (n,)
     columns : float64 (parts, 2, 2, width)
-        Of the upper and the lower half of the rows pull and curvature by columns are added, for
-        each part of ``which``.
+        Of the upper and the lower half of the rows pull and curvature by columns, for each part
+        of ``which``.
     start, stop : int
         Parts that are done.
     """
     each = -(-len(which) // len(columns))
-    from_axis, window = _tapered(width, step, reach)
-    loaded, combed, one = _room(width + 2 * SIDE, step, taps)
-    other = np.empty_like(one)
-    two, share = np.empty(width + 2 * SIDE, np.float32), np.empty(width, np.float32)
-    difference = np.empty(width, np.float32)
-    slope1, slope2 = np.empty_like(difference), np.empty_like(difference)
-    near, far = np.float32(NEAR / step), np.float32(FAR / step)
-    limit = np.float32(widest)
-    for k in range(start * each, min(stop * each, len(which))):
-        line = which[k]
-        off = stripes[line % len(stripes)]
-        _smoothed(ahead[line], off, first - SIDE * step, step, taps, loaded, combed, one)
-        _smoothed(back[line], off, first - SIDE * step, step, taps, loaded, combed, other)
-        _mirror(other, two)
-        _subtract(one, two, difference)
-        _slope(one, near, far, slope1)
-        _slope(two, near, far, slope2)
-        _weigh(difference, from_axis, window, limit, share)
-        _flatten(slope1, from_axis, window)
-        _flatten(slope2, from_axis, window)
-        half = columns[k // each, 0 if line % rows < rows // 2 else 1]
-        pull[k] = _pulled(difference, slope1, slope2, share, half[0])
-        curvature[k] = _bent(slope1, slope2, share, half[1])
-
-
-@njit(cache=True, nogil=True)
-def compare_few(  # type: ignore[no-untyped-def]
-    ahead, back, stripes, rows, which, first, width, step, reach, taps, sparse, most, wide, least
-):
-    """:func:`compare_lines` of one part, with the differences that are typical of it.
-
-    Every ``sparse``-th line tells them; those beyond ``wide`` times the typical one, and
-    ``least``, weigh less. Gives pull, curvature and columns (2, 2, width).
-    """
-    few = which[::sparse]
-    typical = typical_difference(ahead, back, stripes, few, first, width, step, reach, taps, most)
-    pull, curvature = np.empty(len(which)), np.empty(len(which))
-    columns = np.zeros((1, 2, 2, width))
-    compare_lines(
-        ahead, back, stripes, rows, which, first, width, step, reach, taps, wide * typical + least,
-        pull, curvature, columns, 0, 1,
-    )  # fmt: skip
-    return pull, curvature, columns[0]
+    from_axis, window, project = _tapered(width, step, reach)
+    loaded, combed, one = _room(len(window) + 2 * SIDE, step, taps)
+    mirrored, two = taps[::-1].copy(), np.empty_like(one)
+    apart, slope1, slope2 = np.empty((3, len(window)), np.float32)
+    for part in range(start, stop):
+        halves = np.zeros((2, 2, len(window)), np.float32)
+        for k in range(part * each, min((part + 1) * each, len(which))):
+            if k % sparse == 0:
+                known = smooth[k // sparse]
+                _compare(known[0], known[1], step, apart, slope1, slope2)
+            else:
+                place = (which[k], first, width, step)
+                _both(ahead, back, stripes, *place, taps, mirrored, loaded, combed, one, two)
+                _compare(one, two, step, apart, slope1, slope2)
+            half = halves[0 if which[k] % rows < rows // 2 else 1]
+            pull[k], curvature[k] = _pull(
+                apart, slope1, slope2, from_axis, window, project, np.float32(widest), half
+            )
+        columns[part] = halves[:, :, :width]
 
 
 @njit(cache=True, nogil=True)
@@ -343,3 +364,29 @@ def estimate(pull, curvature, pulls, curvatures, tied, blocks):  # type: ignore[
     if blocks:
         spread = max(spread, _scatter(pull, curvature, step, len(pull) / blocks))
     return step, spread / total
+
+
+@njit(cache=True, nogil=True)
+def compare_few(  # type: ignore[no-untyped-def]
+    ahead, back, stripes, rows, which, first, width, step, reach, taps, sparse, most, wide, least,
+    tied, blocks,
+):  # fmt: skip
+    """:func:`compare_lines` of one part, with the differences that are typical of it.
+
+    Every ``sparse``-th line tells them; those beyond ``wide`` times the typical one, and
+    ``least``, weigh less. Gives pull, curvature, columns (2, 2, width) and :func:`estimate`.
+    """
+    place = (first, width, step, reach, taps)
+    typical, smooth = typical_difference(ahead, back, stripes, which[::sparse], *place, most)
+    pull, curvature = np.empty((2, len(which)))
+    columns = np.empty((1, 2, 2, width))
+    both = np.empty((2, width))
+    compare_lines(
+        ahead, back, stripes, rows, which, *place, smooth, sparse, wide * typical + least,
+        pull, curvature, columns, 0, 1,
+    )  # fmt: skip
+    for i in range(width):
+        both[0, i] = columns[0, 0, 0, i] + columns[0, 1, 0, i]
+        both[1, i] = columns[0, 0, 1, i] + columns[0, 1, 1, i]
+    move = estimate(pull, curvature, both[0], both[1], tied, blocks)
+    return pull, curvature, columns[0], move

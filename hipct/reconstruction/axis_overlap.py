@@ -32,7 +32,7 @@ _FEW_SHARE = 16
 _MORE = 4
 _BATCH_LINES = 64
 _MANY_COLUMNS = 256
-_BIN_PX = 8
+_BIN_COLUMNS, _MOST_BINS = 8, 64
 _VALLEY = 0.7
 _CLEAR_SIGNIFICANCE, _CLEAR_SHARE = 10.0, 0.7
 
@@ -244,12 +244,14 @@ def _quick_evidence(first: Reals, second: Reals, changes: Reals) -> Float:
     columns = first.shape[1]
     variances, scales = _variances(first, second, changes, _QUICK_STEP)
     evidence = _correlated(first, second, *scales)
-    bins = columns // _BIN_PX
-    binned = variances[:, : bins * _BIN_PX].reshape(4, bins, _BIN_PX).mean(axis=2)
-    ratio = np.add.outer(*binned[:2]) / np.add.outer(*binned[2:])
-    alone = _BIN_PX * _antidiagonals(1 + np.log(ratio) - ratio)
-    middles = _BIN_PX * np.arange(1, 2 * bins) - 1
-    return evidence + np.interp(np.arange(2 * columns - 1), middles, alone)
+    each = max(_BIN_COLUMNS, columns // _MOST_BINS)
+    bins = columns // each
+    binned = variances[:, : bins * each].reshape(4, bins, each).sum(axis=2)
+    ratio = (binned[0][:, None] + binned[1]) / (binned[2][:, None] + binned[3])
+    alone = each * _antidiagonals(1 + np.log(ratio) - ratio)
+    middles = each * np.arange(1, 2 * bins) - 1
+    result: Float = evidence + np.interp(np.arange(2 * columns - 1), middles, alone)
+    return result
 
 
 def _correlated(first: Reals, second: Reals, *scales: Reals) -> Float:
@@ -260,11 +262,9 @@ def _correlated(first: Reals, second: Reals, *scales: Reals) -> Float:
     size = scipy.fft.next_fast_len(2 * columns - 1, real=True)
     common = np.zeros(size, np.complex128)
     if has_numba():
-        from hipct.reconstruction.axis_overlap_numba import LANES, add_squares
+        from hipct.reconstruction.axis_overlap_numba import add_squares
 
-        room = np.empty((2, size * 2 * len(LANES)), np.float32)
-        both = (single(first), single(second), *scales)
-        add_squares(*both, *_transform_of(size), *room, common)
+        add_squares(single(first), single(second), *scales, *_transform_of(size), common)
     else:
         for start in range(0, count, _BATCH_LINES):
             part = slice(start, start + _BATCH_LINES)

@@ -10,18 +10,19 @@ import numpy as np
 from numba import njit
 
 from hipct.core.fft_numba import transform
+from hipct.core.simd_numba import load, multiply, subtract, total, transpose
 
 LANES = (0,) * 8
 """Lines that are transformed at a time."""
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _add_power(lines, factor, total):  # type: ignore[no-untyped-def]
+def _add_power(lines, factor, power):  # type: ignore[no-untyped-def]
     """Squares of all lines by columns, times a factor."""
     for k in range(len(lines)):
         line = lines[k]
-        for i in range(len(total)):
-            total[i] += factor * line[np.uintp(i)] * line[np.uintp(i)]
+        for i in range(len(power)):
+            power[i] += factor * line[np.uintp(i)] * line[np.uintp(i)]
 
 
 @njit(cache=True, nogil=True)
@@ -113,7 +114,19 @@ def highest(evidence, first, stop, apart, valley):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def add_squares(first, second, scale1, scale2, plan, factors, work, other, total):  # type: ignore[no-untyped-def]
+def _scale(lines, scale, room):  # type: ignore[no-untyped-def]
+    """Lines times a factor of each column, without anything in what is left of the room."""
+    columns = len(scale)
+    for k in range(len(lines)):
+        line, out = lines[k], room[k]
+        for i in range(columns):
+            out[np.uintp(i)] = line[np.uintp(i)] * scale[np.uintp(i)]
+        out[columns:] = 0
+    room[len(lines) :] = 0
+
+
+@njit(cache=True, nogil=True)
+def add_squares(first, second, scale1, scale2, plan, factors, common):  # type: ignore[no-untyped-def]
     """Squares of the spectra of ``first scale1 + i second scale2``, of all lines.
 
     Parameters
@@ -124,29 +137,28 @@ def add_squares(first, second, scale1, scale2, plan, factors, work, other, total
         Radices of the length of the transforms.
     factors : float32
         Their twiddles, see :func:`hipct.core.fft_numba.transform`.
-    work, other : float32 (2 * length * len(LANES),)
-    total : complex128 (length,)
+    common : complex128 (length,)
         Sums are added to it.
     """
     lines, columns = first.shape
-    lanes, length = len(LANES), len(total)
+    lanes, length = len(LANES), len(common)
     width = 2 * lanes
+    work, other = np.empty((2, length * width), np.float32)
+    scaled = np.empty((lanes, -(-columns // lanes) * lanes), np.float32)
+    flat, pitch = scaled.reshape(-1), scaled.shape[1]
     for start in range(0, lines, lanes):
-        some = min(lanes, lines - start)
-        other[: columns * width if some < lanes else 0] = 0
-        other[columns * width :] = 0
-        for k in range(some):
-            one, two = first[start + k], second[start + k]
-            for i in range(columns):
-                other[np.uintp(i * width + k)] = one[np.uintp(i)] * scale1[np.uintp(i)]
-                other[np.uintp(i * width + lanes + k)] = two[np.uintp(i)] * scale2[np.uintp(i)]
+        some = slice(start, min(start + lanes, lines))
+        _scale(first[some], scale1, scaled)
+        for i in range(0, pitch, lanes):
+            transpose(LANES, flat, i, pitch, other, i * width, width)
+        _scale(second[some], scale2, scaled)
+        for i in range(0, pitch, lanes):
+            transpose(LANES, flat, i, pitch, other, i * width + lanes, width)
+        other[pitch * width :] = 0
         spectra = transform(
             LANES, other, np.intp(0), width, np.intp(0), length, plan, factors, work, other
         )
         for i in range(length):
-            real, imaginary = np.float32(0), np.float32(0)
-            for k in range(i * width, i * width + lanes):
-                re, im = spectra[np.uintp(k)], spectra[np.uintp(k + lanes)]
-                real += re * re - im * im
-                imaginary += re * im
-            total[i] += complex(real, 2 * imaginary)
+            re, im = load(spectra, i * width, LANES), load(spectra, i * width + lanes, LANES)
+            real = total(subtract(multiply(re, re), multiply(im, im)))
+            common[i] += complex(real, 2 * total(multiply(re, im)))

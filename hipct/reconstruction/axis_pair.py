@@ -97,7 +97,7 @@ class Pairs:
         if len(self.views) == 1 and rows >= 2 * count:
             few = self.of_rows(slice(rows // count // 2, None, rows // count))
             return few, np.arange(few.count)
-        return self, np.linspace(0, self.count - 1, count).round().astype(np.intp)
+        return self, evenly(self.count, count)
 
     def of_rows(self, rows: slice) -> Pairs:
         """The same of some rows."""
@@ -134,36 +134,36 @@ def opposite_pairs(
     """
     mean = partial(mean_view, projections) if mean is None else mean
     folded = np.mod(angles - angles.min(), _TURN)
-    order = np.argsort(folded, kind="stable")
+    order = folded.argsort(kind="stable")
     folded = folded[order]
     step = typical_step(folded)
     target = np.mod(folded + np.pi, _TURN)
-    after = np.searchsorted(folded, target)
-    lower, upper = (after - 1) % len(folded), after % len(folded)
+    upper = folded.searchsorted(target)
+    lower = upper - 1  # -1 is the last one
+    upper[upper == len(folded)] = 0
     below = np.mod(target - folded[lower], _TURN)
     above = np.mod(folded[upper] - target, _TURN)
     inside = below + above < min(2.5 * step, _WIDEST_GAP_RAD)
     exact_below, exact_above = below < 0.02 * step, above < 0.02 * step
-    usable = np.flatnonzero(inside | exact_below | exact_above)
+    (usable,) = (inside | exact_below | exact_above).nonzero()
     if not usable.size:
         return _inexact_pairs(projections, order, folded, step, mean)
     # The second half of a turn looks back at the first: the same pairs once more, whose noise
     # would pass for new.
     usable = first if (first := usable[folded[usable] < np.pi - 0.5 * step]).size else usable
     couples = _couples(projections, order)
-    chosen = usable[np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int)]
-    fraction = np.where(exact_below, 0.0, np.where(exact_above, 1.0, 0.5))
-    between = inside & ~exact_below & ~exact_above
-    fraction[between] = (below / np.maximum(below + above, 1e-12))[between]
+    chosen = usable[evenly(len(usable), most)]
+    share = below / np.maximum(below + above, 1e-12)
+    share[exact_above], share[exact_below] = 1.0, 0.0
+    share, lower, upper = share[chosen], lower[chosen], upper[chosen]
     views = _some(projections, order[chosen])
-    share = fraction[chosen]
-    opposites = _some(projections, order[np.where(share == 1, upper[chosen], lower[chosen])])
-    mixed = np.flatnonzero((share > 0) & (share < 1))
+    opposites = _some(projections, order[np.where(share == 1, upper, lower)])
+    (mixed,) = ((share > 0) & (share < 1)).nonzero()
     if mixed.size:
         part = share[mixed, None, None].astype(views.dtype)
         opposites = opposites.copy() if len(opposites) == 1 else opposites
         opposites[mixed] *= 1 - part
-        opposites[mixed] += part * projections[order[upper[chosen[mixed]]]]
+        opposites[mixed] += part * projections[order[upper[mixed]]]
     if len(chosen) >= 8 and np.ptp(folded[chosen]) > np.pi / 6:
         # The mean over both members of all pairs is symmetric about the axis but for what is
         # static, so that its removal takes every static pattern and disturbs no symmetry.
@@ -181,8 +181,7 @@ def _some(projections: NDArray[Any], chosen: NDArray[np.intp] | list[np.intp]) -
 
 def _couples(projections: NDArray[Any], order: NDArray[np.intp]) -> tuple[Reals, Reals]:
     """At most 64 couples of views that follow each other in angle."""
-    most = min(_MOST_COUPLES, len(order) - 1)
-    firsts = np.linspace(0, len(order) - 2, most).round().astype(np.intp)
+    firsts = evenly(len(order) - 1, _MOST_COUPLES)
     return _some(projections, order[firsts]), _some(projections, order[firsts + 1])
 
 
@@ -207,9 +206,16 @@ def _stripe_taps() -> NDArray[np.float32]:
     return gaussian_taps(_STRIPE_SIGMA_PX)
 
 
+def evenly(count: int, most: int) -> NDArray[np.intp]:
+    """So many of ``count`` at most, from the first to the last."""
+    if count <= most:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).round().astype(np.intp)
+
+
 def typical_step(sorted_angles: Float) -> float:
     """Median distance of neighbours, repeated angles left out."""
-    steps = np.diff(sorted_angles)
+    steps = sorted_angles[1:] - sorted_angles[:-1]
     steps = np.sort(steps[steps > 1e-9])
     middle = len(steps) // 2
     return float(steps[middle] + steps[~middle]) / 2 if steps.size else 0.0

@@ -131,12 +131,12 @@ def _scouts(pairs: Pairs, variants: Sequence[bool], start: float) -> list[Scout]
     thin, some = pairs.thinned(few)
     found: list[Scout] = []
     smoothings: Sequence[float] = _SMOOTHING_PX
-    for striped in sorted(variants, reverse=True):
+    for striped in variants:
         lines = Lines.of(thin, striped=striped).part(some)
         scout = _best(lines, start, smoothings, _SCOUTS_SETTLED_PX)
         if scout is not None:
-            # The other variant does not want another smoothing by much.
-            smoothings = (scout.sigma,)
+            # With stripes they do not want another smoothing by much, nor lie far off.
+            smoothings, start = (scout.sigma,), scout.whole[0]
         found.append((striped, scout))
     return sorted(found, key=_error)
 

@@ -53,7 +53,7 @@ def test_lines_are_filtered_without_their_stripes(accelerated, monkeypatch):
     some = np.array([4, 0, 5])
     clean = (lines - np.tile(stripes, (2, 1)))[some]
     smooth = filtered(lines, gaussian_taps(2.0), stripes, some)
-    expected = ndimage.gaussian_filter1d(clean, 2.0, axis=1, mode="nearest", truncate=4.5)
+    expected = ndimage.gaussian_filter1d(clean, 2.0, axis=1, mode="nearest", truncate=3.5)
     np.testing.assert_allclose(smooth, expected, atol=1e-5)
     slope = filtered(lines, derivative_taps(2.0, 6), stripes, some)
     expected = ndimage.gaussian_filter1d(clean, 2.0, axis=1, order=1, mode="nearest", truncate=3.0)
