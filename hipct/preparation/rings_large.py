@@ -172,6 +172,7 @@ def stripes_and_levels(means: Array, smooth_means: Array, stripes: Stripes) -> t
 def _threaded(sinograms: NDArray[np.float32], stripes: Stripes, out: NDArray[np.float32]) -> bool:
     """One slice after the other, all threads on bands of its columns."""
     from hipct.preparation import rings_large_numba as loops
+    from hipct.preparation.rings_sorting_numba import steps
 
     _, angles, columns = sinograms.shape
     runs = -(-angles // LANES) * LANES
@@ -181,13 +182,16 @@ def _threaded(sinograms: NDArray[np.float32], stripes: Stripes, out: NDArray[np.
     means = np.empty((2, 1, columns))
     drop = dropped_ranks(angles)
     large_px, size_px, additive = stripes.large_px, stripes.size_px, stripes.additive
-    bits = np.ascontiguousarray(sinograms).view(np.uint32)
+    if sinograms.strides[2] != sinograms.itemsize:
+        sinograms = np.ascontiguousarray(sinograms)
+    target = out if out.strides[2] == out.itemsize else np.empty_like(sinograms)
+    sorting = steps(angles)
     finite: list[bool] = []
 
     for place in range(len(sinograms)):
 
         def sort(first: int, last: int, place: int = place) -> None:
-            finite.append(loops.sort_band(bits[place], first, last, ranked, origin))
+            finite.append(loops.sort_band(sinograms[place], first, last, ranked, origin, sorting))
 
         def smoothen(first: int, last: int) -> None:
             loops.smooth_band(ranked, large_px, first, last, smooth)
@@ -207,10 +211,12 @@ def _threaded(sinograms: NDArray[np.float32], stripes: Stripes, out: NDArray[np.
             if size_px > 1:
                 loops.smooth_band(ranked, size_px, first, last, smooth)
             values = smooth if size_px > 1 else ranked
-            loops.restore_band(values, origin, first, last, out[place])
+            loops.restore_band(values, origin, first, last, target[place], sorting)
 
         parallel_for(even, columns, smallest=NARROWEST_BAND)
         parallel_for(restore, columns, smallest=NARROWEST_BAND)
+    if target is not out:
+        out[...] = target
     return True
 
 

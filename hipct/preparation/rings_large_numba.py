@@ -13,50 +13,33 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+from hipct.preparation.rings_ranks_numba import rank_columns, restore_columns, work_space
 from hipct.preparation.rings_sorting_numba import (
-    COLUMNS,
-    LANES,
-    insert,
-    rank_columns,
-    reflect,
-    replace,
-    restore_columns,
+    networks,
+    smooth_band_by_network,
+    smooth_band_sliding,
 )
+
+
+def smooth_band(
+    ranked: NDArray[np.float32], size: int, first: int, last: int, smooth: NDArray[np.float32]
+) -> None:
+    """Medians of ``size`` columns at every rank, for columns ``first .. last``."""
+    wide, group = networks(size)
+    if wide is None:
+        smooth_band_sliding(ranked, size, first, last, smooth)
+    else:
+        smooth_band_by_network(ranked, wide, group, first, last, smooth)
 
 
 @njit(cache=True, nogil=True)
 def sort_band(
-    bits: Any, first: int, last: int, ranked: Any, origin: Any
+    sinogram: Any, first: int, last: int, ranked: Any, origin: Any, steps: Any
 ) -> Any:  # pragma: no cover - compiled
     """Sort columns ``first .. last`` of a sinogram; whether all values are finite."""
-    finite = True
-    for left in range(first, last, COLUMNS):
-        finite &= rank_columns(bits, left, min(left + COLUMNS, last), ranked, origin)
-    return finite
-
-
-@njit(cache=True, nogil=True)
-def smooth_band(
-    ranked: Any, size: int, first: int, last: int, smooth: Any
-) -> None:  # pragma: no cover - compiled
-    """Medians of ``size`` columns at every rank, for columns ``first .. last``."""
-    columns, ranks = ranked.shape
-    half = size // 2
-    window = np.empty((size, LANES), np.float32)
-    carry = np.empty(LANES, np.float32)
-    for start in range(0, ranks, LANES):
-        block = slice(start, start + LANES)
-        window[:] = np.float32(np.inf)
-        for near in range(first - half, first + half + 1):
-            carry[:] = ranked[reflect(near, columns), block]
-            insert(window, carry)
-        smooth[first, block] = window[half]
-        for column in range(first + 1, last):
-            gone = ranked[reflect(column - half - 1, columns), block]
-            carry[:] = ranked[reflect(column + half, columns), block]
-            replace(window, gone, carry)
-            smooth[column, block] = window[half]
+    return rank_columns(sinogram, first, last, ranked, origin, steps, work_space(steps))
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
@@ -95,12 +78,10 @@ def level_band(
 
 @njit(cache=True, nogil=True)
 def restore_band(
-    values: Any, origin: Any, first: int, last: int, out: Any
+    values: Any, origin: Any, first: int, last: int, out: Any, steps: Any
 ) -> None:  # pragma: no cover - compiled
     """Columns ``first .. last`` by rank back to their angles in ``out`` (angles, columns)."""
-    for left in range(first, last, COLUMNS):
-        right = min(left + COLUMNS, last)
-        restore_columns(values[left:right], origin, left, right, out)
+    restore_columns(values[first:last], origin, first, last, out, work_space(steps))
 
 
 @njit(cache=True, nogil=True)

@@ -96,7 +96,7 @@ def sorting_memory_bytes(
 ) -> int:
     """Bytes that :func:`remove_rings_sorting` takes beside input and output, float32.
 
-    On the host that is ``angles * (12 size_px + 700)`` for each thread, whatever the number of
+    On the host that is ``angles * (12 size_px + 900)`` for each thread, whatever the number of
     slices and columns (eight sinograms without numba). On a device it is 6 bytes a value (12 above
     7168 angles) of as many slices as fit :data:`hipct.preparation.rings_sorting_cuda.WORK_BYTES`,
     one at least. Arrays that are not C-contiguous are copied on a device.
@@ -106,7 +106,7 @@ def sorting_memory_bytes(
 
         return work_bytes(slices, angles, columns)
     if has_numba():
-        return thread_count() * angles * (12 * size_px + 700)
+        return thread_count() * angles * (12 * size_px + 900)
     return 8 * 4 * angles * columns
 
 
@@ -114,11 +114,13 @@ def _streamed(sinograms: NDArray[np.float32], size: int, out: NDArray[np.float32
     from hipct.preparation.rings_sorting_numba import smooth_ranks
 
     slices, _, columns = sinograms.shape
-    bits = np.ascontiguousarray(sinograms).view(np.uint32)
+    if sinograms.strides[2] != sinograms.itemsize:
+        sinograms = np.ascontiguousarray(sinograms)
+    target = out if out.strides[2] == out.itemsize else np.empty_like(sinograms)
     # A few slices are cut into bands of columns, so that all threads work on them; bands read
     # their neighbours' columns, which must not be overwritten meanwhile.
     bands = 1
-    if slices < 2 * thread_count() and not np.may_share_memory(bits, out):
+    if slices < 2 * thread_count() and not np.may_share_memory(sinograms, target):
         bands = max(1, min(2 * thread_count() // slices, columns // NARROWEST_BAND))
     finite: list[bool] = []
 
@@ -126,9 +128,11 @@ def _streamed(sinograms: NDArray[np.float32], size: int, out: NDArray[np.float32
         for unit in range(start, stop):
             place, band = divmod(unit, bands)
             first, last = columns * band // bands, columns * (band + 1) // bands
-            finite.append(smooth_ranks(bits[place], size, first, last, out[place]))
+            finite.append(smooth_ranks(sinograms[place], size, first, last, target[place]))
 
     parallel_for(work, slices * bands)
+    if target is not out:
+        out[...] = target
     return all(finite)
 
 

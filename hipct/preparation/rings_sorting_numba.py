@@ -1,10 +1,11 @@
 """Inner loops of the sorting-based ring removal.
 
-Column after column streams through: its values are packed with their angles into 64-bit keys and
-sorted by radix (three passes of 11 bits, 5 ns a value, where a comparison sort takes 25 to 70);
-ranks lie along the contiguous axis, so the running median across columns is a replacement in a
-sorted window, done for 256 ranks at a time with minima and maxima; then values return to their
-angles. A slice in work needs (3 windows + 166) columns of 4 bytes, not a second sinogram.
+Strip after strip of 16 columns streams through: it is sorted
+(:mod:`hipct.preparation.rings_ranks_numba`); ranks then lie along the contiguous axis, and medians
+across columns are taken for 16 ranks at a time by networks
+(:mod:`hipct.preparation.networks_numba`); very wide ones by replacement in a sorted window that
+slides, for 256 ranks at a time; then values return to their angles. A slice in work needs some
+(2 or 3 windows + 180) columns of 4 bytes, not a second sinogram.
 """
 # mypy: disallow-untyped-decorators=False
 
@@ -14,104 +15,102 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from hipct.preparation.networks_numba import ROWS, STRIP, WIDEST, group_of, medians, schedule
+from hipct.preparation.rings_ranks_numba import rank_columns, restore_columns, work_space
 
 LANES = 256
-COLUMNS = 32  # two cache lines of float32; 16 and 64 are slower
-RADIX_BITS = 11
-PASSES = 3
-HALF_KEY = np.uint64(32)
-DIGIT = np.uint64(2**RADIX_BITS - 1)
-INDEX = np.uint64(0xFFFFFFFF)
-SIGN = np.uint32(0x80000000)
-MAGNITUDE = np.uint32(0x7FFFFFFF)
-INFINITY = np.uint32(0x7F800000)
-ALL = np.uint32(0xFFFFFFFF)
-ONE = np.int32(1)
+
+_STRIP = (0,) * STRIP
 
 
-@njit(cache=True, nogil=True)
 def smooth_ranks(
-    bits: Any, size: int, first: int, last: int, out: Any
-) -> Any:  # pragma: no cover - compiled
+    sinogram: NDArray[np.float32], size: int, first: int, last: int, out: NDArray[np.float32]
+) -> bool:
     """Columns ``first .. last`` of one sinogram, sorted, median filtered and put back.
 
-    ``bits`` is the sinogram (angles, columns) float32 seen as uint32; ``out`` may be the same
-    memory if all columns are done in one call. Returns whether all values read were finite.
+    Rows of both sinograms (angles, columns) are contiguous; ``out`` may be the same memory if all
+    columns are done in one call. Returns whether all values read were finite.
     """
-    angles, columns = bits.shape
+    return bool(
+        _smooth_ranks(sinogram, size, *networks(size), steps(len(sinogram)), first, last, out)
+    )
+
+
+def steps(angles: int) -> NDArray[np.int64]:
+    """The schedule that sorts columns of so many angles."""
+    return schedule(-(-angles // ROWS) * ROWS)
+
+
+def networks(size: int) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Tuples of the lengths that the network takes for medians of ``size`` columns.
+
+    None where there is no network.
+    """
+    return ((0,) * size, (0,) * group_of(size)) if 1 < size <= WIDEST else (None, None)
+
+
+@njit(cache=True, nogil=True)
+def _smooth_ranks(
+    sinogram: Any, size: int, wide: Any, group: Any, steps: Any, first: int, last: int, out: Any
+) -> Any:  # pragma: no cover - compiled
+    angles, columns = sinogram.shape
     half = size // 2
     blocks = (angles + LANES - 1) // LANES
-    slots = size + COLUMNS + 1
+    slots = size + 2 * STRIP + 1
     ranked = np.zeros((slots, blocks * LANES), np.float32)
     origin = np.zeros((slots, angles), np.uint32)
-    window = np.empty((blocks, size, LANES), np.float32)
-    smooth = np.empty((COLUMNS, blocks * LANES), np.float32)
-    carry = np.empty(LANES, np.float32)
+    smooth = np.empty((STRIP, blocks * LANES), np.float32)
+    work = work_space(steps)
+    if wide is None:
+        window = np.empty((blocks, size, LANES), np.float32)
     finite = True
-    ready = max(0, first - half)
-    for left in range(first, last, COLUMNS):
-        right = min(left + COLUMNS, last)
+    ready = max(0, first - half) // STRIP * STRIP
+    for left in range(first, last, STRIP):
+        right = min(left + STRIP, last)
         stop = min(right + half, columns)
         while ready < stop:
-            end = min(ready + COLUMNS, stop)
-            finite &= rank_columns(bits, ready, end, ranked, origin)
+            end = min(ready + STRIP, columns)
+            finite &= rank_columns(sinogram, ready, end, ranked, origin, steps, work)
             ready = end
-        for block in range(blocks):
-            ranks = slice(block * LANES, (block + 1) * LANES)
-            kept = window[block]
-            for column in range(left, right):
-                if column == first:
-                    kept[:] = np.float32(np.inf)
-                    for near in range(column - half, column + half + 1):
-                        carry[:] = ranked[reflect(near, columns) % slots, ranks]
-                        insert(kept, carry)
-                else:
-                    gone = ranked[reflect(column - half - 1, columns) % slots, ranks]
-                    carry[:] = ranked[reflect(column + half, columns) % slots, ranks]
-                    replace(kept, gone, carry)
-                smooth[column - left, ranks] = kept[half]
-        restore_columns(smooth, origin, left, right, out)
+        if wide is None:
+            for block in range(blocks):
+                ranks = slice(block * LANES, (block + 1) * LANES)
+                for column in range(left, right):
+                    _slide(ranked, columns, column, column == first, ranks, window[block])
+                    smooth[column - left, ranks] = window[block, half]
+        else:
+            for column in range(left, right, len(group)):
+                take_medians(wide, group, ranked, columns, column, angles, smooth, column - left)
+        restore_columns(smooth, origin, left, right, out, work)
     return finite
 
 
 @njit(cache=True, nogil=True)
-def rank_columns(
-    bits: Any, start: int, stop: int, ranked: Any, origin: Any
-) -> Any:  # pragma: no cover - compiled
-    """Sort columns into their slots; whether all values are finite."""
-    angles = len(bits)
-    turned = np.empty((COLUMNS, angles), np.uint32)
-    keys = np.empty(angles, np.uint64)
-    spare = np.empty(angles, np.uint64)
-    places = np.empty((PASSES, 2**RADIX_BITS), np.int32)
-    finite = True
-    for angle in range(angles):
-        for column in range(start, stop):
-            turned[column - start, angle] = bits[angle, column]
-    for column in range(start, stop):
-        slot = column % len(ranked)
-        finite &= _pack(turned[column - start], keys)
-        in_order = _radix_sort(keys, spare, places)
-        _unpack(in_order, ranked[slot].view(np.uint32), origin[slot])
-    return finite
-
-
-@njit(cache=True, nogil=True)
-def restore_columns(
-    smooth: Any, origin: Any, left: int, right: int, out: Any
+def take_medians(
+    wide: Any,
+    group: Any,
+    ranked: Any,
+    columns: int,
+    first: int,
+    ranks: int,
+    smooth: Any,
+    target: int,
 ) -> None:  # pragma: no cover - compiled
-    """Values by rank back to their angles."""
-    angles = len(out)
-    restored = np.empty((COLUMNS, angles), np.float32)
-    for column in range(left, right):
-        home = origin[column % len(origin)]
-        values = smooth[column - left]
-        target = restored[column - left]
-        for rank in range(angles):
-            target[home[rank]] = values[rank]
-    for angle in range(angles):
-        for column in range(right - left):
-            out[angle, left + column] = restored[column, angle]
+    """Medians around as many columns from ``first`` on as the group is long, at every rank.
+
+    Columns lie in their slots of ``ranked``; results go to the rows from ``target`` on. What is
+    beyond the last column has no meaning.
+    """
+    slots, pitch = ranked.shape
+    rows = np.empty(len(wide) + len(group) - 1, np.int64)
+    for k in range(len(rows)):
+        near = reflect(first - len(wide) // 2 + k, columns)
+        rows[k] = max(near, 0) % slots * pitch
+    stride = smooth.shape[1]
+    for rank in range(0, ranks, STRIP):
+        medians(wide, group, _STRIP, ranked, rows, rank, smooth, target * stride + rank, stride)
 
 
 @njit(cache=True, nogil=True)
@@ -123,65 +122,62 @@ def reflect(column: int, columns: int) -> Any:  # pragma: no cover - compiled
 
 
 @njit(cache=True, nogil=True)
-def _pack(bits: Any, keys: Any) -> Any:  # pragma: no cover - compiled
-    """Keys (order-preserving bits of the value, angle) of one column; whether all are finite."""
-    largest = np.uint32(0)
-    for angle in range(len(bits)):
-        value = bits[angle]
-        magnitude = np.uint32(value & MAGNITUDE)
-        largest = max(largest, magnitude)
-        signed = value if magnitude > 0 else magnitude  # both zeros are one value
-        ordered = np.uint32(signed ^ (ALL if signed >= SIGN else SIGN))
-        keys[angle] = (np.uint64(ordered) << HALF_KEY) | np.uint64(angle)
-    return largest < INFINITY
+def _slide(
+    ranked: Any, columns: int, column: int, begin: bool, ranks: slice, window: Any
+) -> None:  # pragma: no cover - compiled
+    """Bring sorted windows (size, ranks) to a column, from the one before or from nothing."""
+    slots, half = len(ranked), len(window) // 2
+    carry = np.empty(LANES, np.float32)
+    if begin:
+        window[:] = np.float32(np.inf)
+        for near in range(column - half, column + half + 1):
+            carry[:] = ranked[reflect(near, columns) % slots, ranks]
+            _insert(window, carry)
+    else:
+        gone = ranked[reflect(column - half - 1, columns) % slots, ranks]
+        carry[:] = ranked[reflect(column + half, columns) % slots, ranks]
+        _replace(window, gone, carry)
 
 
 @njit(cache=True, nogil=True)
-def _unpack(keys: Any, value_bits: Any, angle: Any) -> None:  # pragma: no cover - compiled
-    for rank in range(len(keys)):
-        ordered = np.uint32(keys[rank] >> HALF_KEY)
-        value_bits[rank] = np.uint32(ordered ^ (SIGN if ordered >= SIGN else ALL))
-        angle[rank] = np.uint32(keys[rank] & INDEX)
+def smooth_band_sliding(
+    ranked: Any, size: int, first: int, last: int, smooth: Any
+) -> None:  # pragma: no cover - compiled
+    """Medians of ``size`` columns at every rank, for columns ``first .. last``."""
+    columns, ranks = ranked.shape
+    window = np.empty((size, LANES), np.float32)
+    for start in range(0, ranks, LANES):
+        block = slice(start, start + LANES)
+        for column in range(first, last):
+            _slide(ranked, columns, column, column == first, block, window)
+            smooth[column, block] = window[size // 2]
 
 
 @njit(cache=True, nogil=True)
-def _radix_sort(keys: Any, spare: Any, places: Any) -> Any:  # pragma: no cover - compiled
-    """Sort by the upper half of the keys, least digit first, hence stable."""
-    count = len(keys)
-    places[:] = 0
-    for i in range(count):
-        value = keys[i] >> HALF_KEY
-        for p in range(PASSES):
-            places[p, (value >> np.uint64(RADIX_BITS * p)) & DIGIT] += ONE
-    for p in range(PASSES):
-        total = np.int32(0)
-        for digit in range(2**RADIX_BITS):
-            number = places[p, digit]
-            places[p, digit] = total
-            total += number
-    source, target = keys, spare
-    for p in range(PASSES):
-        shift = np.uint64(32 + RADIX_BITS * p)
-        next_place = places[p]
-        for i in range(count):
-            key = source[i]
-            digit = (key >> shift) & DIGIT
-            place = next_place[digit]
-            next_place[digit] = place + ONE
-            target[np.uint32(place)] = key
-        source, target = target, source
-    return source
+def smooth_band_by_network(
+    ranked: Any, wide: Any, group: Any, first: int, last: int, smooth: Any
+) -> None:  # pragma: no cover - compiled
+    """The same by networks."""
+    columns, ranks = ranked.shape
+    spare = np.empty((len(group), ranks), np.float32)
+    for column in range(first, last, len(group)):
+        count = min(len(group), last - column)
+        if count == len(group):
+            take_medians(wide, group, ranked, columns, column, ranks, smooth, column)
+        else:
+            take_medians(wide, group, ranked, columns, column, ranks, spare, 0)
+            smooth[column:last] = spare[:count]
 
 
 @njit(cache=True, nogil=True)
-def insert(window: Any, carry: Any) -> None:  # pragma: no cover - compiled
+def _insert(window: Any, carry: Any) -> None:  # pragma: no cover - compiled
     """Insert into sorted windows, pushing the largest value out."""
     for k in range(len(window)):
         _exchange(window[k], window[k], window[k], carry)
 
 
 @njit(cache=True, nogil=True)
-def replace(window: Any, gone: Any, carry: Any) -> None:  # pragma: no cover - compiled
+def _replace(window: Any, gone: Any, carry: Any) -> None:  # pragma: no cover - compiled
     """Take ``gone`` out of sorted windows and put ``carry`` in, in one sweep."""
     last = len(window) - 1
     for k in range(last):
