@@ -146,7 +146,7 @@ class Frames:
         if not visible:
             if self.layer is not None:
                 self._viewer.layers.remove(self.layer)
-        elif self.layer is None:
+        elif self.layer is None and self._members:
             # Whatever was chosen stays chosen: frames are nothing to work on.
             chosen = set(self._viewer.layers.selection)
             self.layer = self._viewer.add_vectors(

@@ -174,7 +174,7 @@ class PositionPanel(QWidget):
         shown = shown_axes(self._viewer)
         (along,) = {0, 1, 2} - set(shown)
         limits = (0.0, 20.0) if volume.labels else tuple(layer.contrast_limits)
-        place = float(self._viewer.dims.point[along])
+        place = float(self._viewer.dims.point[-3:][along])
         picture = overview(reads, shown, place, (limits[0], limits[1]))
         self.minimap.show_overview(picture, box_in_view(self._viewer) if flat else None)
         pending = sum(r.pending for r in map(reads_of, self._viewer.layers) if r is not None)

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from hipct.atlas.hierarchy import hierarchy_of
+from hipct.atlas.hierarchy import Member, hierarchy_of
 from hipct.core.extras import require
 from hipct.exchange.clinical import ClinicalVolume, is_clinical, open_clinical
+from hipct.viewing.bookmarks import load_bookmarks, show_bookmark
 from hipct.viewing.layers import add_volume
 from hipct.viewing.screen import require_screen
 from hipct.volume.open import Volume, open_volume
@@ -55,6 +56,9 @@ def new_window(title: str, *, show: bool = True, bookmarks: Path | None = None) 
     os.environ["NAPARI_ASYNC"] = "0"
     napari = require("napari", "viewer", "hipct view")
     require_screen("hipct view")
+    if bookmarks is not None and bookmarks.exists():
+        # What is wrong with them is told before there is a window.
+        load_bookmarks(bookmarks)
     # What the first layer would import, which takes a second, is imported before there is a window.
     napari.layers.Image(np.eye(2))
     # What was asked for is coming: napari's welcome would cover the words that say so.
@@ -156,7 +160,7 @@ def view(
         from hipct.viewing.hierarchy_panel import add_hierarchy
 
         add_hierarchy(viewer, members, notes)
-    _fit(viewer)
+    _fit(viewer, members)
     return stay(viewer, show=show)
 
 
@@ -173,9 +177,18 @@ def _opened(path: Path | str) -> Volume | ClinicalVolume:
     return open_volume(path, patience=_PATIENCE, whole=False)
 
 
-def _fit(viewer: Any) -> None:
-    """Show all of it, now and when the panels have taken their room."""
+def _fit(viewer: Any, members: Sequence[Member]) -> None:
+    """Show all of the first volume, now and when the panels have taken their room."""
     from qtpy.QtCore import QTimer
 
-    viewer.reset_view()
-    QTimer.singleShot(0, viewer.reset_view)
+    from hipct.viewing.hierarchy import framed
+
+    def fit() -> None:
+        if len(members) == 1:
+            viewer.reset_view()
+        else:
+            # Others whose place is not known may lie anywhere.
+            show_bookmark(viewer, framed(viewer, members[0]))
+
+    fit()
+    QTimer.singleShot(0, fit)

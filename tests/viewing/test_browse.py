@@ -108,6 +108,57 @@ def test_position_value_and_minimap(browser: Any, until: Any, photograph: Any) -
     assert position.place.text() == "z 1.280   y 2.000   x 4.500 mm"
 
 
+def test_a_window_without_a_volume_and_one_with_an_axis_more(
+    organ: Path, tmp_path: Path, make_viewer: Any
+) -> None:
+    from napari.utils.notifications import notification_manager
+    from qtpy.QtWidgets import QPushButton
+
+    from hipct.viewing.window import furnish, new_window
+    from hipct.viewing.window_state import look_along, place_in_view, step
+
+    told = len(notification_manager.records)
+    viewer = make_viewer()
+    panels = furnish(viewer)
+    # As a live scan is looked at before its axis is known: nothing is there, and nothing fails.
+    for button in panels["Position"].findChildren(QPushButton):
+        button.click()
+    viewer.dims.ndisplay = 2
+    panels["Position"].entry.setText("1 2 3")
+    panels["Position"].entry.returnPressed.emit()
+    panels["Bookmarks"].add("nowhere")
+    panels["Bookmarks"].next()
+    step(viewer, 10)
+    for axis in range(3):
+        look_along(viewer, axis)
+    assert place_in_view(viewer) == (0.0, 2.0, 3.0)
+    assert [each.message for each in notification_manager.records[told:]] == []
+
+    # Somebody's movement beside the organ: times come before places.
+    moves = np.zeros((4, 8, 8, 8), np.uint8)
+    viewer.add_image(moves, visible=False, scale=(1, *(VOXEL_UM,) * 3))
+    add_volume(viewer, open_volume(organ))
+    place = (1280.0, 2000.0, 4500.0)
+    for axis in (1, 2, 0):
+        look_along(viewer, axis)
+        panels["Position"].entry.setText("1.28 2 4.5 mm")
+        panels["Position"].entry.returnPressed.emit()
+        assert place_in_view(viewer) == place
+        assert viewer.dims.order[0] == 0
+        assert viewer.dims.order[1] == axis + 1
+        panels["Position"].show_now()
+        assert panels["Position"].place.text() == "z 1.280   y 2.000   x 4.500 mm"
+    step(viewer, 3)
+    assert viewer.dims.point[-3:] == (1280.0 + 3 * VOXEL_UM, 2000.0, 4500.0)
+
+    (tmp_path / "torn.json").write_text("{")
+    from napari import current_viewer
+
+    with pytest.raises(FormatError, match=r"torn\.json holds no bookmarks"):
+        new_window("never", bookmarks=tmp_path / "torn.json")
+    assert current_viewer() is viewer
+
+
 def test_looking_along_axes_and_keys(browser: Any, until: Any, photograph: Any) -> None:
     from hipct.viewing.window_state import look_along, place_in_view, step
 

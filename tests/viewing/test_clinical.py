@@ -159,3 +159,34 @@ def test_alone_it_has_places_in_mm_and_values(
         assert opened.address.endswith("chest.nii.gz")
     finally:
         viewer.close()
+
+
+@pytest.mark.usefixtures("screen")
+def test_one_whose_place_is_not_known_moves_nothing(folder: Path, until: Any) -> None:
+    from napari.utils.notifications import notification_manager
+
+    from hipct.viewing.hierarchy_panel import HierarchyPanel
+    from hipct.viewing.window import view
+    from hipct.viewing.window_state import place_in_view
+
+    told = len(notification_manager.records)
+    stray = folder / "stray.nii.gz"
+    stray.write_bytes((folder / "chest.nii.gz").read_bytes())
+    viewer = view(folder / "organ.ome.zarr", stray, show=False)
+    viewer.show()
+    settle(viewer, until)
+    try:
+        assert [(layer.name, layer.visible) for layer in viewer.layers] == [
+            ("organ", True),
+            ("stray", False),
+        ]
+        # The organ in the middle, as large as the window: 40 voxels of 2 mm.
+        np.testing.assert_allclose(place_in_view(viewer), (39e3,) * 3, atol=1e3)
+        seen = np.asarray(viewer.canvas.size) / viewer.scene.camera.zoom
+        assert min(seen) == pytest.approx(80e3 / 0.9, rel=0.02)
+        # There is nothing to outline, and nothing to complain about.
+        (panel,) = viewer.window._qt_window.findChildren(HierarchyPanel)
+        assert panel.framed.isChecked()
+        assert notification_manager.records[told:] == []
+    finally:
+        viewer.close()
