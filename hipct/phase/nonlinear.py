@@ -128,8 +128,8 @@ class NonlinearFilter:
         check_size(rows, columns)
         check_padding(padding)
         for name, value in (("iterations", iterations), ("oversampling", oversampling)):
-            if value < 1:
-                raise InputError(f"{name} is {value}; it has to be 1 or more.")
+            if value != value // 1 or value < 1:
+                raise InputError(f"{name} is {value}; it has to be a whole number of 1 or more.")
         if not 0 < regularisation < 1:
             raise InputError(
                 f"regularisation is {regularisation}; it has to lie between 0 and 1, e.g. "

@@ -149,6 +149,8 @@ def test_memory_stays_within_what_is_said():
     [
         ({"iterations": 0}, "iterations is 0"),
         ({"oversampling": 0}, "oversampling is 0"),
+        ({"oversampling": 2.5}, "oversampling is 2.5; it has to be a whole number"),
+        ({"delta_beta": float("nan")}, "delta_beta is nan"),
         ({"regularisation": 0.0}, "regularisation is 0.0"),
         ({"padding": "zero"}, "padding is 'zero'"),
     ],
