@@ -9,6 +9,9 @@ interpolated linearly from the columns beside them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 
 from hipct.core.arrays import Array, namespace
@@ -22,6 +25,7 @@ from hipct.preparation.rings_large import (
     NARROWEST_BAND,
     Quantity,
     Stripes,
+    accelerated,
     check_width,
     large_memory_bytes,
     level_and_sort,
@@ -117,6 +121,10 @@ def remove_rings_all(
     sinograms = floating(three_axes(sinograms, "sinograms", "slices, angles, columns"))
     stripes = Stripes(large_px=large_px, snr=snr, quantity=quantity, size_px=size_px)
     stripes.check(sinograms.shape[2])
+    if accelerated(sinograms):  # no copy that only these columns are changed in
+        out = output(out, sinograms.shape, sinograms.dtype, sinograms)
+        dead = dead_columns(sinograms, large_px, snr)
+        return level_and_sort(sinograms, stripes, out, partial(_mended, sinograms, _beside(dead)))
     out = remove_rings_dead(sinograms, large_px=large_px, snr=snr, out=out)
     return level_and_sort(out, stripes, out)
 
@@ -189,9 +197,19 @@ def _roughness(sinograms: Array) -> Array:
     return found
 
 
-def _interpolate(sinograms: Array, dead: Array) -> None:
-    """Dead columns from the nearest good ones on either side, in place."""
-    xp = namespace(sinograms)
+@dataclass(frozen=True)
+class _Beside:
+    """Dead columns, and the nearest good ones on either side of each column, (slices, columns)."""
+
+    dead: Array
+    left: Array
+    right: Array
+    share: Array
+    """How far the column is on the way from the left one to the right one."""
+
+
+def _beside(dead: Array) -> _Beside:
+    xp = namespace(dead)
     columns = dead.shape[1]
     place = xp.arange(columns)
     # Good columns first, in order: the k-th of them is the last one at or before a column that
@@ -202,14 +220,26 @@ def _interpolate(sinograms: Array, dead: Array) -> None:
     right = xp.where(
         dead, xp.take_along_axis(good, xp.minimum(upto + 1, columns - 1), axis=1), place
     )
-    share = ((place - left) / xp.maximum(right - left, 1)).astype(sinograms.dtype)
+    return _Beside(dead, left, right, (place - left) / xp.maximum(right - left, 1))
+
+
+def _mended(sinograms: Array, beside: _Beside, k: int) -> tuple[Array, Array]:
+    """Dead columns of one slice, and what takes their place, (angles, columns)."""
+    mine = np.flatnonzero(beside.dead[k])
+    near, far = sinograms[k][:, beside.left[k, mine]], sinograms[k][:, beside.right[k, mine]]
+    weight = beside.share[k, mine].astype(sinograms.dtype)
+    return mine, np.ascontiguousarray(near + weight * (far - near))
+
+
+def _interpolate(sinograms: Array, dead: Array) -> None:
+    """Dead columns from the nearest good ones on either side, in place."""
+    beside = _beside(dead)
     for k in range(len(sinograms)):
-        if xp is np:
-            mine = np.flatnonzero(dead[k])
-            beside = sinograms[k][:, left[k, mine]], sinograms[k][:, right[k, mine]]
-            weight = share[k, mine]
-            sinograms[k][:, mine] = beside[0] + weight * (beside[1] - beside[0])
+        if namespace(sinograms) is np:
+            mine, values = _mended(sinograms, beside, k)
+            sinograms[k][:, mine] = values
         else:
             # Which columns are dead is not known to the host: all are gathered.
-            near = sinograms[k][:, left[k]]
-            sinograms[k] = near + share[k] * (sinograms[k][:, right[k]] - near)
+            near = sinograms[k][:, beside.left[k]]
+            share = beside.share[k].astype(sinograms.dtype)
+            sinograms[k] = near + share * (sinograms[k][:, beside.right[k]] - near)

@@ -14,6 +14,7 @@ air, where line integrals are noise about zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -24,13 +25,15 @@ from numpy.typing import NDArray
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
 from hipct.core.jit import has_numba
-from hipct.core.threads import parallel_for
+from hipct.core.threads import parallel_for, thread_count
 from hipct.preparation.checks import floating, output, three_axes
 from hipct.preparation.rings_detect import SNR, check_snr, detect_stripes, widened
 from hipct.preparation.rings_sorting import refuse_unsortable, slice_by_slice
 
 Quantity = Literal["line_integral", "transmission"]
 """What sinograms hold: stripes are offsets of line integrals and factors of transmission."""
+
+Mended = Callable[[int], tuple[NDArray[np.intp], NDArray[np.float32]]]
 
 LARGE_PX = 51
 """Width of the wide median by default, as in the paper: stripes up to 25 columns wide go."""
@@ -114,15 +117,16 @@ def remove_rings_large(
 def large_memory_bytes(slices: int, angles: int, columns: int, *, on_device: bool = False) -> int:
     """Bytes that :func:`remove_rings_large` takes beside input and output, float32.
 
-    On the host that is 12 for each value of one slice, on a device up to 40 for each value of as
-    many slices as fit the work space of :mod:`hipct.preparation.rings_large_cuda`, one at least.
+    On the host that is 10 for each value of one slice and 600 for each angle and thread, on a
+    device up to 40 for each value of as many slices as fit the work space of
+    :mod:`hipct.preparation.rings_large_cuda`, one at least.
     """
     if on_device:
         from hipct.preparation.rings_large_cuda import work_bytes
 
         return work_bytes(slices, angles, columns)
     if has_numba():
-        return columns * (8 * (angles + LANES) + 4 * angles + 32)
+        return columns * (8 * (angles + LANES) + 2 * angles + 32) + thread_count() * 600 * angles
     return 12 * 4 * angles * columns
 
 
@@ -134,11 +138,17 @@ def check_width(size_px: int, name: str, columns: int) -> None:
         )
 
 
-def level_and_sort(sinograms: Array, stripes: Stripes, out: Array) -> Array:
-    """Large stripes removed, then fine ones by sorting; settings and ``out`` are checked."""
+def level_and_sort(
+    sinograms: Array, stripes: Stripes, out: Array, mended: Mended | None = None
+) -> Array:
+    """Large stripes removed, then fine ones by sorting; settings and ``out`` are checked.
+
+    ``mended`` says of a slice which columns take other values, and these (angles, columns); only
+    where :func:`accelerated` is true.
+    """
     xp = namespace(sinograms, out)
-    if xp is np and has_numba() and sinograms.dtype == np.float32:
-        finite = _threaded(sinograms, stripes, out)
+    if accelerated(sinograms):
+        finite = _threaded(sinograms, stripes, out, mended)
     elif xp is not np and sinograms.dtype == np.float32:
         from hipct.preparation.rings_large_cuda import level_and_sort as on_device
 
@@ -148,6 +158,11 @@ def level_and_sort(sinograms: Array, stripes: Stripes, out: Array) -> Array:
     if not finite:
         refuse_unsortable()
     return out
+
+
+def accelerated(sinograms: Array) -> bool:
+    """Whether compiled loops on the host take these."""
+    return namespace(sinograms) is np and has_numba() and sinograms.dtype == np.float32
 
 
 def dropped_ranks(angles: int) -> int:
@@ -169,52 +184,76 @@ def stripes_and_levels(means: Array, smooth_means: Array, stripes: Stripes) -> t
     return stripe, level
 
 
-def _threaded(sinograms: NDArray[np.float32], stripes: Stripes, out: NDArray[np.float32]) -> bool:
+def _threaded(
+    sinograms: NDArray[np.float32],
+    stripes: Stripes,
+    out: NDArray[np.float32],
+    mended: Mended | None,
+) -> bool:
     """One slice after the other, all threads on bands of its columns."""
     from hipct.preparation import rings_large_numba as loops
-    from hipct.preparation.rings_sorting_numba import steps
+    from hipct.preparation.networks_numba import STRIP
+    from hipct.preparation.rings_sorting_numba import angle_type, networks, steps
 
     _, angles, columns = sinograms.shape
-    runs = -(-angles // LANES) * LANES
-    ranked = np.zeros((columns, runs), np.float32)
-    smooth = np.empty((columns, runs), np.float32)
-    origin = np.empty((columns, angles), np.uint32)
-    means = np.empty((2, 1, columns))
-    drop = dropped_ranks(angles)
-    large_px, size_px, additive = stripes.large_px, stripes.size_px, stripes.additive
     if sinograms.strides[2] != sinograms.itemsize:
         sinograms = np.ascontiguousarray(sinograms)
     target = out if out.strides[2] == out.itemsize else np.empty_like(sinograms)
-    sorting = steps(angles)
+    runs = -(-angles // LANES) * LANES
+    ranked = np.zeros((columns, runs), np.float32)
+    smooth = np.empty((columns, runs), np.float32)
+    origin = np.empty((columns, angles), angle_type(angles))
+    means = np.empty((2, 1, columns))
+    order, drop = steps(angles), dropped_ranks(angles)
+    large_px, size_px = stripes.large_px, stripes.size_px
+    large, fine = networks(large_px), networks(size_px)
     finite: list[bool] = []
 
-    for place in range(len(sinograms)):
+    def on_bands(task: Callable[[int, int], None]) -> None:
+        def work(start: int, stop: int) -> None:
+            task(start * STRIP, min(stop * STRIP, columns))
 
-        def sort(first: int, last: int, place: int = place) -> None:
-            finite.append(loops.sort_band(sinograms[place], first, last, ranked, origin, sorting))
+        parallel_for(work, -(-columns // STRIP), smallest=NARROWEST_BAND // STRIP)
+
+    for place in range(len(sinograms)):
+        sinogram, result = sinograms[place], target[place]
+
+        def sort(first: int, last: int, sinogram: NDArray[np.float32] = sinogram) -> None:
+            finite.append(
+                loops.sort_band(sinogram, first, last, ranked, origin, order, drop, means[0, 0])
+            )
 
         def smoothen(first: int, last: int) -> None:
-            loops.smooth_band(ranked, large_px, first, last, smooth)
-            for which, values in enumerate((ranked, smooth)):
-                loops.mean_band(values, drop, angles - drop, first, last, means[which, 0])
+            loops.smooth_means_band(
+                ranked, large_px, *large, first, last, smooth, drop, angles - drop, means[1, 0]
+            )
 
-        parallel_for(sort, columns, smallest=NARROWEST_BAND)
+        on_bands(sort)
         if not all(finite):
             return False
-        parallel_for(smoothen, columns, smallest=NARROWEST_BAND)
+        if mended is not None:
+            which, values = mended(place)
+            some = np.zeros((len(which), runs), np.float32), origin[: len(which)].copy()
+            averages = np.empty(len(which))
+            loops.sort_band(values, 0, len(which), *some, order, drop, averages)
+            ranked[which], origin[which], means[0, 0, which] = *some, averages
+        on_bands(smoothen)
         stripe, level = stripes_and_levels(means[0], means[1], stripes)
 
         def even(first: int, last: int, stripe: Array = stripe, level: Array = level) -> None:
-            loops.level_band(ranked, smooth, stripe[0], level[0], additive, first, last)
+            loops.level_band(ranked, smooth, stripe[0], level[0], stripes.additive, first, last)
 
-        def restore(first: int, last: int, place: int = place) -> None:
+        def restore(first: int, last: int, result: NDArray[np.float32] = result) -> None:
+            if fine[0] is not None:
+                loops.smooth_and_restore_band(ranked, *fine, origin, first, last, result, order)
+                return
             if size_px > 1:
                 loops.smooth_band(ranked, size_px, first, last, smooth)
             values = smooth if size_px > 1 else ranked
-            loops.restore_band(values, origin, first, last, target[place], sorting)
+            loops.restore_band(values, origin, first, last, result, order)
 
-        parallel_for(even, columns, smallest=NARROWEST_BAND)
-        parallel_for(restore, columns, smallest=NARROWEST_BAND)
+        on_bands(even)
+        on_bands(restore)
     if target is not out:
         out[...] = target
     return True

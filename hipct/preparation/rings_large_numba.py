@@ -15,11 +15,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hipct.preparation.networks_numba import STRIP
 from hipct.preparation.rings_ranks_numba import rank_columns, restore_columns, work_space
 from hipct.preparation.rings_sorting_numba import (
     networks,
     smooth_band_by_network,
     smooth_band_sliding,
+    take_medians,
 )
 
 
@@ -32,14 +34,6 @@ def smooth_band(
         smooth_band_sliding(ranked, size, first, last, smooth)
     else:
         smooth_band_by_network(ranked, wide, group, first, last, smooth)
-
-
-@njit(cache=True, nogil=True)
-def sort_band(
-    sinogram: Any, first: int, last: int, ranked: Any, origin: Any, steps: Any
-) -> Any:  # pragma: no cover - compiled
-    """Sort columns ``first .. last`` of a sinogram; whether all values are finite."""
-    return rank_columns(sinogram, first, last, ranked, origin, steps, work_space(steps))
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
@@ -58,6 +52,54 @@ def mean_band(
     """Means of the ranks ``start .. stop`` for columns ``first .. last``."""
     for column in range(first, last):
         means[column] = mean_of_ranks(values[column], start, stop)
+
+
+@njit(cache=True, nogil=True)
+def sort_band(
+    sinogram: Any,
+    first: int,
+    last: int,
+    ranked: Any,
+    origin: Any,
+    steps: Any,
+    drop: int,
+    means: Any,
+) -> Any:  # pragma: no cover - compiled
+    """Sort columns ``first .. last`` of a sinogram; whether all values are finite.
+
+    ``means`` gets theirs, without ``drop`` ranks at either end.
+    """
+    work = work_space(steps)
+    finite = True
+    for left in range(first, last, STRIP):
+        right = min(left + STRIP, last)
+        finite &= rank_columns(sinogram, left, right, ranked, origin, steps, work)
+        mean_band(ranked, drop, len(sinogram) - drop, left, right, means)
+    return finite
+
+
+@njit(cache=True, nogil=True)
+def smooth_means_band(
+    ranked: Any,
+    size: int,
+    wide: Any,
+    group: Any,
+    first: int,
+    last: int,
+    smooth: Any,
+    start: int,
+    stop: int,
+    means: Any,
+) -> None:  # pragma: no cover - compiled
+    """Medians of ``size`` columns and the means of their ranks ``start .. stop``."""
+    if wide is None:
+        smooth_band_sliding(ranked, size, first, last, smooth)
+        mean_band(smooth, start, stop, first, last, means)
+    else:
+        for left in range(first, last, STRIP):
+            right = min(left + STRIP, last)
+            smooth_band_by_network(ranked, wide, group, left, right, smooth)
+            mean_band(smooth, start, stop, left, right, means)
 
 
 @njit(cache=True, nogil=True)
@@ -85,6 +127,21 @@ def restore_band(
 
 
 @njit(cache=True, nogil=True)
+def smooth_and_restore_band(
+    ranked: Any, wide: Any, group: Any, origin: Any, first: int, last: int, out: Any, steps: Any
+) -> None:  # pragma: no cover - compiled
+    """Medians across columns ``first .. last`` back to their angles, strip by strip."""
+    columns, ranks = ranked.shape
+    smooth = np.empty((STRIP, ranks), np.float32)
+    work = work_space(steps)
+    for left in range(first, last, STRIP):
+        right = min(left + STRIP, last)
+        for column in range(left, right, len(group)):
+            take_medians(wide, group, ranked, columns, column, ranks, smooth, column - left)
+        restore_columns(smooth, origin, left, right, out, work)
+
+
+@njit(cache=True, nogil=True)
 def roughness_band(
     sinogram: Any, near: Any, size: int, first: int, last: int, found: Any
 ) -> None:  # pragma: no cover - compiled
@@ -94,15 +151,29 @@ def roughness_band(
     """
     width = last - first
     total = np.zeros(width, np.float64)
+    away = np.zeros(width, np.float64)
     for k in range(size - 1):
         row = sinogram[near[k], first:last]
         for c in range(width):
             total[c] += row[c]
     for angle in range(len(sinogram)):
-        ahead = sinogram[near[angle + size - 1], first:last]
-        behind = sinogram[near[angle], first:last]
-        here = sinogram[angle, first:last]
-        for c in range(width):
-            total[c] += ahead[c]
-            found[first + c] += abs(here[c] - total[c] / size)
-            total[c] -= behind[c]
+        _add_roughness(
+            sinogram[near[angle + size - 1], first:last],
+            sinogram[near[angle], first:last],
+            sinogram[angle, first:last],
+            size,
+            total,
+            away,
+        )
+    found[first:last] = away / size
+
+
+@njit(cache=True, nogil=True)
+def _add_roughness(
+    ahead: Any, behind: Any, here: Any, size: int, total: Any, away: Any
+) -> None:  # pragma: no cover - compiled
+    """One angle: ``size`` times as far as it is from the mean, which moves on."""
+    for c in range(len(total)):
+        now = total[c] + ahead[c]
+        away[c] += abs(size * np.float64(here[c]) - now)
+        total[c] = now - behind[c]

@@ -33,9 +33,16 @@ def smooth_ranks(
     Rows of both sinograms (angles, columns) are contiguous; ``out`` may be the same memory if all
     columns are done in one call. Returns whether all values read were finite.
     """
+    angles = len(sinogram)
+    origin = np.empty((size + 2 * STRIP + 1, angles), angle_type(angles))
     return bool(
-        _smooth_ranks(sinogram, size, *networks(size), steps(len(sinogram)), first, last, out)
+        _smooth_ranks(sinogram, size, *networks(size), steps(angles), first, last, origin, out)
     )
+
+
+def angle_type(angles: int) -> type[np.unsignedinteger[Any]]:
+    """Type that holds the number of an angle."""
+    return np.uint16 if angles <= 2**16 else np.uint32
 
 
 def steps(angles: int) -> NDArray[np.int64]:
@@ -53,14 +60,20 @@ def networks(size: int) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]
 
 @njit(cache=True, nogil=True)
 def _smooth_ranks(
-    sinogram: Any, size: int, wide: Any, group: Any, steps: Any, first: int, last: int, out: Any
+    sinogram: Any,
+    size: int,
+    wide: Any,
+    group: Any,
+    steps: Any,
+    first: int,
+    last: int,
+    origin: Any,
+    out: Any,
 ) -> Any:  # pragma: no cover - compiled
     angles, columns = sinogram.shape
     half = size // 2
     blocks = (angles + LANES - 1) // LANES
-    slots = size + 2 * STRIP + 1
-    ranked = np.zeros((slots, blocks * LANES), np.float32)
-    origin = np.zeros((slots, angles), np.uint32)
+    ranked = np.zeros((len(origin), blocks * LANES), np.float32)
     smooth = np.empty((STRIP, blocks * LANES), np.float32)
     work = work_space(steps)
     if wide is None:

@@ -61,7 +61,7 @@ def test_ranks_are_those_of_a_stable_sort(kind, angles):
     columns = 21  # a strip and a part of one
     values = sinogram(kind, angles, columns)
     ranked = np.zeros((columns, -(-angles // 256) * 256), np.float32)
-    origin = np.zeros((columns, angles), np.uint32)
+    origin = np.zeros((columns, angles), np.uint16)
     plan = steps(angles)
     work = work_space(plan)
     assert rank_columns(values, 0, columns, ranked, origin, plan, work)
