@@ -259,10 +259,24 @@ class Organ:
 
     @property
     def radius_px(self) -> float | None:
-        """Radius of the disc outside of which voxels are stored as 0; ``None``: nowhere."""
+        """Radius of the disc outside of which voxels are stored as 0; ``None``: nowhere.
+
+        Raises
+        ------
+        InputError
+            If a part was put so far aside that no disc is left.
+        """
         if not self.job.config.reconstruction.circle:
             return None
-        return min(part.measured_radius_px for part in self.parts)
+        part = min(self.parts, key=lambda part: part.measured_radius_px)
+        if part.measured_radius_px <= 0:
+            raise InputError(
+                f"{part.name} has its axis at column {part.known_axis:.1f} and its sample "
+                f"{math.hypot(*part.centre_px):.1f} pixels aside: its opposite views would have "
+                "nothing in common. One of both was found wrongly; give axis.value, or set "
+                "stitching.refine=false to believe the motors."
+            )
+        return part.measured_radius_px
 
 
 def _places(parts: tuple[Part, ...]) -> tuple[list[float], list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,6 +194,20 @@ def test_a_crop_has_the_voxels_of_the_whole(organ, made, known, tmp_path):
     )
     cropped = reconstruct(organ, tmp_path / "o.ome.zarr", some)
     np.testing.assert_array_equal(grey(cropped.path), whole[21:60, 40:201, 7:150])
+
+
+def test_places_that_leave_nothing_in_common_are_refused(organ):
+    plain = make_plan(organ, settings()).organ
+    parts = tuple(
+        replace(part, axis=40.0, centre_px=(0.0, 9.0 * k)) for k, part in enumerate(plain.parts)
+    )
+    assert replace(plain, parts=parts[:2]).radius_px == pytest.approx(
+        parts[0].measured_radius_px - 9
+    )
+    with pytest.raises(
+        InputError, match=r"scan-00\d has its axis at column 40\.0.*stitching\.refine=false"
+    ):
+        replace(plain, parts=(parts[0], replace(parts[1], centre_px=(0.0, 500.0)))).radius_px  # noqa: B018
 
 
 def test_slices_turn_with_what_is_asked(organ, made, known, tmp_path):
