@@ -1,30 +1,34 @@
 """What the chain costs on a GPU, stage by stage, and whether it is right there, in one call.
 
-    python -m benchmarks.gpu [--quick] [--repeats N] [--out DIR] [--check 512x400x256]
+    python -m benchmarks.gpu [--quick] [--repeats N] [--out DIR] [--minutes 8]
+                             [--only check projections slices run] [--check 512x400x256]
                              [--sizes 2048x3000x32 ...] [--run 2048x3000x256] [--folder DIR]
 
 Needs NumPy, CuPy and a GPU; SciPy to compare with NumPy, numba to do so quickly, and what is
 missing beyond is named in the table. First every stage is compared with NumPy, then all are timed
 by CUDA events in turns, with cuFINUFFT and ASTRA where they are installed, then a whole run from a
-scan store. Ends with 1 and names the stages if any is wrong, with 2 where there is no GPU.
+scan store. Figures are printed as they come. A part that fails is told and the others go on; none
+is begun after so many minutes: the table names what is left for a call with --only. Ends with 1 and
+names the stages if any is wrong, with 2 where there is no GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import math
-import re
 import sys
+import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from benchmarks import gpu_check
-from benchmarks.common import Timing, measure, options, relative_rms, save_table, versions
+from benchmarks.common import Timing, measure, options, relative_rms, save_table
+from benchmarks.gpu_clock import device_facts, event_clock
 from benchmarks.gpu_data import Size
 from benchmarks.gpu_peers import PEERS, LeftOut, Peer
 from benchmarks.gpu_run import whole_run
@@ -43,6 +47,9 @@ CHECK, RUN = Size(512, 400, 256), Size(2048, 3000, 256)
 SIZES = (Size(2048, 3000, 32), Size(4096, 6000, 16), Size(10240, 12000, 8))
 QUICK_CHECK, QUICK_RUN = Size(160, 120, 32), Size(256, 300, 64)
 QUICK_SIZES = (Size(256, 400, 16), Size(1024, 1500, 16))
+
+PARTS = ("check", "projections", "slices", "run")
+MINUTES = 8.0
 
 COLUMNS = (
     "size",
@@ -66,16 +73,20 @@ EXPLAINED = {
     "the slice is large, over its share of the slice",
 }
 
-ROUND_S = 0.02
-"""A round makes as many calls as fill this time, so that the host's share of a launch vanishes."""
+AIMS: tuple[tuple[str, str, float, str | None], ...] = (
+    ("FBP, Fourier", "ms a slice", 1.0, "2048 / 3000"),
+    ("FBP, Fourier", "ms a slice", 30.0, "10240 / 12000"),
+    ("- back-projection alone", "G updates/s", 200.0, None),
+    ("flat field", "share of bandwidth", 0.6, None),
+    ("logarithm", "share of bandwidth", 0.6, None),
+)
+"""Stage, column, what is aimed at on an H200, and the size that it is said of."""
 
-MOST_CALLS = 100
 SHARE_OF_MEMORY = 0.9
 MOST_ADDED = 0.2
 """Share of the other stages' time that ring removal may add."""
 
 Row = dict[str, object]
-Clock = Callable[[Callable[[], object]], float]
 
 
 def main() -> None:
@@ -85,21 +96,17 @@ def main() -> None:
     except HipctError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    bench = Bench(device, chosen.repeats)
+    bench = Bench(device, chosen.repeats, asked.minutes)
     try:
         with device.xp.cuda.Device(device.index):
-            bench.check(asked.check)
-            bench.measure_copy()
-            for size in asked.sizes:
-                bench.time_projections(size)
-                bench.time_slices(size)
-                bench.judge_rings(size)
-            bench.run(asked.run, asked.folder)
+            bench.all(asked)
     finally:
         # Whatever stops it: what was measured until then is worth keeping.
         if bench.rows:
             rows = [{key: row.get(key) for key in COLUMNS} for row in bench.rows]
             save_table("gpu", rows, _command(chosen, asked), out=chosen.out, facts=bench.facts)
+        for name, fact in bench.facts.items():
+            _say(f"{name}: {fact}")
     if bench.failures:
         sys.exit("\n".join(bench.failures))
 
@@ -107,13 +114,52 @@ def main() -> None:
 class Bench:
     """Rows and facts of the table as they come in."""
 
-    def __init__(self, device: Device, repeats: int) -> None:
+    def __init__(self, device: Device, repeats: int, minutes: float = math.inf) -> None:
         self.device, self.xp, self.repeats = device, device.xp, repeats
+        self._minutes, self._end = minutes, time.monotonic() + 60 * minutes
         self.rows: list[Row] = []
         self.failures: list[str] = []
         self.facts = device_facts(device) | EXPLAINED
         self.bandwidth = math.nan
         self._parts: defaultdict[tuple[Size, str | None], dict[str, float]] = defaultdict(dict)
+
+    def all(self, asked: argparse.Namespace) -> None:
+        """Every part that is asked for, while there is time."""
+        if "check" in asked.only:
+            self._part("comparison with NumPy", lambda: self.check(asked.check))
+        self._part("copy on the device", self.measure_copy)
+        for size in asked.sizes:
+            if "projections" in asked.only:
+                self._part(f"projections at {size.heading}", partial(self.time_projections, size))
+            if "slices" in asked.only:
+                self._part(f"slices at {size.heading}", partial(self.time_slices, size))
+            self.judge_rings(size)
+            self.judge_aims(size)
+        if "run" in asked.only:
+            self._part("whole run", lambda: self.run(asked.run, asked.folder))
+
+    def _part(self, name: str, part: Callable[[], None]) -> None:
+        if time.monotonic() > self._end:
+            self.facts[name] = f"left out: {self._minutes:g} minutes were over; see --only"
+            return
+        try:
+            part()
+        except Exception as error:
+            # A device is lent for minutes: what the other parts can tell is not to be lost.
+            traceback.print_exc()
+            self.failures.append(f"{name}: {type(error).__name__}: {error}")
+        with suppress(Exception):  # of a device that has failed for good
+            self.device.give_back()
+
+    def add(self, row: Row) -> None:
+        """A row of the table, told at once."""
+        self.rows.append(row)
+        shown = (
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{value}"
+            for key, value in row.items()
+            if value is not None
+        )
+        _say(f"{time.strftime('%H:%M:%S')} " + " | ".join(shown))
 
     def check(self, size: Size) -> None:
         """Compare every stage with NumPy."""
@@ -122,14 +168,13 @@ class Bench:
             self.facts["correctness"] = reason
             return
         _say(f"comparing every stage with NumPy at {size} ...")
-        rows, self.failures = gpu_check.check(self.xp, size)
-        self.rows += rows
-        self.facts["correctness"] = "; ".join(self.failures) or (
-            f"{len(rows)} comparisons at {size.heading} with {size.rows} rows, each within its "
-            f"limit: {gpu_check.LIMIT:g} of the largest value, {gpu_check.GREY:g} grey value of "
-            "65535"
+        failures = gpu_check.check(self.xp, size, self.add)
+        self.failures += failures
+        self.facts["correctness"] = "; ".join(failures) or (
+            f"{len(self.rows)} comparisons at {size.heading} with {size.rows} rows, each within "
+            f"its limit: {gpu_check.LIMIT:g} of the largest value, {gpu_check.GREY:g} grey value "
+            "of 65535"
         )
-        self.device.give_back()
 
     def measure_copy(self) -> None:
         """Bytes a second that a large copy on the device reads and writes."""
@@ -140,7 +185,6 @@ class Bench:
             f"{self.bandwidth / 1e9:.4g} GB/s, read and written by a copy of {4 * size / 1e9:.2g} "
             "GB on the device"
         )
-        self.device.give_back()
 
     def time_projections(self, size: Size) -> None:
         """Stages that take projections."""
@@ -149,8 +193,6 @@ class Bench:
             _say(f"timing stages of {images} projections of {rows} x {columns} ...")
             stages = projection_stages(self.xp, size)
             self._time(stages, size, size.angles / rows)
-            del stages
-            self.device.give_back()
 
     def time_slices(self, size: Size) -> None:
         """Stages that take sinograms, and the peers."""
@@ -169,8 +211,6 @@ class Bench:
                 except (LeftOut, RuntimeError, MemoryError) as error:
                     self.facts[f"{name} at {size.heading}"] = f"left out: {error}"
             self._time(stages, size, 1.0, errors)
-        del stages, work
-        self.device.give_back()
 
     def judge_rings(self, size: Size) -> None:
         """Say what ring removal adds to the other stages."""
@@ -188,11 +228,29 @@ class Bench:
             + "; ".join(parts)
         )
 
+    def judge_aims(self, size: Size) -> None:
+        """Hold the figures of a size against what an H200 is meant to reach."""
+        told = []
+        for stage, column, aim, of_size in AIMS:
+            for row in self.rows:
+                value = row.get(column)
+                named = row["stage"] == stage and row["size"] == size.heading
+                if named and of_size in (None, size.heading) and isinstance(value, float):
+                    most = column.startswith("ms")
+                    met = value <= aim if most else value >= aim
+                    told.append(
+                        f"{stage} {value:.3g} {column}, at {'most' if most else 'least'} {aim:g}: "
+                        + ("met" if met else "missed")
+                    )
+        if told:
+            self.facts[f"aims at {size.heading}"] = "; ".join(told)
+
     def run(self, size: Size, folder: Path | None) -> None:
         """Time a whole run."""
         _say(f"a whole run of {size} from a scan store ...")
         rows, facts = whole_run(size, folder)
-        self.rows += rows
+        for row in rows:
+            self.add(row)
         self.facts |= facts
 
     def _copy(self, size: int) -> float:
@@ -223,7 +281,7 @@ class Bench:
         for stage in stages:
             each = timings[stage.name].median / stage.items
             self._parts[size, stage.part][stage.name] = 1e3 * each * for_a_slice
-            self.rows.append({
+            self.add({
                 "size": size.heading,
                 "stage": stage.name,
                 "ms": 1e3 * each,
@@ -251,52 +309,6 @@ class Bench:
         return False
 
 
-def event_clock(xp: ModuleType) -> Clock:
-    """Seconds that a call keeps the device, by CUDA events around as many calls as fill a round."""
-    known: dict[Callable[[], object], int] = {}
-
-    def seconds(call: Callable[[], object], calls: int) -> float:
-        start, end = xp.cuda.Event(), xp.cuda.Event()
-        start.record()
-        for _ in range(calls):
-            call()
-        end.record()
-        end.synchronize()
-        return max(float(xp.cuda.get_elapsed_time(start, end)) / 1e3 / calls, 1e-9)
-
-    def clock(call: Callable[[], object]) -> float:
-        if call not in known:
-            once = seconds(call, 1)
-            known[call] = min(MOST_CALLS, math.ceil(ROUND_S / once))
-            if known[call] == 1:
-                return once
-        return seconds(call, known[call])
-
-    return clock
-
-
-def device_facts(device: Device) -> dict[str, str]:
-    """Date, card, driver, and what drives it."""
-    xp, runtime = device.xp, device.xp.cuda.runtime
-    total = runtime.getDeviceProperties(device.index)["totalGlobalMem"]
-    capability = xp.cuda.Device(device.index).compute_capability
-    driver = Path("/proc/driver/nvidia/version")
-    found = re.search(r"\s(\d{3,}\.[\d.]+)\s", driver.read_text()) if driver.exists() else None
-    newest = _cuda(runtime.driverGetVersion())
-    return {
-        "date": datetime.date.today().isoformat(),
-        "card": f"{device.name}, {total / 2**30:.0f} GiB, compute capability {capability}",
-        "driver": f"{found[1] if found else 'unknown'}, for CUDA {newest}",
-        "CUDA runtime": _cuda(runtime.runtimeGetVersion()),
-        "CuPy": str(xp.__version__),
-        **versions(["cufinufft", "astra-toolbox"]),
-    }
-
-
-def _cuda(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
-
-
 def _say(what: str) -> None:
     print(what, flush=True)
 
@@ -307,6 +319,8 @@ def _options() -> tuple[argparse.Namespace, argparse.Namespace]:
     parser.add_argument("--sizes", type=Size.parse, nargs="+")
     parser.add_argument("--run", type=Size.parse)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=MINUTES)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     asked, rest = parser.parse_known_args()
     sys.argv[1:] = rest
     chosen = options(__doc__)
@@ -322,6 +336,7 @@ def _options() -> tuple[argparse.Namespace, argparse.Namespace]:
 def _command(chosen: argparse.Namespace, asked: argparse.Namespace) -> str:
     command = f"python -m benchmarks.gpu --repeats {chosen.repeats}"
     command += " --quick" if chosen.quick else ""
+    command += "" if asked.only == PARTS else f" --only {' '.join(asked.only)}"
     for name, value in asked.given.items():
         sizes: Any = value if isinstance(value, list) else [value]
         command += f" --{name} {' '.join(map(str, sizes))}"

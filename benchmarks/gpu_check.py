@@ -69,15 +69,14 @@ class Check:
     limit: float = LIMIT
 
 
-def check(xp: ModuleType, size: Size) -> tuple[list[Row], list[str]]:
-    """Rows of the table, and a sentence for every stage that is wrong."""
+def check(xp: ModuleType, size: Size, tell: Callable[[Row], None]) -> list[str]:
+    """A sentence for every stage that is wrong; ``tell`` gets each row of the table as it comes."""
     host: dict[str, NDArray[Any]] = {}
     stages = _stages(size, host)
-    rows: list[Row] = []
     failures: list[str] = []
 
     def judge(name: str, error: float, limit: float) -> None:
-        rows.append({"size": f"{size.heading}, {size.rows} rows", "stage": name, "error": error})
+        tell({"size": f"{size.heading}, {size.rows} rows", "stage": name, "error": error})
         if not error <= limit:
             failures.append(f"{name}: {error:.2g}, and {limit:.2g} is allowed.")
 
@@ -97,7 +96,7 @@ def check(xp: ModuleType, size: Size) -> tuple[list[Row], list[str]]:
         else:
             share = float((apart > LIMIT * np.abs(expected).max()).mean())
             judge("chain up to rings, sorting: share of rays apart", share, SHARE)
-    return rows, failures
+    return failures
 
 
 def missing() -> str | None:

@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import gpu, gpu_check, gpu_peers, gpu_stages
+from benchmarks import gpu, gpu_check, gpu_clock, gpu_peers, gpu_stages
 from benchmarks.common import measure, relative_rms
 from benchmarks.gpu_data import Size, line_integrals, make_sinogram
 from hipct.core.device import open_device
@@ -92,9 +93,35 @@ def test_what_was_measured_is_kept_when_something_breaks(command, monkeypatch, t
         raise ZeroDivisionError
 
     monkeypatch.setattr(gpu.Bench, "time_projections", broken)
-    with pytest.raises(ZeroDivisionError):
-        command()
-    assert "| 48 / 40, 20 rows | zingers" in (tmp_path / "results" / "gpu.md").read_text()
+    monkeypatch.setattr(gpu, "whole_run", lambda size, folder: ([], {}))
+    with pytest.raises(SystemExit) as stop:
+        command("--only", "check", "projections", "slices")
+    assert stop.value.code == "projections at 48 / 40: ZeroDivisionError: "
+    table = (tmp_path / "results" / "gpu.md").read_text()
+    assert "| 48 / 40, 20 rows | zingers" in table
+    assert "| 48 / 40 | FBP, Fourier |" in table  # what comes after is measured all the same
+    assert "--only check projections slices" in table
+
+
+def test_what_there_was_no_time_for_is_named(command, monkeypatch, capsys):
+    monkeypatch.setattr(gpu_check, "check", lambda *_: time.sleep(0.7) or [])
+    monkeypatch.setattr(gpu, "whole_run", None)
+    command("--minutes", "0.01")
+    said = capsys.readouterr().out
+    for part in ("copy on the device", "projections at 48 / 40", "whole run"):
+        assert f"{part}: left out: 0.01 minutes were over; see --only" in said
+
+
+def test_aims_are_told_of_the_sizes_they_are_for(standin):
+    bench = gpu.Bench(open_device("cupy")[0], 1)
+    for heading, ms in (("2048 / 3000", 0.9), ("10240 / 12000", 40.0), ("4096 / 6000", 9.0)):
+        bench.add({"size": heading, "stage": "FBP, Fourier", "ms a slice": ms})
+    bench.add({"size": "4096 / 6000", "stage": "- back-projection alone", "G updates/s": 150.0})
+    for size in gpu.SIZES:
+        bench.judge_aims(size)
+    assert bench.facts["aims at 2048 / 3000"] == "FBP, Fourier 0.9 ms a slice, at most 1: met"
+    assert bench.facts["aims at 10240 / 12000"].endswith("at most 30: missed")
+    assert bench.facts["aims at 4096 / 6000"].endswith("150 G updates/s, at least 200: missed")
 
 
 def test_without_a_gpu_there_is_one_sentence_and_no_table(command, monkeypatch, tmp_path, capsys):
@@ -183,9 +210,9 @@ def test_the_comparison_says_that_scipy_is_missing(monkeypatch):
 
 def test_a_round_fills_its_time_with_calls(standin):
     calls = []
-    clock = gpu.event_clock(standin)
-    assert 0 < clock(lambda: calls.append(0)) < gpu.ROUND_S
-    assert len(calls) == 1 + gpu.MOST_CALLS
+    clock = gpu_clock.event_clock(standin)
+    assert 0 < clock(lambda: calls.append(0)) < gpu_clock.ROUND_S
+    assert len(calls) == 1 + gpu_clock.MOST_CALLS
 
 
 def test_a_size_is_three_numbers():
