@@ -34,7 +34,8 @@ import hipct
 from hipct.simulation import load_truth
 
 plt.rcParams.update({"figure.dpi": 84, "image.cmap": "gray", "axes.titlesize": 9, "font.size": 9})
-folder = Path(tempfile.mkdtemp())
+scratch = tempfile.TemporaryDirectory()  # goes with the kernel
+folder = Path(scratch.name)
 
 # %% [markdown]
 # Everything below runs at the size of this cell; 2048 columns and rows with 6000 views is real

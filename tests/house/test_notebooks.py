@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -61,6 +62,64 @@ def test_it_is_stored_as_it_ran_with_pictures_and_without_traces_of_a_machine(pa
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 3
     text = json.dumps([{**output, "data": None} for output in outputs])
     assert not re.search(r"/(home|root|tmp|work|Users)/", text)
+
+
+def test_sliders_have_drawn_without_an_error():
+    """What goes wrong in the callback of a slider stops no notebook."""
+    path = REPOSITORY / "notebooks" / "phase_contrast.ipynb"
+    state = json.loads(path.read_text(encoding="utf-8"))["metadata"]["widgets"]
+    models = state["application/vnd.jupyter.widget-state+json"]["state"].values()
+    drawn = [output for model in models for output in model["state"].get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in drawn)
+    assert not [output for output in drawn if output["output_type"] in {"error", "stream"}]
+
+
+def test_a_real_scan_is_looked_at_by_changing_one_cell(shared_data, tmp_path):
+    """The functions of the notebook on phase contrast and its last cell, on real counts."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    source = (REPOSITORY / "notebooks" / "phase_contrast.py").read_text(encoding="utf-8")
+    settings = {
+        "scan": {"energy_kev": 30, "distance_m": 0.3, "pixel_size_um": 2.9},
+        "phase": {"delta_beta": 300},
+    }
+    given = {
+        "REAL_SCAN = None": f"REAL_SCAN = {str(shared_data / 'tooth' / 'tooth.h5')!r}",
+        "REAL_SETTINGS = {}": f"REAL_SETTINGS = {settings!r}",
+    }
+    for before, after in given.items():
+        assert source.count(before) == 1
+        source = source.replace(before, after)
+    *body, last = ast.parse(source).body
+    kept = [
+        node
+        for node in body
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef)
+        or (isinstance(node, ast.Assign) and _is_constant(node))
+    ]
+    code = ast.unparse(ast.Module([*kept, last], []))
+    script = tmp_path / "real.py"
+    script.write_text(f"{code}\nprint(plt.get_fignums())", encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "by the halo" in result.stdout or "No rim" in result.stdout
+    assert len(re.findall(r"noise \d+\.\d+ 1/cm, resolved: \d+ um", result.stdout)) == 2
+    assert "[1, 2, 3, 4" in result.stdout
+
+
+def _is_constant(node: ast.Assign) -> bool:
+    """Whether a name is given a literal."""
+    try:
+        ast.literal_eval(node.value)
+    except ValueError:
+        return False
+    return True
 
 
 def test_every_source_is_shown():
