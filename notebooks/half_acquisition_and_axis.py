@@ -35,26 +35,26 @@ from hipct.live.tuning import Tuning
 from hipct.reconstruction.half import extended_width, lateral_weights, overlap_width
 from hipct.simulation import load_truth
 
-plt.rcParams.update({"figure.dpi": 54, "image.cmap": "gray", "axes.titlesize": 9, "font.size": 8})
-folder = Path(tempfile.mkdtemp())
+plt.rcParams.update({"figure.dpi": 84, "image.cmap": "gray", "axes.titlesize": 9, "font.size": 9})
+scratch = tempfile.TemporaryDirectory()  # goes with the kernel
+folder = Path(scratch.name)
 
 # %% [markdown]
 # Everything below runs at the size of this cell; 2048 columns and rows with 6000 views is real
-# size.
+# size. The scan then takes 50 GB of disk and hours to simulate; of it no more than 128 rows around
+# the middle are looked at, with 20 GB of memory.
 
 # %%
 SIZE = {"columns": 160, "rows": 32, "angles": 500}
-AXIS = 132.4
+AXIS = 0.8275 * SIZE["columns"]
+BEAM = {"pixel_size_um": 20.0, "distance_m": 8.0, "energy_kev": 90.0, "delta_beta": 1500.0}
 
 hipct.simulate_scan(
     folder / "scan.zarr",
     acquisition="half",
     **SIZE,
+    **BEAM,
     axis=AXIS,
-    pixel_size_um=20.0,
-    distance_m=8.0,
-    energy_kev=90.0,
-    delta_beta=1500.0,
     noise=20000.0,
     rings=0.002,
     seed=5,
@@ -62,22 +62,21 @@ hipct.simulate_scan(
 truth = load_truth(folder / "scan.zarr")
 with hipct.open_scan(folder / "scan.zarr") as scan:
     info = scan.info
-    every = slice(0, info.rows)
+    middle = info.rows // 2
+    band = slice(max(middle - 64, 0), min(middle + 64, info.rows))
     transmission = hipct.flat_field(
-        scan.read_projections(slice(0, info.projections), every),
-        scan.read_flats(every),
-        scan.read_darks(every),
+        scan.read_projections(slice(0, info.projections), band),
+        scan.read_flats(band),
+        scan.read_darks(band),
         projection_index=info.projection_index,
         flat_index=info.flat_index,
         current=info.current,
         flat_current=info.flat_current,
     )
-retrieved = hipct.paganin(
-    transmission, pixel_size_um=20.0, distance_m=8.0, energy_kev=90.0, delta_beta=1500.0
-)
+retrieved = hipct.paganin(transmission, **BEAM)
 lines = hipct.line_integral(retrieved)
-row, columns = info.rows // 2, info.columns
-print(f"{columns} columns, axis {AXIS}: slices {extended_width(columns, AXIS)} pixels wide")
+row, columns = middle - band.start, info.columns
+print(f"{columns} columns, axis {AXIS:.1f}: slices {extended_width(columns, AXIS)} pixels wide")
 print(f"seen from both sides: {overlap_width(columns, AXIS):.1f} columns")
 
 # %% [markdown]
@@ -96,7 +95,7 @@ def opposite_views(axis, number=40):
     return place, lines[number, row], -place, lines[other, row]
 
 
-figure, panels = plt.subplots(1, 3, figsize=(12, 3), layout="constrained")
+figure, panels = plt.subplots(1, 3, figsize=(10.5, 3), layout="constrained")
 for panel, error in zip(panels[:2], (0.0, 4.0), strict=True):
     place, one, mirrored, other = opposite_views(AXIS + error)
     panel.plot(place, one, label=r"$\theta$")
@@ -104,21 +103,22 @@ for panel, error in zip(panels[:2], (0.0, 4.0), strict=True):
     half = min(AXIS + error, columns - 1 - AXIS - error)
     panel.axvspan(-half, half, color="0.9")
     panel.set(xlabel="distance from the axis (pixels)", ylabel=r"$\mu t$")
+    panel.set(xlim=(-0.4 * columns, 0.4 * columns), ylim=(0.6 * one.max(), 1.05 * one.max()))
     panel.set_title("at the true axis" if error == 0 else f"an axis {error:g} pixels off")
-panels[0].legend()
-shown = np.linspace(-20, columns - 1 + 60, 400)
+panels[0].legend(fontsize=7)
+shown = np.linspace(-20, columns - 1 + 0.4 * columns, 400)
 panels[2].plot(shown - AXIS, lateral_weights(shown, columns, AXIS), label=r"$w(t)$")
 panels[2].plot(AXIS - shown, lateral_weights(shown, columns, AXIS), label=r"$w(-t)$")
 panels[2].set(xlabel="distance from the axis (pixels)", title="weights, which add up to 1")
-panels[2].set_xlim(-60, 60)
+panels[2].set_xlim(-0.4 * columns, 0.4 * columns)
 panels[2].legend()
 plt.show()
 
 # %% [markdown]
 # In the strip (grey) each ray is measured twice and has to count once. The weights are half a
 # period of a sine, without a corner, and they are applied *before* the ramp filter: a weighted row
-# is smooth where it ends, so that the filter sees no cut. Filtered first and blended afterwards,
-# the usual order, the cut leaves an error of some per cent.
+# is smooth where it ends, so that the filter sees no cut. Filtered first and blended afterwards, as
+# is common, the cut leaves an error (`python -m benchmarks.half` measures it).
 #
 # ## Finding it
 #
@@ -131,8 +131,8 @@ estimate = hipct.find_axis(transmission, info.angles_rad, acquisition="half")
 smooth = hipct.find_axis(retrieved, info.angles_rad, acquisition="half")
 for name, found in (("fringes", estimate), ("retrieved", smooth)):
     print(
-        f"{name:9}: {found.value:.2f} +- {found.uncertainty_px:.2f}, "
-        f"confidence {found.confidence:.2f}, off by {found.value - AXIS:+.2f}"
+        f"{name:9}: {found.value:.3f} +- {found.uncertainty_px:.3f}, "
+        f"confidence {found.confidence:.2f}, off by {found.value - AXIS:+.3f}"
     )
 
 
@@ -151,7 +151,7 @@ def mirror_difference(images, axis):
 
 
 axes = np.arange(AXIS - 12, AXIS + 12.1, 0.25)
-figure, panels = plt.subplots(1, 2, figsize=(11, 2.8), layout="constrained")
+figure, panels = plt.subplots(1, 2, figsize=(10.5, 2.8), layout="constrained")
 for panel, (name, images) in zip(
     panels, (("transmission, with its fringes", transmission), ("after retrieval", lines))
 ):
@@ -169,8 +169,9 @@ plt.show()
 #
 # ## What an error does
 #
-# A ray that is taken for its neighbour blurs: points become arcs of the radius of the error, open
-# to the one side (axis too small) or to the other, and edges double.
+# A ray that is taken for its neighbour blurs. Over 360 degrees a point would become a circle of the
+# radius of the error; outside of the strip it is seen for half a turn only, and becomes half a
+# circle, open to the one side (axis too small) or to the other. Edges double.
 
 
 # %%
@@ -181,17 +182,17 @@ def slice_at(axis, size):
         info.angles_rad,
         axis,
         acquisition="half",
-        pixel_size_um=20.0,
+        pixel_size_um=BEAM["pixel_size_um"],
         size=size,
     )[0]
 
 
 size = extended_width(columns, AXIS)
-wanted = truth.volume(slice(row, row + 1), size=size)[0]
+wanted = truth.volume(slice(middle, middle + 1), size=size)[0]
 grey = {"vmin": -0.03, "vmax": 0.09}
 grid = np.arange(size) - (size - 1) / 2
 inside = np.hypot(grid, grid[:, None]) < 0.95 * size / 2
-figure, panels = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
+figure, panels = plt.subplots(1, 4, figsize=(10.5, 2.9), layout="constrained")
 for panel, error in zip(panels, (-3.0, 0.0, 3.0), strict=False):
     panel.imshow(slice_at(AXIS + error, size), **grey)
     panel.set(title=f"axis {error:+g} pixels", xticks=[], yticks=[])
@@ -203,14 +204,18 @@ offsets = np.array([-4, -2, -1, -0.5, -0.25, 0, 0.25, 0.5, 1, 2, 4])
 errors = []
 for offset in offsets:
     errors.append(np.sqrt(np.mean((slice_at(AXIS + offset, size) - wanted)[inside] ** 2)))
-figure, panel = plt.subplots(figsize=(6, 2.6), layout="constrained")
+figure, panel = plt.subplots(figsize=(6, 2.8), layout="constrained")
 panel.plot(offsets, errors, "o-")
 panel.set(xlabel="error of the axis (pixels)", ylabel="rms error (1/cm)", ylim=(0, None))
 plt.show()
+least = errors[list(offsets).index(0)]
+for offset, error in zip(offsets, errors, strict=True):
+    if offset in {0.25, 0.5, 1, 2}:
+        print(f"{offset:4.2f} pixels off: {error / least:.2f} times the error of the true axis")
 
 # %% [markdown]
-# A quarter of a pixel costs little; one pixel more than doubles the error; three are plain in the
-# picture.
+# A quarter of a pixel raises the error by a quarter, one pixel nearly triples it; three are plain
+# in the picture.
 #
 # ## By eye
 #
@@ -218,16 +223,16 @@ plt.show()
 # it, where edges double first. `hipct view --live` has it as a slider.
 
 # %%
-with LiveScan(folder / "scan.zarr", hipct.Config(phase={"delta_beta": 1500.0})) as live:
+with LiveScan(folder / "scan.zarr", hipct.Config(phase={"delta_beta": BEAM["delta_beta"]})) as live:
     start = Tuning(live)
     found = live.axis_px
-    far = (slice(size // 2 - 60, size // 2 + 60), slice(8, 128))
+    far = (slice(int(0.28 * size), int(0.72 * size)), slice(int(0.03 * size), int(0.47 * size)))
     values = [round(found + offset, 2) for offset in (-4, -2, 0, 2, 4)]
-    swept = sweep(start, "axis.value", values, z=row, region=far)
-    figure, panels = plt.subplots(1, 5, figsize=(13, 2.9), layout="constrained")
+    swept = sweep(start, "axis.value", values, z=middle, region=far)
+    figure, panels = plt.subplots(1, 5, figsize=(10.5, 2.4), layout="constrained")
     for panel, picture, label in zip(panels, swept.stack, swept.labels, strict=True):
         panel.imshow(picture, **grey)
-        panel.set(title=label, xticks=[], yticks=[])
+        panel.set(title=label.replace("rotation ", ""), xticks=[], yticks=[])
     plt.show()
 
 # %% [markdown]
@@ -238,7 +243,8 @@ with LiveScan(folder / "scan.zarr", hipct.Config(phase={"delta_beta": 1500.0})) 
 
 # %%
 print("common columns   axis found (error)   confidence")
-for cut in (0, 8, 16, 18, 20):
+for share in (0, 0.05, 0.1, 0.1125, 0.125):
+    cut = round(share * columns)
     kept = transmission[:, :, : columns - cut]
     common = overlap_width(columns - cut, AXIS)
     found = hipct.find_axis(
@@ -263,8 +269,7 @@ hipct.simulate_scan(
     columns=SIZE["columns"],
     rows=16,
     angles=SIZE["angles"] // 2,
-    pixel_size_um=20.0,
-    distance_m=8.0,
+    **BEAM,
     noise=20000.0,
     seed=6,
 )

@@ -18,16 +18,20 @@
 # units, and who and what was scanned. From a series of raw sub-scans to an entry beside those of
 # the Human Organ Atlas, in five steps.
 #
-# Install with `pip install -e '.[notebooks,atlas]'`.
+# Install with `pip install -e '.[notebooks,atlas,viewer]'`.
 
 # %%
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Image, display
 
 import hipct
 from hipct.atlas.catalogue import find_set, load_catalogue
@@ -35,12 +39,14 @@ from hipct.atlas.metadata import describe_volume, write_description
 from hipct.atlas.opening import open_set
 from hipct.simulation import load_series_truth
 
-plt.rcParams.update({"figure.dpi": 54, "image.cmap": "gray", "axes.titlesize": 9, "font.size": 8})
-folder = Path(tempfile.mkdtemp())
+plt.rcParams.update({"figure.dpi": 84, "image.cmap": "gray", "axes.titlesize": 9, "font.size": 9})
+scratch = tempfile.TemporaryDirectory()  # goes with the kernel
+folder = Path(scratch.name)
 
 # %% [markdown]
 # Everything below runs at the size of this cell. Real: 2048 columns, some hundred rows, 6000
-# angles, 20 to 100 sub-scans; then take `hipct submit` for the second step.
+# angles, 20 to 100 sub-scans; then take `hipct submit` for the second step. Of the volume only
+# slices are read.
 
 # %%
 SIZE = {"sub_scans": 3, "columns": 128, "rows": 56, "angles": 360}
@@ -79,10 +85,11 @@ with hipct.open_series(folder / "series") as series:
             scan.read_darks(every),
         )
         shown.append(view[0])
-figure, panels = plt.subplots(1, len(shown), figsize=(12, 1.9), layout="constrained")
+figure, panels = plt.subplots(1, len(shown), figsize=(10.5, 2), layout="constrained")
 for number, (panel, view) in enumerate(zip(panels, shown, strict=True)):
-    panel.imshow(view, vmin=0.94, vmax=1.04)
+    drawn = panel.imshow(view, vmin=0.94, vmax=1.04)
     panel.set(title=f"sub-scan {number}, first view", xticks=[], yticks=[])
+figure.colorbar(drawn, ax=panels, label="T")
 plt.show()
 
 # %% [markdown]
@@ -100,15 +107,18 @@ for number, level in enumerate(volume.levels):
     size = " x ".join(str(length) for length in level.array.shape)
     print(f"level {number}: {size} voxels of {level.scale[0]:.0f} um")
 
-organ = volume.physical()
+depth, height, width = volume.shape
 grey = {"vmin": -0.03, "vmax": 0.09}
-depth, height, width = organ.shape
-figure, panels = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
-panels[0].imshow(organ[depth // 2], **grey)
-panels[1].imshow(organ[:, height // 2], **grey)
-panels[2].imshow(organ[:, :, width // 2], **grey)
-for panel, title in zip(panels, ("z, middle", "y, middle", "x, middle"), strict=True):
+planes = (
+    ("z, middle: (y, x)", np.s_[depth // 2]),
+    ("y, middle: (z, x)", np.s_[:, height // 2]),
+    ("x, middle: (z, y)", np.s_[:, :, width // 2]),
+)
+figure, panels = plt.subplots(1, 3, figsize=(10.5, 3), layout="constrained")
+for panel, (title, plane) in zip(panels, planes, strict=True):
+    drawn = panel.imshow(volume.physical(0, plane), **grey)
     panel.set(title=title, xticks=[], yticks=[])
+figure.colorbar(drawn, ax=panels, shrink=0.8, label=r"$\mu$ (1/cm)")
 plt.show()
 
 # %% [markdown]
@@ -127,20 +137,22 @@ for number, part in enumerate(measured):
     print()
 # The volume begins with the first trusted row of the first sub-scan, where that truly was.
 first = round(float(truth.offsets_px[0]) + measured[0]["rows"][0])
-span = min(depth, truth.rows - first)
-wanted = truth.volume(slice(first, first + span), size=width)
+heights = range(0, min(depth, truth.rows - first), max(depth // 100, 1))
 grid = np.arange(width) - (width - 1) / 2
 inside = np.hypot(grid, grid[:, None]) < 0.9 * width / 2
-difference = organ[:span] - wanted
-by_row = np.sqrt(np.mean(difference[:, inside] ** 2, axis=1))
-figure, panels = plt.subplots(1, 2, figsize=(11, 2.6), layout="constrained")
-panels[0].plot(by_row)
+by_row = []
+for z in heights:
+    wanted = truth.volume(slice(first + z, first + z + 1), size=width)[0]
+    by_row.append(np.sqrt(np.mean((volume.physical(0, z) - wanted)[inside] ** 2)))
+wanted = truth.volume(slice(first + depth // 2, first + depth // 2 + 1), size=width)[0]
+figure, panels = plt.subplots(1, 2, figsize=(10.5, 2.9), layout="constrained")
+panels[0].plot(heights, by_row)
 for part in measured[1:]:
     panels[0].axvline(part["rows"][0] - measured[0]["rows"][0], color="0.8", linewidth=0.8)
 panels[0].set(xlabel="z (voxels; grey: where sub-scans begin)", ylabel="rms error (1/cm)")
 panels[0].set_ylim(0, None)
-panels[1].plot(organ[depth // 2, height // 2], label="reconstructed")
-panels[1].plot(wanted[depth // 2, height // 2], label="truth")
+panels[1].plot(volume.physical(0, np.s_[depth // 2, height // 2]), label="reconstructed")
+panels[1].plot(wanted[height // 2], label="truth")
 panels[1].set(xlabel="x (voxels)", ylabel=r"$\mu$ (1/cm)", title="across the middle slice")
 panels[1].legend()
 plt.show()
@@ -176,6 +188,39 @@ print("settings of phase retrieval:", volume.provenance["config"]["phase"]["delt
 hipct.snapshot(result.path, size_px=260)
 
 # %% [markdown]
+# `hipct view organ.ome.zarr` shows it in napari, with its panels. Where there is a screen, a
+# picture of that window can be taken like this, in a process of its own: a window wants the main
+# thread, which the notebook has here.
+
+# %%
+PHOTOGRAPH = """
+import sys, time
+import hipct
+from hipct.viewing.layers import reads_of
+from qtpy.QtWidgets import QApplication
+
+viewer = hipct.view(sys.argv[1], show=False)
+viewer.show()
+viewer.window.resize(1080, 680)
+# Coarse voxels are there at once, finer ones come while the window is at work.
+quiet, end = time.monotonic(), time.monotonic() + 60
+while time.monotonic() < min(quiet + 2, end):
+    QApplication.processEvents()
+    time.sleep(0.01)
+    if reads_of(viewer.layers[0]).pending:
+        quiet = time.monotonic()
+viewer.screenshot(sys.argv[2], canvas_only=False, flash=False)
+viewer.close()
+"""
+if find_spec("napari") is None or not os.environ.get("DISPLAY"):
+    print("A window of napari needs napari and a screen: pip install 'hipct[viewer]'")
+else:
+    arguments = [str(result.path), str(folder / "napari.png")]
+    command = [sys.executable, "-c", PHOTOGRAPH, *arguments]
+    subprocess.run(command, check=True, capture_output=True, timeout=250)
+    display(Image(arguments[1], width=880))
+
+# %% [markdown]
 # ## 5. The entry
 #
 # A data set of the [Human Organ Atlas](https://human-organ-atlas.esrf.fr) has a description with a
@@ -206,7 +251,8 @@ if find_spec("hoa_tools") is not None:
     lab = folder / "lab"
     for file in write_description(description, lab):
         print(file.name, f"{file.stat().st_size} bytes")
-    print(json.dumps(description.atlas["scan"], indent=1)[:700])
+    known = {key: value for key, value in description.atlas["scan"].items() if value is not None}
+    print(json.dumps(known, indent=1))
 else:
     print("Without hoa-tools there is no description: pip install 'hipct[atlas]'")
 
