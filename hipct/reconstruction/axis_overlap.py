@@ -241,17 +241,26 @@ def _quick_evidence(first: Reals, second: Reals, changes: Reals) -> Float:
     so that the lines are whitened and correlated. What depends on the powers alone varies slowly
     with the column.
     """
-    columns = first.shape[1]
     variances, scales = _variances(first, second, changes, _QUICK_STEP)
-    evidence = _correlated(first, second, *scales)
+    return _correlated(first, second, *scales) + _of_powers(variances)
+
+
+def _of_powers(variances: Singles) -> Float:
+    """``1 + log(V / N) - V / N`` summed along the antidiagonals, of means over some columns."""
+    columns = variances.shape[1]
     each = max(_BIN_COLUMNS, columns // _MOST_BINS)
+    if has_numba():
+        from hipct.reconstruction.axis_overlap_numba import of_powers
+
+        sums: Float = of_powers(variances, each)
+        return sums
     bins = columns // each
     binned = variances[:, : bins * each].reshape(4, bins, each).sum(axis=2)
     ratio = (binned[0][:, None] + binned[1]) / (binned[2][:, None] + binned[3])
     alone = each * _antidiagonals(1 + np.log(ratio) - ratio)
     middles = each * np.arange(1, 2 * bins) - 1
-    result: Float = evidence + np.interp(np.arange(2 * columns - 1), middles, alone)
-    return result
+    between: Float = np.interp(np.arange(2 * columns - 1), middles, alone)
+    return between
 
 
 def _correlated(first: Reals, second: Reals, *scales: Reals) -> Float:

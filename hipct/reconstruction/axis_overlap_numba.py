@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from hipct.core.fft_numba import transform
+from hipct.core.log_numba import negative_log
 from hipct.core.simd_numba import load, multiply, subtract, total, transpose
 
 LANES = (0,) * 8
@@ -69,6 +70,46 @@ def variances(first, second, changes, width, tolerance):  # type: ignore[no-unty
             values[one, i], values[2 + one, i] = value, expected
             scales[one, i] = 1 / np.sqrt(expected)
     return values, scales
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def of_powers(variances, each):  # type: ignore[no-untyped-def]
+    """What the powers of two columns say without what the lines have in common, by antidiagonals.
+
+    Parameters
+    ----------
+    variances : float32 (4, columns)
+        As of :func:`variances`.
+    each : int
+        Columns that are taken together.
+
+    Returns
+    -------
+    float64 (2 columns - 1,)
+        Between the antidiagonals of such columns it is interpolated.
+    """
+    columns, bins = variances.shape[1], variances.shape[1] // each
+    binned = np.zeros((4, bins), np.float32)
+    for one in range(4):
+        for i in range(bins):
+            for k in range(i * each, (i + 1) * each):
+                binned[one, i] += variances[one, k]
+    sums, values = np.zeros(2 * bins - 1, np.float32), np.empty(bins, np.float32)
+    for i in range(bins):
+        for j in range(bins):
+            ratio = (binned[0, i] + binned[1, j]) / (binned[2, i] + binned[3, j])
+            values[j] = np.float32(1) - negative_log(ratio) - ratio
+        for j in range(bins):
+            sums[i + j] += values[j]
+    result = np.empty(2 * columns - 1)
+    step = 1 / each
+    for place in range(len(result)):
+        from_first = min(max((place + 1) * step - 1, 0.0), 2.0 * bins - 2)
+        before = int(from_first)
+        after = min(before + 1, 2 * bins - 2)
+        share = from_first - before
+        result[place] = each * ((1 - share) * sums[before] + share * sums[after])
+    return result
 
 
 @njit(cache=True, nogil=True)

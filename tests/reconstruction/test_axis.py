@@ -364,16 +364,20 @@ def test_few_lines_lead_to_what_all_lines_say():
         assert half[1] == pytest.approx(own[1], rel=0.3)
 
 
-@pytest.mark.parametrize("overlap", [70, 400])
-@pytest.mark.parametrize("lines", [1, 60])
-def test_the_quick_evidence_is_near_to_the_exact_one(overlap, lines):
+@pytest.mark.parametrize(
+    ("columns", "overlap", "lines"),
+    [(520, 70, 1), (520, 70, 60), (520, 400, 1), (520, 400, 60), (1500, 1100, 8)],
+)
+def test_the_quick_evidence_is_near_to_the_exact_one(columns, overlap, lines):
     axis = (overlap - 1) / 2 + 0.2
     angles = np.linspace(0, np.pi, lines, endpoint=False)
     both = [
-        projections(angles + turn, 520, axis, 480, seed=5, noise=0.01)[:, 0] for turn in (0, np.pi)
+        projections(angles + turn, columns, axis, 0.92 * columns, seed=5, noise=0.01)[:, 0]
+        for turn in (0, np.pi)
     ]
-    noise = 0.01 * np.sqrt(2) * np.random.default_rng(3).standard_normal((64, 520))
-    exact, quick = (mirror_peak(both, noise, 0, 519, 32, quick=way) for way in (False, True))
+    noise = 0.01 * np.sqrt(2) * np.random.default_rng(3).standard_normal((64, columns))
+    last = columns - 1
+    exact, quick = (mirror_peak(both, noise, 0, last, 32, quick=way) for way in (False, True))
     assert abs(exact.value - axis) <= 1
     assert abs(quick.value - exact.value) <= 1
     assert quick.evidence == pytest.approx(exact.evidence, rel=0.15)

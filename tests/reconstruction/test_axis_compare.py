@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from hipct.core.threads import set_thread_count
 from hipct.reconstruction import axis_compare, axis_filter, axis_overlap
 from hipct.reconstruction.axis import find_axis
 from hipct.reconstruction.axis_compare import Lines
@@ -92,6 +93,19 @@ def test_loops_give_the_variances_that_arrays_do(count, step, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
+@pytest.mark.parametrize("columns", [10, 90, 700, 1500])
+def test_loops_say_of_powers_what_arrays_do(columns, monkeypatch):
+    pytest.importorskip("numba")
+    random = np.random.default_rng(6)
+    values = random.uniform(0.1, 3, (4, columns)).astype(np.float32)
+    values[:2] += values[2:]
+    loops = axis_overlap._of_powers(values)
+    monkeypatch.setattr(axis_overlap, "has_numba", lambda: False)
+    arrays = axis_overlap._of_powers(values)
+    assert len(loops) == 2 * columns - 1
+    np.testing.assert_allclose(loops, arrays, atol=1e-5 * np.abs(arrays).max())
+
+
 @pytest.mark.parametrize(("begin", "end"), [(0, 200), (37, 150), (90, 93), (60, 120)])
 def test_loops_find_the_peak_that_arrays_do(begin, end, monkeypatch):
     pytest.importorskip("numba")
@@ -116,7 +130,7 @@ def test_the_highest_place_and_what_is_nearly_as_high(accelerated, monkeypatch):
 
 @pytest.mark.parametrize("sigma", [0.5, 2.0])
 @pytest.mark.parametrize("striped", [True, False])
-@pytest.mark.parametrize("at", [AXIS, 163.05, 80.2])
+@pytest.mark.parametrize("at", [AXIS, 163.05, 80.2, 20.3, 299.9])
 def test_loops_compare_as_arrays_do(sigma, striped, at, monkeypatch):
     pytest.importorskip("numba")
     angles = np.linspace(0, 2 * np.pi, 50, endpoint=False)
@@ -132,7 +146,7 @@ def test_loops_compare_as_arrays_do(sigma, striped, at, monkeypatch):
         close = 1e-4 * np.abs(expected).max()
         np.testing.assert_allclose(getattr(loops, name), expected, atol=close)
     for found, expected in zip(by_loops, (arrays.whole, arrays.half(1, 3))):
-        assert found == pytest.approx(expected, abs=1e-4)
+        assert found == pytest.approx(expected, abs=1e-4, rel=1e-5)
 
 
 def test_the_error_does_not_depend_on_where_it_is_looked_from():
@@ -142,6 +156,20 @@ def test_the_error_does_not_depend_on_where_it_is_looked_from():
     here, there = (lines.compare(at, 2.0).whole for at in (AXIS, AXIS + 0.3))
     assert there[0] == pytest.approx(here[0], abs=0.02)
     assert there[1] == pytest.approx(here[1], rel=0.3)
+
+
+@pytest.mark.parametrize(("count", "rows"), [(2, 200), (150, 3)])
+def test_threads_do_not_change_the_axis(count, rows):
+    angles = np.arange(count) * np.pi if count == 2 else np.arange(count) * 2 * np.pi / count
+    scan = views(angles, rows, noise=0.03)
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            set_thread_count(threads)
+            found.append(find_axis(scan, angles, method="pairs"))
+    finally:
+        set_thread_count(None)
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("stripes", [0.0, 0.05])
