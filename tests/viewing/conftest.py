@@ -61,6 +61,36 @@ def until() -> Callable[..., None]:
     return wait
 
 
+def rest(viewer: Any, busy: Callable[[], bool] = lambda: False) -> None:
+    """Let a window work until what its layers lack has come and was drawn.
+
+    Nothing may happen for a while, and for many rounds: on a busy machine one takes as long.
+    """
+    from qtpy.QtWidgets import QApplication
+
+    from hipct.viewing.layers import reads_of
+
+    happened = [True]
+
+    def drawn(event: Any = None) -> None:
+        happened[0] = True
+
+    layers = list(viewer.layers)
+    for layer in layers:
+        layer.events.set_data.connect(drawn)
+    end = time.monotonic() + 120
+    quiet, rounds = 0.0, 0
+    while rounds < 60 or time.monotonic() - quiet < 0.5:
+        assert time.monotonic() < end, "the window does not come to rest"
+        if happened[0] or busy() or any(r.pending for r in map(reads_of, viewer.layers) if r):
+            happened[0], quiet, rounds = False, time.monotonic(), 0
+        QApplication.processEvents()
+        time.sleep(0.005)
+        rounds += 1
+    for layer in layers:
+        layer.events.set_data.disconnect(drawn)
+
+
 @pytest.fixture
 def photograph() -> Callable[..., Any]:
     """RGB pixels of a window's canvas: ``photograph(viewer)``; with a path, kept as PNG too."""

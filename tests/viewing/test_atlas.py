@@ -119,18 +119,10 @@ def panel(bucket: Path, server: str, window: Any, until: Any) -> Iterator[Any]:
 
 
 def settle(panel: Any, until: Any) -> None:
-    from hipct.viewing.layers import reads_of
+    from tests.viewing.conftest import rest
 
     until(lambda: not panel.busy)
-    viewer = panel.session.viewer
-    for _ in range(2):
-        end = time.monotonic() + 0.25
-        until(
-            lambda end=end: (
-                time.monotonic() > end
-                and not sum(reads.pending for reads in map(reads_of, viewer.layers) if reads)
-            )
-        )
+    rest(panel.session.viewer, lambda: panel.busy)
 
 
 def open_set(panel: Any, name: str, until: Callable[..., None]) -> None:

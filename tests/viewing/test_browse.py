@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,27 +51,19 @@ def window(screen: None, organ: Path, marks_file: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def browser(window: Any, until: Callable[..., None]) -> Any:
+def browser(window: Any) -> Any:
     window.dims.ndisplay = 2
     window.dims.order = (0, 1, 2)
     window.reset_view()
-    settle(window, until)
+    settle(window)
     return window
 
 
-def settle(viewer: Any, until: Callable[..., None]) -> None:
+def settle(viewer: Any) -> None:
     """Until all of what is looked at is there and was drawn."""
-    quiet = [time.monotonic()]
-    layer = viewer.layers[0]
-    reads = reads_of(layer)
-    assert reads is not None
+    from tests.viewing.conftest import rest
 
-    def drawn(event: Any = None) -> None:
-        quiet[0] = time.monotonic()
-
-    layer.events.set_data.connect(drawn)
-    until(lambda: not reads.pending and time.monotonic() - quiet[0] > 0.5)
-    layer.events.set_data.disconnect(drawn)
+    rest(viewer)
 
 
 def panel(viewer: Any, kind: type) -> Any:
@@ -159,14 +151,14 @@ def test_a_window_without_a_volume_and_one_with_an_axis_more(
     assert current_viewer() is viewer
 
 
-def test_looking_along_axes_and_keys(browser: Any, until: Any, photograph: Any) -> None:
+def test_looking_along_axes_and_keys(browser: Any, photograph: Any) -> None:
     from hipct.viewing.window_state import look_along, place_in_view, step
 
     before = place_in_view(browser)
     look_along(browser, 2)
     assert browser.dims.order[0] == 2
     np.testing.assert_allclose(place_in_view(browser), before, atol=VOXEL_UM)
-    settle(browser, until)
+    settle(browser)
     picture = photograph(browser).mean(axis=-1)
     # Across x the body is a band along z: as bright at the left and right of the middle.
     rows, columns = picture.shape
@@ -208,9 +200,7 @@ def test_bookmarks_come_back_and_are_kept(browser: Any, marks_file: Path, tmp_pa
         load_bookmarks(tmp_path / "x.json")
 
 
-def test_three_dimensions_are_as_fine_as_the_budget(
-    browser: Any, until: Any, photograph: Any
-) -> None:
+def test_three_dimensions_are_as_fine_as_the_budget(browser: Any, photograph: Any) -> None:
     from hipct.viewing.detail_panel import VolumePanel
 
     facts, layer = panel(browser, VolumePanel), browser.layers[0]
@@ -219,7 +209,7 @@ def test_three_dimensions_are_as_fine_as_the_budget(
     assert facts.budget.currentData() == 2**24
     browser.dims.ndisplay = 3
     assert layer.data_level == 1
-    settle(browser, until)
+    settle(browser)
     assert layer._slice.image.view.shape == (128,) * 3
     facts.tell()
     assert "level 1 of 0 to 3, voxels of 40 x 40 x 40 um" in facts.detail.text()
@@ -228,14 +218,14 @@ def test_three_dimensions_are_as_fine_as_the_budget(
     assert abs(picture[rows // 2, columns // 2] - grey(INSIDE)) < 6
     facts.budget.setCurrentIndex(1)
     assert layer.data_level == 0
-    settle(browser, until)
+    settle(browser)
     assert layer._slice.image.view.shape == (N,) * 3
     browser.dims.ndisplay = 2
     assert layer.locked_data_level is None
 
 
 def test_a_slow_disk_does_not_stop_the_window_and_a_broken_chunk_is_a_hole(
-    browser: Any, until: Any, photograph: Any, monkeypatch: pytest.MonkeyPatch
+    browser: Any, photograph: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari.utils import notifications
     from qtpy.QtWidgets import QApplication
@@ -269,7 +259,7 @@ def test_a_slow_disk_does_not_stop_the_window_and_a_broken_chunk_is_a_hole(
     assert not came
     assert reads.pending
     gate.set()
-    settle(browser, until)
+    settle(browser)
     picture = photograph(browser).mean(axis=-1)
     row, column = (n // 2 for n in picture.shape)
     # Chunk (4, 4) lies right below and beside the middle.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +56,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def settle(viewer: Any, until: Any) -> None:
-    from hipct.viewing.layers import reads_of
+def settle(viewer: Any) -> None:
+    from tests.viewing.conftest import rest
 
-    for _ in range(2):
-        end = time.monotonic() + 0.25
-        until(
-            lambda end=end: (
-                time.monotonic() > end
-                and not sum(reads.pending for reads in map(reads_of, viewer.layers) if reads)
-            )
-        )
+    rest(viewer)
 
 
-def drawn(viewer: Any, until: Any, photograph: Any, file: Path, world: np.ndarray) -> Any:
+def drawn(viewer: Any, photograph: Any, file: Path, world: np.ndarray) -> Any:
     """Middle of the bright pixels, and where a place of the world should be drawn."""
     from hipct.viewing.window_state import go_to
 
@@ -78,7 +70,7 @@ def drawn(viewer: Any, until: Any, photograph: Any, file: Path, world: np.ndarra
     go_to(viewer, world)
     # Off the middle, so that a mirrored picture would be seen as one.
     viewer.scene.camera.center = np.add(viewer.scene.camera.center, (0, 7e3, -11e3))
-    settle(viewer, until)
+    settle(viewer)
     picture = photograph(viewer, file).astype(int)
     found = np.argwhere(picture.min(axis=-1) > 172)
     assert len(found) > 300
@@ -90,7 +82,7 @@ def drawn(viewer: Any, until: Any, photograph: Any, file: Path, world: np.ndarra
 
 @pytest.mark.usefixtures("screen")
 def test_the_ball_of_a_patient_lies_in_the_organ(
-    folder: Path, until: Any, photograph: Any, tmp_path: Path, monkeypatch: Any
+    folder: Path, photograph: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     import napari
 
@@ -98,7 +90,7 @@ def test_the_ball_of_a_patient_lies_in_the_organ(
 
     monkeypatch.setattr(napari, "run", lambda: None)
     viewer = view(folder / "organ.ome.zarr", folder / "chest.nii.gz")
-    settle(viewer, until)
+    settle(viewer)
     try:
         viewer.canvas.overlays.scale_bar.visible = False
         viewer.layers["organ"].contrast_limits = (0, 65535)
@@ -109,7 +101,7 @@ def test_the_ball_of_a_patient_lies_in_the_organ(
         for order in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
             viewer.dims.order = order
             file = tmp_path / f"along-{order[0]}.png"
-            found, wanted = drawn(viewer, until, photograph, file, world)
+            found, wanted = drawn(viewer, photograph, file, world)
             np.testing.assert_allclose(found.mean(axis=0), wanted, atol=6)
             # Voxels of 2 mm leave a ball of 6 mm its size, and its roundness.
             radius = np.sqrt(len(found) / np.pi) / viewer.scene.camera.zoom / 1e3 / turn["scale"]
@@ -121,7 +113,7 @@ def test_the_ball_of_a_patient_lies_in_the_organ(
 
 @pytest.mark.usefixtures("screen")
 def test_alone_it_has_places_in_mm_and_values(
-    folder: Path, until: Any, photograph: Any, tmp_path: Path
+    folder: Path, photograph: Any, tmp_path: Path
 ) -> None:
     from hipct.viewing.detail_panel import VolumePanel
     from hipct.viewing.minimap_panel import PositionPanel
@@ -131,14 +123,14 @@ def test_alone_it_has_places_in_mm_and_values(
 
     viewer = view(folder / "chest.nii.gz", show=False)
     viewer.show()
-    settle(viewer, until)
+    settle(viewer)
     try:
         window = viewer.window._qt_window
         (position,), (facts,) = (window.findChildren(k) for k in (PositionPanel, VolumePanel))
         # LPS, z y x: to the head, to the back, to the left.
         z, y, x = BALL_RAS_MM[::-1] * (1, -1, -1)
         go_to(viewer, (1e3 * z, 1e3 * y, 1e3 * x))
-        settle(viewer, until)
+        settle(viewer)
         position.show_now()
         told = position.place.text().split()
         assert (told[::2], told[-1]) == (["z", "y", "x", "mm"], "mm")
@@ -162,7 +154,7 @@ def test_alone_it_has_places_in_mm_and_values(
 
 
 @pytest.mark.usefixtures("screen")
-def test_one_whose_place_is_not_known_moves_nothing(folder: Path, until: Any) -> None:
+def test_one_whose_place_is_not_known_moves_nothing(folder: Path) -> None:
     from napari.utils.notifications import notification_manager
 
     from hipct.viewing.hierarchy_panel import HierarchyPanel
@@ -174,7 +166,7 @@ def test_one_whose_place_is_not_known_moves_nothing(folder: Path, until: Any) ->
     stray.write_bytes((folder / "chest.nii.gz").read_bytes())
     viewer = view(folder / "organ.ome.zarr", stray, show=False)
     viewer.show()
-    settle(viewer, until)
+    settle(viewer)
     try:
         assert [(layer.name, layer.visible) for layer in viewer.layers] == [
             ("organ", True),

@@ -70,7 +70,7 @@ def window(screen: None) -> Iterator[Any]:
 
 
 @pytest.fixture
-def tour(lab: Path, window: Any, until: Any) -> Iterator[Any]:
+def tour(lab: Path, window: Any) -> Iterator[Any]:
     """The window with the panel Hierarchy."""
     from hipct.viewing.hierarchy import open_members
     from hipct.viewing.hierarchy_panel import HierarchyPanel
@@ -83,7 +83,7 @@ def tour(lab: Path, window: Any, until: Any) -> Iterator[Any]:
     dock = window.window.add_dock_widget(made.panel, name="Hierarchy", area="right")
     for layer in made.layers:
         layer.contrast_limits = (0, 65535)
-    settle(made, until)
+    settle(made)
     yield made
     window.dims.ndisplay = 2
     window.dims.order = (0, 1, 2)
@@ -91,16 +91,11 @@ def tour(lab: Path, window: Any, until: Any) -> Iterator[Any]:
     window.window.remove_dock_widget(dock)
 
 
-def settle(tour: Any, until: Any) -> None:
+def settle(tour: Any) -> None:
     """Wait until all that is looked at has come and was drawn."""
-    import time
+    from tests.viewing.conftest import rest
 
-    from hipct.viewing.layers import reads_of
-
-    end = time.monotonic() + 0.4
-    until(lambda: time.monotonic() > end and not sum(reads_of(one).pending for one in tour.layers))
-    end = time.monotonic() + 0.4
-    until(lambda: time.monotonic() > end)
+    rest(tour.viewer)
 
 
 def on_canvas(viewer: Any, world: np.ndarray, picture: np.ndarray) -> np.ndarray:
@@ -156,9 +151,7 @@ def test_voxels_come_from_where_the_zoom_has_them(lab: Path) -> None:
 
 
 @pytest.mark.usefixtures("screen")
-def test_the_ball_is_drawn_where_its_place_says(
-    tour: Any, until: Any, photograph: Any, tmp_path: Path
-) -> None:
+def test_the_ball_is_drawn_where_its_place_says(tour: Any, photograph: Any, tmp_path: Path) -> None:
     viewer = tour.viewer
     world = TURN(BALL_UM)
     tour.panel.framed.setChecked(False)
@@ -167,7 +160,7 @@ def test_the_ball_is_drawn_where_its_place_says(
         tour.go(1)
         for axis in range(3):
             viewer.dims.set_point(axis, world[axis])
-        settle(tour, until)
+        settle(tour)
         picture = photograph(viewer, tmp_path / f"along-{order[0]}.png")
         found = centre_of(picture, 225, 255)
         # Slices stand at whole voxels of 20 um: the ball is round, its middle stays.
@@ -186,7 +179,7 @@ def test_the_ball_is_drawn_where_its_place_says(
 
 @pytest.mark.usefixtures("screen")
 def test_zooms_are_stepped_through_and_left_again(
-    tour: Any, until: Any, photograph: Any, tmp_path: Path
+    tour: Any, photograph: Any, tmp_path: Path
 ) -> None:
     viewer, panel = tour.viewer, tour.panel
     viewer.reset_view()
@@ -199,17 +192,17 @@ def test_zooms_are_stepped_through_and_left_again(
     assert max(filled) == pytest.approx(0.9)
     panel._step(1)
     assert tour.current == 2
-    settle(tour, until)
+    settle(tour)
     picture = photograph(viewer, tmp_path / "second.png")
     # Alone in view, with its ball where its place says.
     viewer.dims.set_point(0, SECOND(BALL_UM)[0])
-    settle(tour, until)
+    settle(tour)
     picture = photograph(viewer, tmp_path / "ball.png")
     wanted = on_canvas(viewer, SECOND(BALL_UM), picture)
     np.testing.assert_allclose(centre_of(picture, 225, 255), wanted, atol=3)
     panel.framed.setChecked(False)
     tour.toggle()
-    settle(tour, until)
+    settle(tour)
     assert not tour.layers[2].visible
     assert panel._items[2].checkState(0).value == 0
     assert photograph(viewer)[..., 2].max() < 200
@@ -228,15 +221,13 @@ def test_zooms_are_stepped_through_and_left_again(
 
 
 @pytest.mark.usefixtures("screen")
-def test_frames_outline_zooms_that_are_hidden(
-    tour: Any, until: Any, photograph: Any, tmp_path: Path
-) -> None:
+def test_frames_outline_zooms_that_are_hidden(tour: Any, photograph: Any, tmp_path: Path) -> None:
     viewer, panel = tour.viewer, tour.panel
     panel.alone.setChecked(True)
     panel._go(0)
     tour.layers[1].visible = tour.layers[2].visible = False
     viewer.dims.set_point(0, tour.members[1].middle_um[0])
-    settle(tour, until)
+    settle(tour)
     picture = photograph(viewer, tmp_path / "frames.png").astype(int)
     orange = is_orange(picture)
     rows, columns = np.argwhere(orange).T
@@ -253,7 +244,7 @@ def test_frames_outline_zooms_that_are_hidden(
     assert panel.frames.shown == ("zoom",)
     viewer.dims.ndisplay = 3
     tour.go(1)
-    settle(tour, until)
+    settle(tour)
     picture = photograph(viewer, tmp_path / "solid.png").astype(int)
     assert set(panel.frames.shown) == {"zoom", "second"}
     orange = is_orange(picture)
@@ -263,7 +254,7 @@ def test_frames_outline_zooms_that_are_hidden(
     wanted = away + np.array(picture.shape[:2]) / 2 - 0.5
     for level in (2, 0):
         tour.layers[1].locked_data_level = level
-        settle(tour, until)
+        settle(tour)
         picture = photograph(viewer, tmp_path / f"solid-{level}.png")
         found = centre_of(picture, 190 if level else 225, 255)
         np.testing.assert_allclose(found, wanted, atol=3)
