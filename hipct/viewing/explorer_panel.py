@@ -193,7 +193,9 @@ class PhaseExplorer(QWidget):
     def _begin(self, tuning: Tuning) -> None:
         """The scan is known: build everything."""
         self.tuning = tuning
-        self.picture = SplitPicture(self._viewer, self._live.voxel_size_um, "explorer")
+        self.picture = SplitPicture(
+            self._viewer, self._live.voxel_size_um, self._live.unit, "explorer"
+        )
         self.table = FiguresTable(self._live.unit, self._live.voxel_size_um)
         self.settings = Settings(tuning.knobs, self.recompute)
         self.sweep = SweepControls(self)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hipct.live.comparison import Comparison
+from hipct.viewing.position import UNIT
 
 GRIP_PX = 8
 """Pixels of the screen on either side of the line within which the mouse takes it."""
@@ -27,6 +28,8 @@ class SplitPicture:
     viewer : napari.Viewer
     voxel_size_um : float or None
         Edge of a voxel.
+    unit : str
+        Of the values.
     name : str
         What the layers are called after.
 
@@ -40,8 +43,8 @@ class SplitPicture:
         Called with the share when the mouse has moved the line.
     """
 
-    def __init__(self, viewer: Any, voxel_size_um: float | None, name: str) -> None:
-        self._viewer, self._name = viewer, name
+    def __init__(self, viewer: Any, voxel_size_um: float | None, unit: str, name: str) -> None:
+        self._viewer, self._values_in, self._name = viewer, unit, name
         self._voxel = voxel_size_um or 1.0
         self._unit = "micrometer" if voxel_size_um else "pixel"
         self.shown: Comparison | None = None
@@ -115,6 +118,7 @@ class SplitPicture:
             "axis_labels": ("y", "x"),
             "colormap": "gray",
             "contrast_limits": _limits(shown),
+            "metadata": {UNIT: self._values_in},
         }
         add = self._viewer.add_image
         self.after = add(shown.after, name=f"{self._name}: after", **options)

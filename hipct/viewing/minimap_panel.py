@@ -147,6 +147,9 @@ class PositionPanel(QWidget):
             # One line each: what wraps moves everything below it while the pointer moves.
             widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             layout.addWidget(widget)
+        # A window gives a panel that stands alone no more room than it asks for.
+        widest = place_words((-1e5, -1e5, -1e5), "um")
+        self.place.setMinimumWidth(self.place.fontMetrics().horizontalAdvance(widest))
         layout.addLayout(self._buttons())
         layout.addWidget(self.entry)
         self.minimap.picked.connect(self._go_on_slice)

@@ -14,6 +14,9 @@ from hipct.volume.open import Volume
 
 _AXES = ("z", "y", "x")
 
+UNIT = "hipct unit"
+"""Name by which the metadata of a picture that is no volume has the unit of its values."""
+
 
 def place_words(place: Sequence[float], length_unit: str) -> str:
     """Coordinates with their unit: millimetres, or voxels where the voxel size is not known.
@@ -83,7 +86,7 @@ def value_words(volume: Volume, stored: Any) -> str:
 
 
 def read_out(layers: Sequence[Any], world: Sequence[float]) -> str:
-    """What the uppermost visible volume says of a place, as far as that has been read.
+    """What the uppermost visible volume or picture says of a place, as far as it has been read.
 
     Parameters
     ----------
@@ -99,8 +102,16 @@ def read_out(layers: Sequence[Any], world: Sequence[float]) -> str:
         empty where no volume lies there.
     """
     for layer in reversed(list(layers)):
+        if not layer.visible:
+            continue
+        unit = layer.metadata.get(UNIT)
+        if unit is not None:
+            index = np.rint(layer.world_to_data(tuple(world)[-layer.ndim :])).astype(int)
+            if np.all((index >= 0) & (index < layer.data.shape)):
+                return f"{float(layer.data[tuple(index)]):.4f} {unit} in {layer.name}"
+            continue
         reads, volume = reads_of(layer), volume_of(layer)
-        if reads is None or volume is None or not layer.visible:
+        if reads is None or volume is None:
             continue
         scale, first = reads.places[0]
         index = np.asarray(layer.world_to_data(tuple(world)[-3:]))

@@ -13,6 +13,7 @@ from hipct.live.tuning import Tuning
 from hipct.pipeline.config import Config
 from hipct.pipeline.config_io import load_config
 from hipct.simulation.scan import simulate_scan
+from hipct.viewing.position import read_out
 
 Z = 16
 AXIS = 80.8
@@ -118,6 +119,11 @@ def test_the_window_shows_the_slice_of_a_run(explorer, live, until, photograph):
         assert grey_at(explorer, picture, y, x) == pytest.approx(
             expected_grey(explorer, shown.after, y, x), abs=12
         )
+    # The panel Position tells values of it, as of a volume, where the mouse is.
+    y, x, voxel = middle - 40, middle + 10, explorer.voxel_size_um
+    said = read_out(explorer._viewer.layers, (0.0, y * voxel, x * voxel))
+    assert said == f"{shown.after[y, x]:.4f} 1/cm in explorer: after"
+    assert read_out(explorer._viewer.layers, (0.0, -2 * voxel, 0.0)) == ""
     told = [[cell.text() for cell in line] for line in explorer.table.cells]
     assert told[2][0] == told[2][1]
     assert told[2][0].endswith(" 1/cm")
