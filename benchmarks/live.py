@@ -88,6 +88,10 @@ def measured(path: Path, repeats: int) -> list[dict[str, Any]]:
         with LiveScan(path, asked) as live:
             add(what, [made(live, level, k) for k in range(repeats + 1)][1:], wanted)
     with LiveScan(path, config) as live:
+        made(live, 2, 1)
+        tuned = [retuned(live, 1500.0 + 100 * k) for k in range(repeats)]
+        again = [made(each, 2, 1) for each in tuned]
+        add("coarse there, under another delta/beta", again)
         live.slice(0)
         near = [timed(partial(live.slice, z)) for z in range(1, min(repeats, 14) + 1)]
         add("fine, slices beside one", near)
@@ -105,6 +109,12 @@ def measured(path: Path, repeats: int) -> list[dict[str, Any]]:
 def made(live: LiveScan, level: int, number: int) -> Seconds:
     """Seconds until a slice is there that shares nothing with those of other numbers."""
     return timed(lambda: live.slice((number * APART + 5) >> level, level=level))
+
+
+def retuned(live: LiveScan, delta_beta: float) -> LiveScan:
+    """The scan under another delta/beta."""
+    phase = live.config.phase.model_copy(update={"delta_beta": delta_beta})
+    return live.with_config(live.config.model_copy(update={"phase": phase}))
 
 
 def in_window(live: LiveScan, repeats: int) -> tuple[list[Seconds], list[Seconds]]:
