@@ -94,6 +94,31 @@ def test_a_module_imports_with_numpy_alone(failures, module):
     assert module not in failures, failures[module]
 
 
+def test_tests_of_devices_are_collected_on_a_bare_machine(monkeypatch):
+    """As the page of the GPU says: with NumPy, CuPy and pytest."""
+    page = (REPOSITORY / "docs" / "gpu.md").read_text(encoding="utf-8")
+    (command,) = (line for line in page.splitlines() if line.startswith("pytest "))
+    code = """
+make_bare(
+    "pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments", "cupy", "hypothesis",
+    "_hypothesis_globals", "sortedcontainers", "tests", "benchmarks"
+)
+import pytest
+sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *sys.argv[1].split()]))
+"""
+    # Plugins are found among the packages that this machine has.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    result = run_bare(code, command.removeprefix("pytest "))
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr
+    rooms = ("preparation", "phase", "reconstruction")
+    files = [path for room in rooms for path in (REPOSITORY / "tests" / room).glob("*_device.py")]
+    assert len(files) >= 6
+    for file in (*map(Path, ("core/test_device.py", "core/test_kernels.py")), *files):
+        assert f"{file.name}::" in result.stdout, file.name
+    assert "volume/test_quantise.py::" in result.stdout
+    assert "scipy is not on this bare node" in result.stdout
+
+
 def test_a_bare_machine_has_nothing_else():
     """An import hook that hides nothing shows nothing."""
     result = run_bare("""
