@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hipct.core.arrays import Array, namespace
 from hipct.core.errors import InputError
@@ -21,6 +22,7 @@ from hipct.core.threads import parallel_for
 from hipct.preparation.checks import floating, output, three_axes
 from hipct.preparation.rings_detect import SNR, check_snr, detect_stripes, widened
 from hipct.preparation.rings_large import (
+    LANES,
     LARGE_PX,
     NARROWEST_BAND,
     Quantity,
@@ -157,13 +159,32 @@ def dead_columns(sinograms: Array, large_px: int, snr: float) -> Array:
             "sinograms hold NaN or infinite values, which cannot be compared; mend the "
             "projections first (FlatField.apply and line_integral leave only finite values)."
         )
-    usual = median_across(roughness, large_px)
+    if xp is np and has_numba():
+        usual = _medians_by_rank(roughness, large_px)
+    else:
+        usual = median_across(roughness, large_px)
     usual = xp.where(usual == 0, usual.mean(axis=1, keepdims=True), usual)
     ratio = xp.where(usual > 0, roughness / xp.where(usual > 0, usual, 1), 1.0)
     dead = widened(detect_stripes(ratio, snr))
     dead[:, :BORDER] = False
     dead[:, -BORDER:] = False
     return dead & (dead.sum(axis=1, keepdims=True) < columns // 3)
+
+
+def _medians_by_rank(rows: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """The same as by ``median_across``, by loops for float32, which holds ranks exactly."""
+    from hipct.preparation.rings_large_numba import smooth_band
+
+    slices, columns = rows.shape
+    order = np.argsort(rows, axis=1)
+    ranks = np.zeros((columns, -(-slices // LANES) * LANES), np.float32)
+    place = np.empty(rows.shape, np.float32)
+    np.put_along_axis(place, order, np.arange(columns, dtype=np.float32)[None], axis=1)
+    ranks[:, :slices] = place.T
+    medians = np.empty_like(ranks)
+    smooth_band(ranks, size, 0, columns, medians)
+    found = np.take_along_axis(order, medians[:, :slices].T.astype(np.intp), axis=1)
+    return np.take_along_axis(rows, found, axis=1)
 
 
 def _roughness(sinograms: Array) -> Array:

@@ -131,26 +131,41 @@ def _looked_up(
 ) -> Any:  # pragma: no cover - compiled
     """Values and angles in the order of the keys, put right; False if that takes too long."""
     count = len(values)
+    for rank in range(count):  # one loop for both is slower
+        angle[rank] = keys[rank] & mask
     for rank in range(count):
-        place = np.uint32(keys[rank] & mask)
-        angle[rank] = place
-        values[rank] = column[place]
+        values[rank] = column[np.intp(keys[rank] & mask)]
     left = MOVES * count
-    for start in range(1, count, RUN):
-        stop = min(start + RUN, count)
-        falls = 0
-        for rank in range(start, stop):
-            falls += values[rank] < values[rank - 1]
-        if falls == 0:
-            continue
-        for rank in range(start, stop):
-            here, place, to = values[rank], angle[rank], rank
-            while to > 0 and values[to - 1] > here and left > 0:
-                values[to], angle[to] = values[to - 1], angle[to - 1]
-                to -= 1
-                left -= 1
-            values[to], angle[to] = here, place
+    if _falls(values):
+        for start in range(0, count, RUN):
+            stop = min(start + RUN, count)
+            if _falls(values[max(start - 1, 0) : stop]):
+                left = _put_right(values, angle, start, stop, left)
     return left > 0
+
+
+@njit(cache=True, nogil=True)
+def _falls(values: Any) -> Any:  # pragma: no cover - compiled
+    """How often a value is smaller than the one before."""
+    falls = 0
+    for rank in range(1, len(values)):
+        falls += values[rank] < values[rank - 1]
+    return falls
+
+
+@njit(cache=True, nogil=True)
+def _put_right(
+    values: Any, angle: Any, start: int, stop: int, left: int
+) -> Any:  # pragma: no cover - compiled
+    """Move values down to where they belong among those before; how many moves are left."""
+    for rank in range(start, stop):
+        here, place, to = values[rank], angle[rank], rank
+        while to > 0 and values[to - 1] > here and left > 0:
+            values[to], angle[to] = values[to - 1], angle[to - 1]
+            to -= 1
+            left -= 1
+        values[to], angle[to] = here, place
+    return left
 
 
 @intrinsic
