@@ -120,6 +120,8 @@ def _sub_scans(
             "axis_px": part.axis,
             "axis_error_px": column,
             "axis_measured_px": axis["value"],
+            "axis_measured_error_px": axis["uncertainty_px"],
+            "axis_confidence": axis["confidence"],
             "axis_method": axis["method"],
             "level": placing.level[k],
             "level_slope": placing.slope[k],

@@ -20,10 +20,12 @@ from hipct.pipeline.findings import Findings
 from hipct.pipeline.job import fingerprint
 from hipct.pipeline.ledger import Ledger
 from hipct.pipeline.motion import Motion
+from hipct.pipeline.organ import Part
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.subject import Subject
 from hipct.quality.evidence import NO_PROVENANCE, mapping, names_axis
 from hipct.quality.frames import FrameLook, look_at_frames
+from hipct.quality.noted import Noted, said_of
 
 
 def frames_again(
@@ -65,8 +67,9 @@ def frames_again(
         opened = open_any(what)
         stack.callback(opened.close)
     subject, middle = Subject.of(opened), 0
-    config = Config(**mapping(provenance["config"]))
-    noted = mapping(provenance.get("series")).get("sub_scans", [])
+    config = Config(**mapping(provenance.get("config")))
+    said = Noted(provenance)
+    noted = said.table("series").rows("sub_scans")
     if max(1, len(noted)) != len(subject.stations):
         raise InputError(
             f"{_name(what)} has {len(subject.stations)} heights and the volume was made of "
@@ -86,21 +89,33 @@ def frames_again(
     ledger = Ledger(Path(stack.enter_context(TemporaryDirectory(prefix="hipct-"))))
     scans, parts = Findings(ledger, StageClock(), observer, HOST).parts(subject, config)
     part = parts[place]
-    axis = noted[middle]["axis_px"] if noted else provenance["estimates"]["axis_px"]
-    part = replace(part, axis=float(axis), number=0, levels=None)
+    columns = part.job.info.columns
+    of = noted[middle] if noted else said.table("estimates")
+    # That of a half-acquisition may lie beside the detector.
+    axis = of.number("axis_px", -columns, 2 * columns)
+    part = replace(part, axis=axis, number=0, levels=None)
     if noted:
-        y, x = noted[middle]["centre_px"]
-        part = replace(part, centre_px=(float(y), float(x)), name=noted[middle]["name"])
+        y, x = of.numbers("centre_px", 2) or (0.0, 0.0)
+        part = replace(part, centre_px=(y, x), name=of.text("name"))
     moved = mapping(provenance.get("motion")).get(part.name or "scan")
     if moved is not None:
-        part = replace(part, motion=Motion.from_dict(dict(moved), part.job.info))
+        part = replace(part, motion=_motion(moved, part))
     return look_at_frames(scans[place], part, observer=observer)
+
+
+def _motion(moved: Any, part: Part) -> Motion:
+    try:
+        return Motion.from_dict(dict(moved), part.job.info)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"The motion cannot be corrected as in the run. {said_of(error)}"
+        ) from error
 
 
 def _where(provenance: Mapping[str, Any], folder: Path) -> Path:
     """The scan that a volume names, from here or from the folder of the volume."""
-    series = mapping(provenance.get("series"))
-    named = str(series.get("path") or mapping(provenance["source"]).get("path") or "")
+    said = Noted(provenance)
+    named = said.table("series").text("path") or said.table("source").text("path")
     if not named:
         raise InputError("The volume does not name its scan; give it with --scan.")
     for path in (Path(named), folder / named, folder / Path(named).name):
@@ -114,7 +129,7 @@ def _where(provenance: Mapping[str, Any], folder: Path) -> Path:
 
 def _refuse_other(provenance: Mapping[str, Any], subject: Subject, middle: int, what: Any) -> None:
     """Refuse scans that hold something else than the volume was made of."""
-    known = list(mapping(provenance["source"]).get("checksums", []))
+    known = Noted(provenance).table("source").texts("checksums")
     first = sum(len(station.scans) for station in subject.stations[:middle])
     scans = subject.stations[middle].scans
     if not known:

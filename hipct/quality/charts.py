@@ -127,8 +127,13 @@ def picture(image: ArrayLike, *, percentiles: tuple[float, float] = (0.5, 99.5))
 def data_uri(image: Image.Image) -> str:
     """A picture as PNG inside of an address."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    image.save(buffer, format="PNG")
+    return uri_of(buffer.getvalue())
+
+
+def uri_of(png: bytes) -> str:
+    """A PNG inside of an address."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _range(arrays: Sequence[NDArray[np.float64]]) -> tuple[float, float]:

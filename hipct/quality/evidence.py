@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hipct.phase.kernel import kernel_length_px
 from hipct.quality.frames import FrameLook
-from hipct.quality.lights import LIMITS, Figure
+from hipct.quality.noted import Noted
 from hipct.quality.voxels import VoxelLook
 
 NO_PROVENANCE = "The volume does not say how it was made."
@@ -38,23 +39,24 @@ class Evidence:
     frames_why: str = ""
 
     @property
-    def source(self) -> Mapping[str, Any]:
-        """Facts of the scan; empty if they were not noted."""
-        return mapping(self.provenance.get("source"))
+    def noted(self) -> Noted:
+        """The provenance, read with its types."""
+        return Noted(self.provenance)
 
     @property
-    def sub_scans(self) -> Sequence[Mapping[str, Any]]:
-        """Those of a series; empty of a single scan."""
-        return list(mapping(self.provenance.get("series")).get("sub_scans", []))
+    def source(self) -> Noted:
+        """Facts of the scan; empty if they were not noted."""
+        return self.noted.table("source")
 
-    def setting(self, section: str, key: str) -> Any:
-        """A value of the configuration of the run; None if it was not noted."""
-        return mapping(mapping(self.provenance.get("config")).get(section)).get(key)
+    @property
+    def sub_scans(self) -> list[Noted]:
+        """Those of a series; empty of a single scan."""
+        return self.noted.table("series").rows("sub_scans")
 
     @property
     def reconstructed(self) -> bool:
         """Whether it was made from projections, by a run that noted what it did."""
-        return bool(self.source) and names_axis(self.provenance)
+        return names_axis(self.provenance)
 
     @property
     def why_no_run(self) -> str:
@@ -64,9 +66,10 @@ class Evidence:
     @property
     def centred(self) -> bool:
         """Whether the rotation axis is in the middle of the slices, as far as is known."""
-        if any(self.setting("volume", key) is not None for key in ("crop_y", "crop_x")):
+        volume = self.noted.table("config").table("volume")
+        if volume.has("crop_y") or volume.has("crop_x"):
             return False
-        return all(math.hypot(*each["centre_px"]) < 0.5 for each in self.sub_scans)
+        return all(math.hypot(*each.numbers("centre_px", 2)) < 0.5 for each in self.sub_scans)
 
     @property
     def radius_px(self) -> float | None:
@@ -74,33 +77,33 @@ class Evidence:
         if not self.reconstructed or not self.centred:
             return None
         side = self.shape[2]
-        if self.source.get("acquisition") == "half":
+        if self.source.text("acquisition") == "half":
             return side / 2
-        axes = [each["axis_px"] for each in self.sub_scans]
-        axes = axes or [self.provenance["estimates"]["axis_px"]]
-        return float(min(min(axis, side - 1 - axis) for axis in axes)) + 0.5
+        axes = [each.number("axis_px", 0, side) for each in self.sub_scans]
+        axes = axes or [self.noted.table("estimates").number("axis_px", 0, side)]
+        return min(min(axis, side - 1 - axis) for axis in axes if axis is not None) + 0.5
+
+    @property
+    def kernel_px(self) -> float | None:
+        """Decay length of the kernel of phase retrieval; None where it is not known."""
+        noted, source = self.noted, self.source
+        method = noted.table("config").table("phase").text("method")
+        pixel, energy = source.positive("pixel_size_um"), source.positive("energy_kev")
+        distance = source.number("distance_m", 0)
+        ratio = noted.table("estimates").positive("delta_beta")
+        if pixel and energy and distance and ratio and method not in ("", "none"):
+            return kernel_length_px(
+                pixel_size_um=pixel, distance_m=distance, energy_kev=energy, delta_beta=ratio
+            )
+        return None
 
 
 def names_axis(provenance: Mapping[str, Any]) -> bool:
-    """Whether a run has noted the rotation axis, without which its geometry is not known."""
-    return mapping(provenance.get("estimates")).get("axis_px") is not None
+    """Whether a run has noted its scan and the axis, without which its geometry is not known."""
+    source, estimates = (mapping(provenance.get(name)) for name in ("source", "estimates"))
+    return bool(source) and estimates.get("axis_px") is not None
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """A mapping, empty in place of anything else."""
     return value if isinstance(value, Mapping) else {}
-
-
-def judged(
-    key: str,
-    title: str,
-    definition: str,
-    value: float | None,
-    *,
-    unit: str = "",
-    note: str = "",
-) -> Figure:
-    """A figure with its light."""
-    limits = LIMITS.get(key)
-    light = limits.light(value) if limits is not None and value is not None else "grey"
-    return Figure(key, title, definition, value, unit, light, note)

@@ -16,17 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.acquisition.scan import Scan
+from hipct.core.arrays import Array
 from hipct.core.device import HOST, Device
 from hipct.core.errors import HipctError, InputError
 from hipct.core.progress import Observer, Silent
 from hipct.pipeline.engine import make_reconstructor
 from hipct.pipeline.organ import Part
+from hipct.pipeline.outside import Outside
 from hipct.pipeline.preparation import TilePreparation, angle_blocks, phase_rows
 from hipct.pipeline.report import StageClock
 from hipct.pipeline.slabs import SlabChain
 from hipct.preparation.counts import PixelCounts
 from hipct.quality.correlation import Resolution
-from hipct.quality.halves import compare_halves
+from hipct.quality.halves import PIECE_PX, compare_halves
 from hipct.quality.references import References, look_at_references
 from hipct.quality.shrink import shrunk
 from hipct.reconstruction.axis import find_axis
@@ -41,7 +43,6 @@ HALO_ACCURACY = 0.1
 SWEEP_PX = (-4.0, -1.0, 0.0, 1.0, 4.0)
 """Axes of the sweep, relative to the one that was used."""
 
-SWEEP_EDGE_PX = 200
 PICTURE_PX = 420
 STAGE = "report"
 
@@ -139,10 +140,11 @@ def look_at_frames(
     clock, middle = StageClock(), len(own) // 2
     chain = SlabChain(part, make_reconstructor(part, xp=device.xp), clock)
     with device.lane("reconstruct"):
-        corrected = device.download(chain.corrected(lines[middle : middle + 1])[0])
+        corrected = chain.corrected(lines[middle : middle + 1])
         halves = compare_halves(part, lines, device, reasons)
         observer.advance(STAGE)
-        sweep = _sweep(part, lines[middle : middle + 1], halves.busiest, device)
+        sweep = _sweep(part, corrected, halves.busiest, device)
+        shown = shrunk(device.download(corrected[0]), PICTURE_PX)
     observer.advance(STAGE)
     references = None
     try:
@@ -154,7 +156,7 @@ def look_at_frames(
         name=part.name,
         row=own[middle],
         raw=shrunk(raw, PICTURE_PX),
-        lines=shrunk(corrected, PICTURE_PX),
+        lines=shown,
         axis_px=part.known_axis,
         axis_again_px=again,
         axis_again_error_px=error,
@@ -234,15 +236,21 @@ def _axis_again(
 
 
 def _sweep(
-    part: Part, lines: NDArray[np.float32], region: tuple[slice, slice], device: Device
+    part: Part, lines: Array, region: tuple[slice, slice], device: Device
 ) -> tuple[tuple[float, Picture], ...]:
-    """A piece of a slice at axes about the one used."""
+    """A piece of a slice, of line integrals as they are back-projected, at axes about the one used.
+
+    Straight onto the piece, which costs nothing beside a whole slice.
+    """
     size = make_reconstructor(part).size
+    top, left = (each.start for each in region)
+    shape = [min(each.stop - each.start, PIECE_PX) for each in region]
     pictures = []
     for offset in SWEEP_PX:
         moved = replace(part, axis=part.known_axis + offset)
+        outside = Outside.of(part.job.info, moved.known_axis, part.job.config.half)
+        whole = outside.continued(lines, part.job.info.angles_rad) if outside.extra_px else lines
         engine = make_reconstructor(moved, size, xp=device.xp)
-        slices = SlabChain(moved, engine, StageClock()).slices(lines)
-        piece = device.download(slices[0][region])
-        pictures.append((moved.known_axis, piece[:SWEEP_EDGE_PX, :SWEEP_EDGE_PX]))
+        piece = engine.plane(whole, (0, top, left), (0, 1, 0), (0, 0, 1), shape)
+        pictures.append((moved.known_axis, device.download(piece)))
     return tuple(pictures)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from hipct.core.errors import InputError
+from collections.abc import Iterable
+
+from hipct.core.errors import MissingMetadata
 from hipct.core.physics import wavelength_m
 from hipct.quality.dose import dose_gy
-from hipct.quality.evidence import Evidence, judged
-from hipct.quality.lights import Figure, number
+from hipct.quality.evidence import NO_PROVENANCE, Evidence
+from hipct.quality.judging import Judge, all_judged, judged, without_limits
+from hipct.quality.lights import LIMITS, Figure, number
 
 LINEAR = ("paganin", "generalised", "multi_material")
 """Methods that take the intensity to change linearly with the distance."""
@@ -19,98 +22,95 @@ _WORDS = {
 }
 
 
-def beam_figures(known: Evidence) -> list[Figure]:
+def beam_figures(known: Evidence) -> Iterable[Figure]:
     """All of them, in the order of a report."""
-    return [_fresnel(known), *_exposure(known), _dose(known)]
+    return all_judged(_JUDGES, known)
 
 
 def _fresnel(known: Evidence) -> Figure:
-    key, title = "fresnel", "Fresnel regime"
-    definition = (
-        "lambda z / p^2. Up to 2 the phase contrast of every frequency of the detector grows with "
-        "the distance, as linear retrieval takes it to; from 4 on that of the finest is reversed."
-    )
-    why = _lacks(known, "energy_kev", "distance_m", "pixel_size_um")
-    if why:
-        return judged(key, title, definition, None, note=why)
-    energy, distance, pixel = (
-        float(known.source[name]) for name in ("energy_kev", "distance_m", "pixel_size_um")
-    )
+    key = "fresnel"
+    energy, distance, pixel = _facts(known, "energy_kev", "distance_m", "pixel_size_um")
     value = wavelength_m(energy) * distance / (pixel * 1e-6) ** 2
     note = f"{energy:g} keV, {distance:g} m, {pixel:g} um."
-    method = known.setting("phase", "method")
-    if method is not None and method not in LINEAR:
+    method = known.noted.table("config").table("phase").text("method")
+    if method and method not in LINEAR:
         note += f" phase.method={method} is not linear retrieval, so that no limit is set."
-        return Figure(key, title, definition, value, "", "grey", note)
-    return judged(key, title, definition, value, note=note)
+        return without_limits(judged(key, value, note))
+    if value > LIMITS[key].green:
+        note += (
+            f" Fringes reverse detail of less than {value**0.5:.1f} voxels a period; docs/phase.md "
+            "says when another method than linear retrieval errs less."
+        )
+    return judged(key, value, note)
 
 
-def _exposure(known: Evidence) -> list[Figure]:
-    """Photons of a view, saturation, machine current."""
-    quanta = (
-        "Photons a pixel and view that would give the noise of the flats: fewer than have hit the "
-        "detector, as none counts all; more where its blur averages noise."
-    )
-    saturated = "Pixels of the flats that hold the largest number that their type can."
-    current = "Machine current at the last view over that at the first."
-    look = known.frames
-    references = None if look is None else look.references
-    figures = []
-    if look is None or references is None:
-        note = known.frames_why if look is None else look.reasons.get("references", "No flats.")
-        figures += [
-            judged("quanta", "Effective photons", quanta, None, unit="a pixel", note=note),
-            judged("saturated", "Saturated pixels", saturated, None, unit="%", note=note),
-        ]
-    else:
-        views = f" {look.subframes} camera frames a view." if look.subframes > 1 else ""
-        note = f"Flats of {references.counts:.0f} counts above the dark.{views}"
-        figures += [
-            judged("quanta", "Effective photons", quanta, references.quanta, unit="a pixel",
-                   note=note),
-            judged("saturated", "Saturated pixels", saturated, 100 * references.saturated,
-                   unit="%"),
-        ]  # fmt: skip
+def _quanta(known: Evidence) -> Figure:
+    look, key = known.frames, "quanta"
+    if look is None or look.references is None:
+        return judged(key, None, _no_flats(known))
+    views = f" {look.subframes} camera frames a view." if look.subframes > 1 else ""
+    note = f"Flats of {look.references.counts:.0f} counts above the dark.{views}"
+    if look.references.quanta is None:
+        note += " They do not tell how many photons there were."
+    return judged(key, look.references.quanta, note)
+
+
+def _saturated(known: Evidence) -> Figure:
+    look, key = known.frames, "saturated"
+    if look is None or look.references is None:
+        return judged(key, None, _no_flats(known))
+    return judged(key, 100 * look.references.saturated)
+
+
+def _no_flats(known: Evidence) -> str:
+    if known.frames is None:
+        return known.frames_why
+    return known.frames.reasons.get("references", "No flats.")
+
+
+def _current(known: Evidence) -> Figure:
+    look, key = known.frames, "current"
     if look is None or look.current is None:
-        note = known.frames_why if look is None else "The scan holds no machine current."
-        return [*figures, judged("current", "Machine current", current, None, unit="%", note=note)]
+        why = known.frames_why if look is None else "The scan holds no machine current."
+        return judged(key, None, why)
     first, last, unit = look.current
     note = f"{number(first)} to {number(last)} {unit}".strip() + "."
-    value = 100 * last / first if first else None
-    return [*figures, judged("current", "Machine current", current, value, unit="%", note=note)]
+    return judged(key, 100 * last / first if first else None, note)
 
 
 def _dose(known: Evidence) -> Figure:
-    key, title = "dose", "Dose, estimate"
-    definition = (
-        "Dose in water where the beam enters, of the effective photons of all views of one "
-        "sub-scan: N n E (mu_en/rho) / p^2. Too small by what the detector does not count, too "
-        "large by what its blur averages."
-    )
-    why = _lacks(known, "energy_kev", "pixel_size_um", "projections")
-    quanta = None
+    key = "dose"
+    energy, pixel, views = _facts(known, "energy_kev", "pixel_size_um", "projections")
     if known.frames is None:
-        why = why or known.frames_why
-    elif known.frames.references is not None:
-        quanta = known.frames.references.quanta
-    if why or quanta is None:
-        note = why or "The flats do not tell how many photons there were."
-        return judged(key, title, definition, None, unit="Gy", note=note)
-    try:
-        value = dose_gy(
-            quanta,
-            projections=int(known.source["projections"]),
-            pixel_size_um=float(known.source["pixel_size_um"]),
-            energy_kev=float(known.source["energy_kev"]),
-        )
-    except InputError as error:
-        return judged(key, title, definition, None, unit="Gy", note=str(error))
-    return judged(key, title, definition, value, unit="Gy")
+        return judged(key, None, known.frames_why)
+    references = known.frames.references
+    if references is None or references.quanta is None:
+        return judged(key, None, "The flats do not tell how many photons there were.")
+    dose = dose_gy(
+        references.quanta, projections=int(views), pixel_size_um=pixel, energy_kev=energy
+    )
+    return judged(key, dose)
 
 
-def _lacks(known: Evidence, *names: str) -> str:
-    """What the scan does not hold of some facts, as a sentence; empty if nothing."""
-    if not known.source:
-        return known.why_no_run or "The volume does not say what it was made of."
-    absent = [_WORDS[name] for name in names if known.source.get(name) is None]
-    return f"The scan does not hold {' and '.join(absent)}." if absent else ""
+def _facts(known: Evidence, *names: str) -> list[float]:
+    """Some facts of the scan; a sentence where it does not hold one of them."""
+    source = known.source
+    if not source:
+        raise MissingMetadata(NO_PROVENANCE)
+    absent = [_WORDS[name] for name in names if not source.has(name)]
+    if absent:
+        raise MissingMetadata(f"The scan does not hold {' and '.join(absent)}.")
+    # A scan without propagation is one of pure absorption; nothing else may be 0.
+    found = [
+        source.number(name, 0) if name == "distance_m" else source.positive(name) for name in names
+    ]
+    return [value for value in found if value is not None]
+
+
+_JUDGES: dict[str, Judge] = {
+    "fresnel": _fresnel,
+    "quanta": _quanta,
+    "saturated": _saturated,
+    "current": _current,
+    "dose": _dose,
+}

@@ -3,115 +3,145 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
-from hipct.quality.evidence import Evidence, judged, mapping
+import numpy as np
+
+from hipct.quality.evidence import Evidence
+from hipct.quality.judging import Judge, all_judged, judged
 from hipct.quality.lights import Figure
+from hipct.quality.noted import Noted
+from hipct.quality.seams import perfect_score
 
 REPAIRED = ("dead", "nan", "nonpositive", "empty_row", "zinger", "clamped")
+SURE = 0.5
+"""Confidence from which an axis that was measured is taken for it."""
+
+NOT_NOISE = 1.05
+NOT_LOOKED_FOR = (
+    "It was not looked for; set motion.flag=true, which reads some rows of every projection once "
+    "more."
+)
 
 
-def run_figures(known: Evidence) -> list[Figure]:
+def run_figures(known: Evidence) -> Iterable[Figure]:
     """All of them, in the order of a report."""
-    return [
-        _axis(known),
-        _axis_error(known),
-        _axis_drift(known),
-        _seam(known),
-        _sampling(known),
-        _missing(known),
-        _repaired(known),
-        _clipped(known),
-        *_motion(known),
-    ]
+    return all_judged(_JUDGES, known)
 
 
 def _axis(known: Evidence) -> Figure:
-    definition = (
-        "Confidence of the rotation axis as the run has found it, from 0 to 1: how far the mirror "
-        "image of opposite views stands above chance and above the next best place, times how well "
-        "the place is known; of a series that of the first sub-scan."
-    )
+    key = "axis_confidence"
     if not known.reconstructed:
-        return judged("axis_confidence", "Rotation axis", definition, None, note=known.why_no_run)
-    found = known.provenance["estimates"]
-    note = f"Column {found['axis_px']:.2f}, method {found['axis_method']}."
-    if found["axis_method"] == "given":
-        note += " It was given, so that nothing is known of it."
-        return judged("axis_confidence", "Rotation axis", definition, None, note=note)
-    value = float(found["axis_confidence"])
-    return judged("axis_confidence", "Rotation axis", definition, value, note=note)
+        return judged(key, None, known.why_no_run)
+    found = known.noted.table("estimates")
+    method = found.text("axis_method")
+    note = f"Column {found.number('axis_px'):.2f}, method {method or 'not noted'}."
+    if method == "given":
+        return judged(key, None, f"{note} It was given, so that nothing is known of it.")
+    own = found.number("axis_confidence", 0, 1)
+    each = [one.number("axis_confidence", 0, 1) for one in known.sub_scans]
+    sure = [value for value in each if value is not None]
+    if not sure:
+        return judged(key, own, note)
+    if known.noted.table("config").table("stitching").truth("refine"):
+        return judged(
+            key, max(sure), f"{note} Neighbours carry it on from the surest of {len(sure)}."
+        )
+    return judged(key, min(sure), f"{note} The least sure of {len(sure)}.")
 
 
 def _axis_error(known: Evidence) -> Figure:
-    key, title = "axis_error", "Axis looked for again"
-    definition = (
-        "Distance between the axis that was used and the one that is found again, without knowing "
-        "it, from a few rows in the middle; less twice the standard error of the latter."
-    )
-    frames = known.frames
+    key, frames = "axis_error", known.frames
     if frames is None:
-        return judged(key, title, definition, None, unit="px", note=known.frames_why)
+        return judged(key, None, known.frames_why)
     again, error = frames.axis_again_px, frames.axis_again_error_px
     if again is None or error is None:
-        return judged(key, title, definition, None, unit="px", note=frames.reasons.get("axis", ""))
+        return judged(key, None, frames.reasons.get("axis", ""))
     note = f"Used {frames.axis_px:.2f}, found again {again:.2f} (+-{error:.2f}), rows of "
     note += f"{frames.name or 'the scan'} about {frames.row}."
-    value = max(0.0, abs(again - frames.axis_px) - 2 * error)
-    return judged(key, title, definition, value, unit="px", note=note)
+    return judged(key, max(0.0, abs(again - frames.axis_px) - 2 * error), note)
 
 
 def _axis_drift(known: Evidence) -> Figure:
-    key, title = "axis_drift", "Axes of the sub-scans"
-    definition = (
-        "Largest distance between the axis measured of a sub-scan and the smooth path along the "
-        "series that was used for it. The drift along the series itself is corrected."
-    )
+    key = "axis_drift"
     if not known.sub_scans:
-        note = known.why_no_run or "There is one scan."
-        return judged(key, title, definition, None, unit="px", note=note)
-    axes = [each["axis_px"] for each in known.sub_scans]
-    off = [
-        abs(each["axis_measured_px"] - each["axis_px"])
-        for each in known.sub_scans
-        if each["axis_measured_px"] is not None
+        return judged(key, None, known.why_no_run or "There is one scan.")
+    used, off = [], []
+    for each in known.sub_scans:
+        axis, measured = each.number("axis_px"), each.number("axis_measured_px")
+        if axis is None:
+            continue
+        used.append(axis)
+        sure = each.number("axis_confidence", 0, 1)
+        if measured is not None and (sure is None or sure >= SURE):
+            error = each.number("axis_measured_error_px", 0) or 0.0
+            off.append(max(0.0, abs(measured - axis) - 2 * error))
+    if not used:
+        return judged(key, None, "The volume does not note the axes of its sub-scans.")
+    jumps = [
+        abs(axis - float(np.median(used[max(0, place - 2) : place + 3])))
+        for place, axis in enumerate(used)
     ]
-    note = f"Columns {min(axes):.2f} to {max(axes):.2f}: a drift of {max(axes) - min(axes):.2f} px."
-    return judged(key, title, definition, max(off, default=None), unit="px", note=note)
+    note = f"Columns {min(used):.2f} to {max(used):.2f}: a drift of {max(used) - min(used):.2f} px."
+    note += f" {len(off)} of {len(used)} were measured for sure."
+    return judged(key, max([*off, *jumps]), note)
+
+
+def _placing(known: Evidence) -> Figure:
+    key = "placing"
+    if not known.sub_scans:
+        return judged(key, None, known.why_no_run or "There is one scan.")
+    errors = [
+        (error, each.text("name"))
+        for each in known.sub_scans
+        for error in (
+            each.number("offset_error_px", 0),
+            *each.numbers("centre_error_px", 2),
+        )
+        if error is not None
+    ]
+    if not errors:
+        return judged(key, None, "The volume does not note how well the places are known.")
+    error, name = max(errors)
+    return judged(key, error, f"That of {name}, of {len(known.sub_scans)} sub-scans.")
 
 
 def _seam(known: Evidence) -> Figure:
-    key, title = "seam", "Seams"
-    definition = (
-        "Worst seam score: rms change of the slices over the rows where one sub-scan goes over "
-        "into the next, over that of the rows beside them. 1 is no seam."
-    )
+    key = "seam"
     if not known.sub_scans:
-        note = known.why_no_run or "There is one scan, without seams."
-        return judged(key, title, definition, None, note=note)
-    seams = mapping(known.provenance.get("series")).get("seams", [])
-    scored = [seam for seam in seams if seam["score"] is not None]
+        return judged(key, None, known.why_no_run or "There is one scan, without seams.")
+    seams = known.noted.table("series").rows("seams")
+    scored = []
+    for seam in seams:
+        score, rows = seam.number("score", 0), seam.numbers("rows", 2)
+        if score is None:
+            continue
+        steps = max(1, int(rows[1] - rows[0]) + 1) if rows else 1
+        noise = perfect_score(steps, known.kernel_px)
+        scored.append((score / noise, score, noise, steps, seam))
     if not scored:
-        return judged(key, title, definition, None, note="No seam could be scored.")
-    last = max(scored, key=lambda seam: float(seam["score"]))
-    note = f"Between {' and '.join(last['between'])}, slices {last['rows'][0]} to {last['rows'][1]}"
-    return judged(key, title, definition, float(last["score"]), note=f"{note}; {len(seams)} seams.")
+        return judged(key, None, "No seam could be scored.")
+    value, score, noise, steps, worst = max(scored, key=lambda each: each[0])
+    names, rows = worst.texts("between"), worst.numbers("rows", 2)
+    note = f"Between {' and '.join(names)}, slices {' to '.join(f'{row:.0f}' for row in rows)}"
+    note += f", a score of {score:.3g}; {len(seams)} seams."
+    if noise > NOT_NOISE:
+        note += (
+            f" Blended over {steps} rows, a perfect one would score up to {noise:.3g} by its noise."
+        )
+    return judged(key, value, note)
 
 
 def _sampling(known: Evidence) -> Figure:
-    key, title = "sampling", "Angular sampling"
-    definition = (
-        "Directions within half a turn over pi/2 N, N the diameter of the slices in voxels. At 1 "
-        "neighbouring views are a voxel apart at the rim; below, so much of the radius is sampled "
-        "in full. Two views of a half-acquisition make one direction."
-    )
-    projections = known.source.get("projections")
-    if not known.reconstructed or not projections:
-        return judged(key, title, definition, None, note=known.why_no_run)
-    half, note = known.source.get("acquisition") == "half", ""
+    key = "sampling"
+    projections = known.source.positive("projections")
+    if not known.reconstructed or projections is None:
+        return judged(key, None, known.why_no_run or "The number of projections is not noted.")
+    half, note = known.source.text("acquisition") == "half", ""
     if known.frames is not None:
         directions = known.frames.directions
     else:
-        directions = projections / 2 if half else float(projections)
+        directions = projections / 2 if half else projections
         note = "" if half else " The scan is taken to cover half a turn."
     radius = known.radius_px
     diameter = float(known.shape[2]) if radius is None else 2 * radius
@@ -119,85 +149,91 @@ def _sampling(known: Evidence) -> Figure:
     value = directions / wanted
     note = (
         f"{directions:.0f} directions for {wanted:.0f}: in full up to "
-        f"{min(1.0, value) * diameter / 2:.0f} of {diameter / 2:.0f} voxels from the axis.{note}"
+        f"{min(1.0, value) * diameter / 2:.0f} of {diameter / 2:.0f} voxels from the axis; at the "
+        f"rim periods of {max(2.0, 2 / value):.1f} voxels and more.{note}"
     )
-    return judged(key, title, definition, value, note=note)
+    return judged(key, value, note)
 
 
 def _missing(known: Evidence) -> Figure:
-    key, title = "missing", "Missing slices"
-    definition = "Slices without data: that no sub-scan has seen, or that could not be made."
+    key = "missing"
     if not known.reconstructed:
-        return judged(key, title, definition, None, unit="%", note=known.why_no_run)
-    gaps = mapping(known.provenance.get("series")).get("rows_without_data", [])
-    lost = mapping(known.provenance.get("incomplete"))
-    rows = sum(stop - first for first, stop in [*gaps, *lost.get("rows", [])])
-    note = f"{rows} of {known.shape[0]}."
-    if lost:
-        note += f" {' '.join(lost['reasons'])}"
-    return judged(key, title, definition, 100 * rows / known.shape[0], unit="%", note=note)
+        return judged(key, None, known.why_no_run)
+    lost = known.noted.table("incomplete")
+    gaps = [*known.noted.table("series").pairs("rows_without_data"), *lost.pairs("rows")]
+    rows = sum(stop - first for first, stop in gaps)
+    note = " ".join([f"{rows:.0f} of {known.shape[0]}.", *lost.texts("reasons")])
+    return judged(key, 100 * rows / known.shape[0], note)
 
 
 def _repaired(known: Evidence) -> Figure:
-    key, title = "repaired", "Repaired pixels"
-    definition = (
-        "Values of the projections that were replaced before back-projection: dead pixels, "
-        "zingers, counts at or below the dark level, rows without any pixel, what was raised "
-        "before the logarithm."
-    )
-    pixels = mapping(mapping(known.provenance.get("counts")).get("pixels"))
-    if not pixels.get("values"):
-        note = known.why_no_run or "The run has counted no pixels."
-        return judged(key, title, definition, None, unit="%", note=note)
-    parts = {name: pixels.get(name, 0) for name in REPAIRED}
+    key = "repaired"
+    pixels = known.noted.table("counts").table("pixels")
+    values = pixels.count("values")
+    if not values:
+        return judged(key, None, known.why_no_run or "The run has counted no pixels.")
+    parts = {name: pixels.count(name) for name in REPAIRED}
     told = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in parts.items() if n)
-    note = f"{told or 'none'}, of {pixels['values']}."
-    if pixels.get("current_repaired"):
-        note += f" Readings of the machine current interpolated: {pixels['current_repaired']}."
-    value = 100 * sum(parts.values()) / pixels["values"]
-    return judged(key, title, definition, value, unit="%", note=note)
+    note = f"{told or 'none'}, of {values}."
+    if pixels.count("current_repaired"):
+        note += (
+            f" Readings of the machine current interpolated: {pixels.count('current_repaired')}."
+        )
+    return judged(key, 100 * sum(parts.values()) / values, note)
 
 
 def _clipped(known: Evidence) -> Figure:
-    key, title = "clipped", "Clipped voxels"
-    definition = (
-        "Voxels inside of the measured circle below or above the 16-bit window, which are stored "
-        "as its ends. The default window leaves 0.1 % on either side on purpose."
-    )
-    voxels = mapping(mapping(known.provenance.get("counts")).get("voxels"))
-    inside = voxels.get("voxels", 0) - voxels.get("nan", 0)
-    if inside <= 0:
-        note = known.why_no_run or "The run has counted no voxels."
-        return judged(key, title, definition, None, unit="%", note=note)
-    below, above = (100 * voxels[name] / inside for name in ("below", "above"))
-    note = f"{below:.3g} % below, {above:.3g} % above."
-    return judged(key, title, definition, below + above, unit="%", note=note)
+    key = "clipped"
+    voxels = known.noted.table("counts").table("voxels")
+    inside = voxels.count("voxels") - voxels.count("nan")
+    if inside <= 0 or not (voxels.has("below") and voxels.has("above")):
+        return judged(key, None, known.why_no_run or "The run has counted no voxels.")
+    below, above = (100 * voxels.count(name) / inside for name in ("below", "above"))
+    return judged(key, below + above, f"{below:.3g} % below, {above:.3g} % above.")
 
 
-def _motion(known: Evidence) -> list[Figure]:
-    """Sudden motion, and bubbles."""
-    key, title, unit = "motion", "Sudden motion", "px"
-    definition = (
-        "Largest sudden motion of the sample during a scan that was found and is left in; 0: none."
-    )
-    also = "Bubbles that have come or gone during a scan."
-    found = mapping(known.provenance.get("motion"))
-    if not found or not known.setting("motion", "flag"):
-        note = known.why_no_run or (
-            "It was not looked for; set motion.flag=true, which reads some rows of every "
-            "projection once more."
-        )
-        return [
-            judged(key, title, definition, None, unit=unit, note=note),
-            judged("bubbles", "Bubbles", also, None, note=note),
-        ]
-    flags = [flag for each in found.values() for flag in each["flags"]]
-    sudden = [flag["size_px"] for flag in flags if flag["kind"] == "sudden motion"]
-    bubbles = sum(flag["kind"] == "bubble" for flag in flags)
-    notes = [note for each in found.values() for note in each["notes"]]
-    of_bubbles = [note for note in notes if note.startswith("A bubble")]
-    said = " ".join(note for note in notes if note not in of_bubbles)
-    return [
-        judged(key, title, definition, float(max(sudden, default=0)), unit=unit, note=said),
-        judged("bubbles", "Bubbles", also, float(bubbles), note=" ".join(of_bubbles)),
+def _looked_at(known: Evidence) -> list[Noted]:
+    """What is noted of the motion of each scan, where it was looked for flags."""
+    found = known.noted.table("motion")
+    wanted = known.noted.table("config").table("motion").truth("flag")
+    return [each for _, each in found.items()] if wanted else []
+
+
+def _motion(known: Evidence) -> Figure:
+    looked = _looked_at(known)
+    if not looked:
+        return judged("motion", None, known.why_no_run or NOT_LOOKED_FOR)
+    sizes = [
+        flag.number("size_px", 0) or 0.0
+        for each in looked
+        for flag in each.rows("flags")
+        if flag.text("kind") == "sudden motion"
     ]
+    notes = [note for each in looked for note in each.texts("notes")]
+    said = " ".join(note for note in notes if not note.startswith("A bubble"))
+    return judged("motion", max(sizes, default=0.0), said)
+
+
+def _bubbles(known: Evidence) -> Figure:
+    looked = _looked_at(known)
+    if not looked:
+        return judged("bubbles", None, known.why_no_run or NOT_LOOKED_FOR)
+    count = sum(flag.text("kind") == "bubble" for each in looked for flag in each.rows("flags"))
+    notes = [note for each in looked for note in each.texts("notes")]
+    said = " ".join(note for note in notes if note.startswith("A bubble"))
+    return judged("bubbles", float(count), said)
+
+
+_JUDGES: dict[str, Judge] = {
+    "axis_confidence": _axis,
+    "axis_error": _axis_error,
+    "axis_drift": _axis_drift,
+    "placing": _placing,
+    "seam": _seam,
+    "sampling": _sampling,
+    "missing": _missing,
+    "repaired": _repaired,
+    "clipped": _clipped,
+    "motion": _motion,
+    "bubbles": _bubbles,
+}

@@ -57,8 +57,9 @@ LIMITS = {
     "axis_confidence": Limits(0.7, 0.5),
     "axis_error": Limits(0.5, 1.5),
     "axis_drift": Limits(0.5, 1.5),
+    "placing": Limits(0.5, 1.5),
     "seam": Limits(1.2, 1.6),
-    "sampling": Limits(0.5, 0.2),
+    "sampling": Limits(0.33, 0.16),
     "missing": Limits(0.0, 1.0),
     "repaired": Limits(0.5, 2.0),
     "saturated": Limits(0.01, 1.0),
@@ -70,7 +71,7 @@ LIMITS = {
     "snr": Limits(3.0, 1.0),
     "resolution": Limits(6.0, 12.0),
     "halo": Limits(0.25, 0.5),
-    "fresnel": Limits(2.0, 4.0),
+    "fresnel": Limits(6.0, 36.0),
 }
 """By the key of the figure, in its unit. docs/report.md says why they are there."""
 

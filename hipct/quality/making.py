@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ from hipct.acquisition.scan import Scan
 from hipct.acquisition.series import Series
 from hipct.core.errors import HipctError, InputError
 from hipct.core.progress import Observer, Silent
-from hipct.phase.kernel import kernel_length_px
 from hipct.pipeline.work import Work
 from hipct.quality.again import frames_again
 from hipct.quality.evidence import Evidence, mapping
 from hipct.quality.frames import FrameLook, look_at_frames
+from hipct.quality.noted import said_of
 from hipct.quality.report import RUN_REPORT, Report, write_report
-from hipct.quality.voxels import look_at_voxels
+from hipct.quality.voxels import Geometry, look_at_voxels
 from hipct.volume.open import Volume, open_volume
 
 NOT_LOOKED = "The projections were not looked at."
+NOT_SEEN = "The projections could not be looked at:"
 
 
 class WorkLook:
@@ -52,7 +54,7 @@ class WorkLook:
                 work.scans[middle], parts[middle], device=work.device, observer=self._observer
             )
         except Exception as error:  # Drivers and codecs have no common class of errors.
-            self._why = f"The projections could not be looked at: {_said(error)}"
+            self._why = f"{NOT_SEEN} {_said(error)}"
         self._seconds = time.perf_counter() - began
 
     def report(self, volume: str | Path) -> Report:
@@ -127,37 +129,39 @@ def _report(
     seconds: float = 0.0,
 ) -> Report:
     began = time.perf_counter()
-    provenance = volume.provenance if "source" in volume.provenance else {}
+    noted = mapping(volume.provenance)
+    provenance = noted if "source" in noted else {}
     size = dict(zip(volume.axes, volume.shape))
     shape = size["z"], size["y"], size["x"]
     frames = voxels = None
     voxels_why = ""
     try:
         frames = look(provenance)
-    except (HipctError, OSError, MemoryError) as error:
-        why = _said(error)
-    bare = Evidence(shape, provenance, None, frames)
+    except Exception as error:  # Drivers, codecs, and what others have noted.
+        why = _said(error) if isinstance(error, HipctError) else f"{NOT_SEEN} {_said(error)}"
+    known = Evidence(shape, provenance, None, frames, "", "" if frames is not None else why)
     try:
-        voxels = look_at_voxels(
-            volume, radius_px=bare.radius_px, centred=bare.centred, kernel_px=_kernel_px(bare)
-        )
+        voxels = look_at_voxels(volume, _geometry(known))
     except Exception as error:  # Codecs raise what they like on damaged bytes.
         voxels_why = f"The voxels could not be looked at: {_said(error)}"
-    known = Evidence(
-        shape, provenance, voxels, frames, voxels_why, "" if frames is not None else why
-    )
+    known = replace(known, voxels=voxels, voxels_why=voxels_why)
     return Report.of(volume.name, known, seconds + time.perf_counter() - began)
 
 
-def _kernel_px(known: Evidence) -> float | None:
-    """Decay length of the kernel of phase retrieval; None without it, or where it is not known."""
-    given = {name: known.source.get(name) for name in ("pixel_size_um", "distance_m", "energy_kev")}
-    given["delta_beta"] = mapping(known.provenance.get("estimates")).get("delta_beta")
-    numbers = {name: float(value) for name, value in given.items() if value is not None}
-    if len(numbers) < len(given) or known.setting("phase", "method") in (None, "none"):
-        return None
-    length: float = kernel_length_px(**numbers)
-    return length
+def _geometry(known: Evidence) -> Geometry:
+    """What of the run decides how its voxels are judged, and what of it is damaged."""
+    reasons: dict[str, str] = {}
+    radius, centred, kernel = None, True, None
+    try:
+        radius, centred = known.radius_px, known.centred
+    except Exception as error:
+        reasons["rings"] = f"It could not be computed: {said_of(error)}"
+        centred = False
+    try:
+        kernel = known.kernel_px
+    except Exception as error:
+        reasons["kernel"] = f"It could not be computed: {said_of(error)}"
+    return Geometry(radius, centred, kernel, reasons)
 
 
 def _volume_of(what: str) -> str:
@@ -178,4 +182,8 @@ def _volume_of(what: str) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(str(error).split())
+    # Of a KeyError the words are the key alone.
+    if isinstance(error, LookupError):
+        return f"{type(error).__name__} {said}"
+    return said or type(error).__name__

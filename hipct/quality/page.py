@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -10,6 +10,7 @@ import hipct
 from hipct.pipeline.config import Config
 from hipct.quality.evidence import Evidence, mapping
 from hipct.quality.lights import Figure, number
+from hipct.quality.noted import Noted, said_of
 from hipct.quality.pictures import Shown, pictures
 from hipct.quality.report import Report
 from hipct.quality.style import STYLE
@@ -26,6 +27,13 @@ _FACTS = {
     "rows": "rows",
     "checksums": "checksums",
 }
+_TOTALS = (
+    ("wall_s", 1.0, "s in all"),
+    ("other_s", 1.0, "s of them in no stage"),
+    ("voxels_per_s", 1e-6, "Mvoxel/s"),
+    ("peak_bytes", 1e-9, "GB at most"),
+)
+"""What is told of the whole run: name, factor, words."""
 
 
 def page(report: Report) -> str:
@@ -42,38 +50,38 @@ def page(report: Report) -> str:
         _missing_parts(known),
         "<h2>Figures</h2>",
         _figures(report.figures),
-        "<h2>Pictures</h2><div class='pictures'>",
-        *(_shown(each) for each in pictures(known)),
-        "</div>",
+        _section("h2", "Pictures", lambda: _pictures(known)),
+        _section("h2", "Sub-scans", lambda: _sub_scans(known)),
     ]
-    if known.sub_scans:
-        parts += ["<h2>Sub-scans</h2>", _sub_scans(known)]
     if said:
+        facts = {_FACTS.get(name, name): each for name, each in mapping(said.get("source")).items()}
+        versions = {
+            **mapping(said.get("versions")),
+            "commit": said.get("commit", "unknown"),
+            **mapping(said.get("computed_by")),
+        }
         parts += [
-            "<h2>What was done</h2>",
-            _pairs({_FACTS.get(name, name): value for name, value in known.source.items()}),
-            "<h3>Estimates</h3>",
-            _pairs({**mapping(said.get("estimates")), **_window(said)}),
-            _notes(said.get("notes", [])),
-            "<h3>Settings</h3>",
-            _settings(mapping(said.get("config"))),
-            "<h3>Versions</h3>",
-            _pairs(
-                {
-                    **mapping(said.get("versions")),
-                    "commit": said.get("commit", "unknown"),
-                    **mapping(said.get("computed_by")),
-                }
-            ),
+            _section("h2", "What was done", lambda: _pairs(facts)),
+            _section("h3", "Estimates", lambda: _estimates(said)),
+            _section("h3", "Settings", lambda: _settings(mapping(said.get("config")))),
+            _section("h3", "Versions", lambda: _pairs(versions)),
+            _section("h2", "Time", lambda: _times(Noted(said).table("timing"))),
         ]
-    if "timing" in said:
-        parts += ["<h2>Time</h2>", _times(said["timing"])]
     parts.append(
         f"<footer>hipct {escape(hipct.__version__)}; this report took "
         f"{number(report.seconds)} s. Limits and definitions: docs/report.md.</footer>"
         "</main></body></html>"
     )
     return "\n".join(parts)
+
+
+def _section(level: str, title: str, content: Callable[[], str]) -> str:
+    """A heading and what is under it; nothing if that is nothing, a sentence if it is damaged."""
+    try:
+        inside = content()
+    except Exception as error:  # What others have written into a volume breaks as it likes.
+        inside = _notes([f"It could not be shown: {said_of(error)}"])
+    return f"<{level}>{title}</{level}>{inside}" if inside else ""
 
 
 def _light(light: str) -> str:
@@ -106,6 +114,11 @@ def _figures(figures: Iterable[Figure]) -> str:
     )
 
 
+def _pictures(known: Evidence) -> str:
+    shown = "".join(map(_shown, pictures(known)))
+    return f"<div class='pictures'>{shown}</div>" if shown else ""
+
+
 def _shown(shown: Shown) -> str:
     return (
         f"<figure class='{'wide' if shown.wide else 'half'}'>{shown.html}"
@@ -126,7 +139,8 @@ def _settings(config: Mapping[str, Any]) -> str:
     defaults = Config().as_dict()
     rows = []
     for section, values in config.items():
-        for key, value in mapping(values).items():
+        # What is no section of settings is shown as it is.
+        for key, value in (values if isinstance(values, Mapping) else {"": values}).items():
             usual = mapping(defaults.get(section)).get(key)
             other = " class='other'" if value != usual else ""
             was = f" <span class='small'>(default {escape(_text(usual))})</span>" if other else ""
@@ -140,12 +154,17 @@ def _settings(config: Mapping[str, Any]) -> str:
     )
 
 
-def _window(said: Mapping[str, Any]) -> dict[str, Any]:
-    window = mapping(said.get("window"))
-    if not window:
-        return {}
-    ends = f"{number(window['low'])} to {number(window['high'])} {window['unit']}"
-    return {"16-bit window": ends, "stored values": window.get("meaning", "")}
+def _estimates(said: Mapping[str, Any]) -> str:
+    window = Noted(said).table("window")
+    low, high = window.number("low"), window.number("high")
+    ends = {}
+    if low is not None and high is not None:
+        ends = {
+            "16-bit window": f"{number(low)} to {number(high)} {window.text('unit')}",
+            "stored values": window.text("meaning"),
+        }
+    noted = Noted(said).texts("notes")
+    return _pairs({**mapping(said.get("estimates")), **ends}) + _notes(noted)
 
 
 def _sub_scans(known: Evidence) -> str:
@@ -159,31 +178,38 @@ def _sub_scans(known: Evidence) -> str:
         "offset_error_px": "+- (rows)",
         "level": "level",
     }
+    rows = mapping(known.provenance.get("series")).get("sub_scans")
+    if not rows:
+        return ""
     head = "".join(f"<th>{title}</th>" for title in names.values())
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(_text(each.get(name)))}</td>' for name in names)}</tr>"
-        for each in known.sub_scans
+        for each in rows
     )
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead>{body}</table></div>"
 
 
-def _times(timing: Mapping[str, Any]) -> str:
-    wall = timing.get("wall_s") or 1
+def _times(timing: Noted) -> str:
+    if not timing:
+        return ""
+    wall = timing.positive("wall_s")
     rows = []
-    for name, stage in mapping(timing.get("stages")).items():
-        share, size = stage["seconds"] / wall, stage["bytes"]
-        rate = number(size / stage["seconds"] / 1e9) if size and stage["seconds"] else ""
+    for name, stage in timing.table("stages").items():
+        seconds, size = stage.number("seconds", 0) or 0.0, stage.number("bytes", 0) or 0.0
+        share = 100 * seconds / wall if wall else 0.0
+        rate = number(size / seconds / 1e9) if size and seconds else ""
         rows.append(
-            f"<tr><th scope='row'>{escape(name)}</th><td>{stage['seconds']:.2f}</td>"
-            f"<td><div class='bar' style='width:{min(100, 100 * share):.1f}%'></div>"
-            f"{100 * share:.1f}</td><td>{number(size / 1e9) if size else ''}</td>"
+            f"<tr><th scope='row'>{escape(name)}</th><td>{seconds:.2f}</td>"
+            f"<td><div class='bar' style='width:{min(100, share):.1f}%'></div>"
+            f"{share:.1f}</td><td>{number(size / 1e9) if size else ''}</td>"
             f"<td>{rate}</td></tr>"
         )
-    total = (
-        f"{number(wall)} s in all, {number(timing.get('voxels_per_s', 0) / 1e6)} Mvoxel/s, "
-        f"{number(timing.get('peak_bytes', 0) / 1e9)} GB at most, on {timing.get('device', '')}; "
-        f"{number(timing.get('other_s', 0))} s in no stage. Stages overlap."
-    )
+    told = [
+        f"{number(value * scale)} {words}"
+        for name, scale, words in _TOTALS
+        if (value := timing.number(name, 0)) is not None
+    ]
+    total = f"{', '.join(told)}, on {timing.text('device') or 'an unknown device'}. Stages overlap."
     return (
         "<table class='times'><thead><tr><th>stage</th><th>busy s</th><th>% of all</th>"
         f"<th>GB</th><th>GB/s</th></tr></thead>{''.join(rows)}</table><p>{escape(total)}</p>"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hipct.quality.charts import Curve, chart, data_uri, picture
+from hipct.quality.charts import Curve, chart, data_uri, picture, uri_of
 from hipct.quality.evidence import Evidence
 from hipct.quality.frames import FrameLook
 from hipct.quality.lights import number
@@ -55,7 +55,7 @@ def _of_voxels(known: Evidence, look: VoxelLook) -> Iterator[Shown]:
         yield Shown(
             "Three slices",
             "Through the middle of the volume, in its display window.",
-            _image(look.preview, "three slices"),
+            f"<img src='{uri_of(look.preview)}' alt='three slices'>",
             wide=True,
         )
     if look.counts.any():

@@ -7,39 +7,60 @@ do not change from slice to slice. Pictures of the whole come from a coarse leve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from hipct.core.errors import HipctError
+from hipct.quality.noiseless import without_noise
 from hipct.volume.figures import RIM_PX, Figures, figures
 from hipct.volume.open import Volume
-from hipct.volume.polar import check_slices, radial_detail
 from hipct.volume.preview import orthogonal_preview
-from hipct.volume.ring_score import ring_score
+from hipct.volume.ring_score import RingProfile, ring_profile
 from hipct.volume.window import circle
 
 Float = NDArray[np.float64]
 
 HEIGHTS = (0.25, 0.5, 0.75)
-"""Where slices are looked at; the middle alone where three would cost too much."""
+"""Where slices are looked at: of a tall volume, or else of the layer of chunks in its middle, which
+are decoded once for all of them."""
 
-MANY_LAYERS, SMALL_BYTES = 24, 1 << 28
-"""Reading a slice decodes the chunks that it goes through: of so many layers, or of so small a
-volume, three cost little."""
+MANY_LAYERS = 24
+"""Layers of chunks of a tall volume: to decode three of so many costs little."""
 
 REGION_PX = 768
 """Side of the region, of the middle of a slice, of which noise and edges are told."""
 
 BINS = 256
 LEAST_SIDE_PX = 64
-RINGS_WIDTH_PX = 21
 PREVIEW_PX = 480
+
+
+class Geometry(NamedTuple):
+    """What of the making of a volume decides how its voxels are judged.
+
+    Attributes
+    ----------
+    radius_px : float or None
+        Of the measured circle in the middle of the slices; None: the largest that fits.
+    centred : bool
+        Whether the rotation axis is in the middle of the slices.
+    kernel_px : float or None
+        Decay length of the kernel of phase retrieval.
+    reasons : mapping
+        Why one of them could not be told, as a sentence, by the name of the figure.
+    """
+
+    radius_px: float | None = None
+    centred: bool = True
+    kernel_px: float | None = None
+    reasons: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +69,8 @@ class VoxelLook:
 
     Attributes
     ----------
-    preview : PIL.Image.Image or None
-        Three slices.
+    preview : bytes or None
+        Three slices, as PNG.
     heights : tuple of int
         Slices of the finest level that were read.
     counts : ndarray, (256,)
@@ -68,7 +89,7 @@ class VoxelLook:
         Why something is not there, as a sentence, by its name.
     """
 
-    preview: Image.Image | None
+    preview: bytes | None
     heights: tuple[int, ...]
     counts: NDArray[np.int64]
     edges: Float
@@ -79,83 +100,58 @@ class VoxelLook:
     reasons: Mapping[str, str]
 
 
-def look_at_voxels(
-    volume: Volume,
-    *,
-    radius_px: float | None = None,
-    centred: bool = True,
-    kernel_px: float | None = None,
-) -> VoxelLook:
+def look_at_voxels(volume: Volume, geometry: Geometry | None = None) -> VoxelLook:
     """Look at a volume.
 
     Parameters
     ----------
     volume : Volume
-    radius_px : float, optional
-        Of the measured circle in the middle of the slices; the largest that fits by default.
-    centred : bool
-        Whether the rotation axis is in the middle of the slices.
-    kernel_px : float, optional
-        Decay length of the kernel of phase retrieval.
+    geometry : Geometry, optional
+        What is known of its making.
 
     Raises
     ------
     FormatError, RemoteError
         If voxels cannot be read.
     """
+    geometry = geometry or Geometry()
     order = tuple(volume.axes.index(axis) for axis in "zyx")
     depth, height, width = (volume.shape[axis] for axis in order)
     side = min(height, width)
-    radius = (side / 2 if radius_px is None else min(radius_px, side / 2)) - RIM_PX
+    known = geometry.radius_px
+    radius = (side / 2 if known is None else min(known, side / 2)) - RIM_PX
     inside = circle(height, width, radius)
-    scale, offset, unit = volume.scale, volume.offset, volume.unit or ""
-    if scale is None or offset is None:
-        scale, offset, unit = 1.0, 0.0, "grey value"
-    layer = (volume.levels[0].array.chunks or volume.shape)[order[0]]
-    small = math.prod(volume.shape) * volume.dtype.itemsize <= SMALL_BYTES
-    shares = HEIGHTS if small or depth >= MANY_LAYERS * layer else (0.5,)
-    heights = tuple(dict.fromkeys(int(share * depth) for share in shares))
-    reasons: dict[str, str] = {}
-    limits = _limits(volume)
-    bins = np.linspace(*limits, BINS + 1)
+    scale, offset, unit = _meaning(volume)
+    reasons = dict(geometry.reasons)
+    no_rings = reasons.get("rings") or _no_rings(height, width, radius, centred=geometry.centred)
+    if no_rings:
+        reasons["rings"] = no_rings
+    bins = np.linspace(*_limits(volume), BINS + 1)
     counts = np.zeros(BINS, np.int64)
     scores: list[float] = []
-    middle, ring_map = None, None
-    for z in heights:
-        plane = _plane(volume, order, z)
-        counts += np.histogram(plane[inside], bins)[0]
+    told, ring_map = None, None
+    heights = _heights(volume, depth, order[0])
+    for z, plane in _planes(volume, order, heights):
+        counts += np.histogram(plane[inside & np.isfinite(plane)], bins)[0]
         values = plane.astype(np.float32) * np.float32(scale) + np.float32(offset)
-        if z == depth // 2 or middle is None:
-            middle = values
-        why = _no_rings(height, width, radius, centred=centred)
-        if why:
-            reasons["rings"] = why
+        if z == heights[len(heights) // 2]:
+            told = _figures(plane, values, inside, geometry.kernel_px, reasons)
+        if no_rings:
             continue
-        within = _within(values, radius)
-        score = ring_score(within[None])
-        if not score.noise[0] > 0:
-            reasons["rings"] = (
-                f"Most voxels of slice {z} are like their neighbours, without any noise to compare "
-                "rings with."
-            )
-            continue
-        scores.append(float(score.score[0]))
-        if middle is values:
-            ring_map = _ring_map(within, float(score.noise[0]))
-    told = None
-    if middle is not None:
-        try:
-            told = _figures(middle, inside, kernel_px)
-        except HipctError as error:
-            reasons["figures"] = str(error)
+        found = _rings(_within(values, radius), z, reasons)
+        if found is not None:
+            scores.append(found.score)
+            if ring_map is None or z == heights[len(heights) // 2]:
+                # Every second radius: they lie half a pixel apart.
+                ring_map = np.asarray(found.parts[::2].T / found.noise, np.float64)
     preview = None
     try:
         preview = _preview(volume.address)
-    except (HipctError, OSError) as error:
-        reasons["preview"] = str(error)
+    except Exception as error:  # Codecs raise what they like on damaged bytes.
+        reasons["preview"] = f"The three slices could not be shown: {error}"
     return VoxelLook(
         preview,
-        heights,
+        tuple(heights),
         counts,
         bins * scale + offset,
         unit,
@@ -166,11 +162,37 @@ def look_at_voxels(
     )
 
 
-def _plane(volume: Volume, order: tuple[int, ...], z: int) -> NDArray[np.generic]:
+def _meaning(volume: Volume) -> tuple[float, float, str]:
+    """Scale, offset and unit of the stored values, as far as they make sense."""
+    scale, offset = volume.scale, volume.offset
+    if scale is None or offset is None or not math.isfinite(offset) or not 0 < scale < math.inf:
+        return 1.0, 0.0, "grey value"
+    return scale, offset, volume.unit or ""
+
+
+def _heights(volume: Volume, depth: int, along_z: int) -> range:
+    """Slices that are looked at."""
+    layer = (volume.levels[0].array.chunks or volume.shape)[along_z]
+    first, stop = 0, depth
+    if depth < MANY_LAYERS * layer:
+        first = depth // 2 // layer * layer
+        stop = min(first + layer, depth)
+    begin, middle, _ = (first + int(share * (stop - first)) for share in HEIGHTS)
+    step = max(1, middle - begin)
+    return range(begin, min(begin + len(HEIGHTS) * step, stop), step)
+
+
+def _planes(
+    volume: Volume, order: tuple[int, ...], heights: range
+) -> Iterator[tuple[int, NDArray[np.generic]]]:
+    """Slices by their heights: those of one layer of chunks are read at once."""
+    layer = (volume.levels[0].array.chunks or volume.shape)[order[0]]
+    together = heights[0] // layer == heights[-1] // layer
     index: list[int | slice] = [slice(None)] * 3
-    index[order[0]] = z
-    plane = np.asarray(volume.levels[0].chunkwise[tuple(index)])
-    return plane.T if order[1] > order[2] else plane
+    for some in [heights] if together else [heights[k : k + 1] for k in range(len(heights))]:
+        index[order[0]] = slice(some.start, some.stop, some.step)
+        found = np.asarray(volume.levels[0].chunkwise[tuple(index)]).transpose(order)
+        yield from zip(some, found)
 
 
 def _limits(volume: Volume) -> tuple[float, float]:
@@ -178,7 +200,10 @@ def _limits(volume: Volume) -> tuple[float, float]:
         info = np.iinfo(volume.dtype)
         return float(info.min), float(info.max) + 1
     coarse = np.asarray(volume.levels[-1].chunkwise[...])
-    low, high = float(np.nanmin(coarse)), float(np.nanmax(coarse))
+    finite = coarse[np.isfinite(coarse)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
     return low, max(high, np.nextafter(np.float32(low), np.float32(np.inf)))
 
 
@@ -204,26 +229,50 @@ def _within(values: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
     return np.ascontiguousarray(values[whole, whole])
 
 
-def _ring_map(values: NDArray[np.float32], noise: float) -> Float:
-    _, parts = radial_detail(values, check_slices(values[None]), RINGS_WIDTH_PX)
-    # Every second radius: they lie half a pixel apart.
-    return np.asarray(parts[::2].T / (noise or 1.0), np.float64)
+def _rings(values: NDArray[np.float32], z: int, reasons: dict[str, str]) -> RingProfile | None:
+    """The rings of a slice, or a reason why they cannot be told."""
+    if not np.isfinite(values).all():
+        reasons["rings"] = f"Slice {z} has voxels in the measured circle that are no numbers."
+        return None
+    found = ring_profile(values)
+    if not found.noise > 0:
+        reasons["rings"] = (
+            f"Most voxels of slice {z} are like their neighbours, without any noise to compare "
+            "rings with."
+        )
+        return None
+    return found
 
 
 def _figures(
-    values: NDArray[np.float32], inside: NDArray[np.bool_], kernel_px: float | None
-) -> Figures:
-    """Figures of the middle of a slice."""
-    window = tuple(
+    plane: NDArray[np.generic],
+    values: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    kernel_px: float | None,
+    reasons: dict[str, str],
+) -> Figures | None:
+    """Figures of the middle of a slice, of what is neither masked nor clipped."""
+    rows, columns = (
         slice(max(0, (size - REGION_PX) // 2), max(0, (size - REGION_PX) // 2) + REGION_PX)
         for size in values.shape
     )
-    return figures(values[window], kernel_px=kernel_px, inside=inside[window])
+    window = rows, columns
+    region, circle_of = values[window], inside[window]
+    counts = circle_of & ~without_noise(plane[window])
+    left_out = 1 - int(np.count_nonzero(counts)) / max(int(np.count_nonzero(circle_of)), 1)
+    if left_out > 0.001:
+        reasons["flat"] = (
+            f"{100 * left_out:.3g} % of the voxels are left out: they lie in squares of a single "
+            "value, or that are clipped, or hold what is no number."
+        )
+    try:
+        return figures(region, kernel_px=kernel_px, inside=counts)
+    except HipctError as error:
+        reasons["figures"] = f"{error} {reasons.get('flat', '')}".strip()
+        return None
 
 
-def _preview(address: str) -> Image.Image:
+def _preview(address: str) -> bytes:
     with TemporaryDirectory(prefix="hipct-") as folder:
-        path = orthogonal_preview(address, Path(folder) / "preview.png", max_px=PREVIEW_PX)
-        with Image.open(path) as picture:
-            picture.load()
-            return picture.copy()
+        path = Path(folder) / "preview.png"
+        return orthogonal_preview(address, path, max_px=PREVIEW_PX).read_bytes()

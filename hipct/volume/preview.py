@@ -68,7 +68,10 @@ def _level_that_fits(volume: Volume, max_px: int) -> VolumeLevel:
 
 def _range_of(level: VolumeLevel) -> tuple[float, float]:
     middle = np.asarray(level.chunkwise[level.array.shape[0] // 2])
-    return float(middle.min()), float(max(middle.max(), middle.min() + 1))
+    known = middle[np.isfinite(middle)]
+    if not known.size:
+        return 0.0, 1.0
+    return float(known.min()), float(max(known.max(), known.min() + 1))
 
 
 def _panels(

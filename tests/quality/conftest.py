@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zarr
 
 from hipct.pipeline.config import Config
 from hipct.pipeline.run import reconstruct
@@ -70,3 +71,25 @@ def run():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def plain_volume():
+    """Writes voxels as an OME-Zarr volume that does not say how it was made; gives its path."""
+
+    def write(path, voxels, chunks=(16, 48, 48)):
+        group = zarr.open_group(path, mode="w", zarr_format=3)
+        group.create_array("0", data=voxels, chunks=chunks)
+        group.attrs["ome"] = {
+            "version": "0.5",
+            "multiscales": [{
+                "axes": [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"],
+                "datasets": [{
+                    "path": "0",
+                    "coordinateTransformations": [{"type": "scale", "scale": [5.0, 5.0, 5.0]}],
+                }],
+            }],
+        }  # fmt: skip
+        return path
+
+    return write

@@ -15,7 +15,7 @@ from hipct.quality.report import Report
 FAULTS = {
     "rings": ({"rings": 0.3, "rows": 16, "angles": 400}, {}, ["rings"]),
     "few photons": ({"noise": 60.0}, {}, ["cnr", "snr", "resolution"]),
-    "few views": ({"angles": 48}, {}, ["sampling"]),
+    "few views": ({"angles": 40}, {}, ["sampling"]),
     "bad pixels": ({"dead_pixels": 0.05}, {}, ["repaired"]),
 }
 
@@ -79,17 +79,38 @@ def sub_scan(number, axis, measured):
     ("score", "axis", "light"), [(1.05, 97.1, "green"), (1.4, 98.0, "yellow"), (5.0, 99.9, "red")]
 )
 def test_seams_axes_and_gaps_of_a_series(good, score, axis, light):
-    seam = {"between": ["part 0", "part 1"], "rows": [6, 9], "score": score}
+    seam = {"between": ["part 0", "part 1"], "rows": [6, 25], "score": score}
     said = {
         "sub_scans": [sub_scan(0, 97.0, axis), sub_scan(1, 97.5, None)],
         "seams": [seam, seam | {"score": None}],
         "rows_without_data": [] if light == "green" else [[3, 5]],
     }
     report = judged(good[1], series=said)
+    assert report.figure("placing").value is None
     assert report.figure("seam").light == report.figure("axis_drift").light == light
-    assert report.figure("axis_drift").value == pytest.approx(axis - 97.0)
+    # Both lie a quarter of a pixel beside their median.
+    assert report.figure("axis_drift").value == pytest.approx(max(axis - 97.0, 0.25))
     assert "a drift of 0.50 px" in report.figure("axis_drift").note
     assert report.figure("missing").value == (0 if light == "green" else 12.5)
+
+
+def test_an_axis_far_from_those_of_its_neighbours_is_seen(good):
+    """Used as it was measured, and wrong."""
+    places = [sub_scan(k, axis, axis) for k, axis in enumerate((97.0, 97.1, 60.0, 97.2, 97.3))]
+    report = judged(good[1], series={"sub_scans": places, "seams": []})
+    assert report.figure("axis_drift").light == "red"
+    assert report.figure("axis_drift").value == pytest.approx(37.1)
+    unsure = places[0] | {"axis_measured_px": 99.0, "axis_confidence": 0.2}
+    report = judged(good[1], series={"sub_scans": [unsure, places[1]], "seams": []})
+    assert report.figure("axis_drift").light == "green"
+
+
+def test_a_place_that_is_not_known_is_seen(good):
+    def light(error):
+        place = sub_scan(0, 97.0, 97.0) | {"offset_error_px": error}
+        return judged(good[1], series={"sub_scans": [place]}).figure("placing").light
+
+    assert [light(error) for error in (0.1, 0.6, 2.45)] == ["green", "yellow", "red"]
 
 
 def test_layers_that_could_not_be_made_are_missing(good):
@@ -127,7 +148,7 @@ def test_what_was_not_looked_for_has_no_light(good):
     ],
 )
 def test_without_metadata_it_says_what_and_why(good, absent, words):
-    source = {**good[1].evidence.source, **dict.fromkeys(absent)}
+    source = {**good[1].evidence.provenance["source"], **dict.fromkeys(absent)}
     report = judged(good[1], source=source)
     assert report.figure("fresnel").value is None
     assert words in report.figure("fresnel").note

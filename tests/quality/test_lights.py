@@ -9,11 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hipct.quality.evidence import Evidence
-from hipct.quality.judge_image import image_figures
 from hipct.quality.lights import LIMITS, Figure, Limits, worst
-from hipct.quality.voxels import VoxelLook
-from hipct.volume.figures import Figures
+from hipct.quality.making import report_of
 
 
 def test_nothing_wrong_is_green(good, lights):
@@ -38,7 +35,8 @@ FAULTS = {
     "axis": ({"axis": {"value": 100.8}}, "axis_error", "red"),
     "axis a little": ({"axis": {"value": 98.5}}, "axis_error", "yellow"),
     "window": ({"volume": {"window": (0.0, 0.03)}}, "clipped", "red"),
-    "distance": ({"scan": {"distance_m": 150.0}}, "fresnel", "red"),
+    "pixels": ({"scan": {"pixel_size_um": 2.0, "distance_m": 3.0}}, "fresnel", "yellow"),
+    "distance": ({"scan": {"pixel_size_um": 2.0, "distance_m": 12.0}}, "fresnel", "red"),
     "delta over beta": ({"phase": {"delta_beta": 500.0}}, "halo", "red"),
 }
 
@@ -81,12 +79,31 @@ def test_json_has_no_numbers_that_are_none():
     assert figure.shown == "infinite"
 
 
-def test_a_background_of_a_single_value_is_not_taken_for_an_image_without_noise():
-    told = Figures(noise=0.0, contrast=100.0, sharpness_px=None, halo=None, edges=0)
-    looked = VoxelLook(
-        None, (0,), np.zeros(2, int), np.arange(3.0), "grey value", told, (), None, {}
-    )
-    figures = image_figures(Evidence((1, 64, 64), {}, looked, None))
-    cnr = next(each for each in figures if each.key == "cnr")
-    assert (cnr.value, cnr.light) == (None, "grey")
-    assert "a single value" in cnr.note
+@pytest.mark.parametrize("background", [0, 400, "clipped", "nan"])
+def test_what_is_masked_or_clipped_does_not_count_as_noise(tmp_path, rng, plain_volume, background):
+    """Contrast 4000, noise 200: whatever is done to what is around the sample."""
+    y, x = np.mgrid[:192, :192]
+    organ = (np.hypot(y - 96, x - 96) < 70) & ~(np.hypot(y - 80, x - 100) < 25)
+    voxels = 20_000 + 4000 * organ + 200 * rng.standard_normal((8, 192, 192))
+    away = np.broadcast_to(np.hypot(y - 96, x - 96) > 80, voxels.shape)
+    if background == "clipped":
+        voxels[away] = 100 * rng.standard_normal(np.count_nonzero(away))
+    elif background == "nan":
+        voxels[away] = np.nan
+    else:
+        voxels[away] = background
+    kind = np.float32 if background == "nan" else np.uint16
+    report = report_of(plain_volume(tmp_path / "v.ome.zarr", np.clip(voxels, 0, None).astype(kind)))
+    cnr = report.figure("cnr")
+    assert cnr.value == pytest.approx(20, rel=0.15)
+    assert "are left out" in cnr.note
+    if background == "nan":
+        assert "no numbers" in report.figure("rings").note
+
+
+def test_an_image_without_any_noise_says_so(tmp_path, plain_volume):
+    voxels = np.full((8, 128, 128), 500, np.uint16)
+    voxels[:, 40:80, 40:80] = 900
+    report = report_of(plain_volume(tmp_path / "v.ome.zarr", voxels))
+    assert (report.figure("cnr").value, report.figure("cnr").light) == (None, "grey")
+    assert "of a single value" in report.figure("cnr").note

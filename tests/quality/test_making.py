@@ -133,22 +133,10 @@ def test_the_scan_may_be_given(good_scan, alone, again, run, tmp_path):
     assert "holds something else" in report.figure("snr").note
 
 
-def test_a_volume_of_others(tmp_path, rng):
+def test_a_volume_of_others(tmp_path, rng, plain_volume):
     z, y, x = np.mgrid[:24, :96, :96]
     voxels = 20_000 + 8_000 * (np.hypot(y - 40, x - 50) < 20) + 300 * rng.standard_normal(z.shape)
-    path = tmp_path / "other.ome.zarr"
-    group = zarr.open_group(path, mode="w", zarr_format=3)
-    group.create_array("0", data=voxels.astype(np.uint16), chunks=(16, 48, 48))
-    group.attrs["ome"] = {
-        "version": "0.5",
-        "multiscales": [{
-            "axes": [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"],
-            "datasets": [{
-                "path": "0",
-                "coordinateTransformations": [{"type": "scale", "scale": [5.0, 5.0, 5.0]}],
-            }],
-        }],
-    }  # fmt: skip
+    path = plain_volume(tmp_path / "other.ome.zarr", voxels.astype(np.uint16))
     report = report_of(path)
     assert report.figure("cnr").value == pytest.approx(8000 / 300, rel=0.15)
     assert report.figure("rings").light == "green"
