@@ -108,10 +108,14 @@ def _estimate(pull: Reals, curvature: Reals, columns: Reals, tied: int) -> Estim
 
 
 def _scatter(pulls: Reals, curvatures: Reals, step: float, each: float) -> float:
-    """Standard error of the sum of pulls a step on, from that of ``each`` neighbours at a time."""
+    """Standard error of the sum of pulls a step on, from that of ``each`` neighbours at a time.
+
+    Few groups tell their own scatter badly: what is divided by it has a t-distribution of one
+    degree of freedom less, whose variance is as much larger.
+    """
     starts = np.arange(0, len(pulls) - 1e-6, each).astype(np.intp)
     groups = np.add.reduceat(pulls - step * curvatures, starts)
-    return math.sqrt(len(groups)) * float(np.std(groups, ddof=1))
+    return len(groups) * float(np.std(groups)) / math.sqrt(max(1, len(groups) - 3))
 
 
 @dataclass(frozen=True)

@@ -329,7 +329,11 @@ def compare_lines(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _scatter(pulls, curvatures, step, each):  # type: ignore[no-untyped-def]
-    """Standard error of the sum of pulls a step on, from that of ``each`` neighbours at a time."""
+    """Standard error of the sum of pulls a step on, from that of ``each`` neighbours at a time.
+
+    Few groups tell their own scatter badly: what is divided by it has a t-distribution of one
+    degree of freedom less, whose variance is as much larger.
+    """
     groups = int(np.ceil((len(pulls) - 1e-6) / each))
     total, squares = 0.0, 0.0
     for group in range(groups):
@@ -339,7 +343,7 @@ def _scatter(pulls, curvatures, step, each):  # type: ignore[no-untyped-def]
             one += pulls[i] - step * curvatures[i]
         total += one
         squares += one * one
-    return np.sqrt(max(0.0, groups * squares - total * total) / (groups - 1))
+    return np.sqrt(max(0.0, groups * squares - total * total) / max(1, groups - 3))
 
 
 @njit(cache=True, nogil=True)

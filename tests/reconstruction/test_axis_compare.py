@@ -184,6 +184,16 @@ def test_a_pair_of_many_rows(stripes):
     assert 0.5 < np.sqrt(np.mean(np.square(errors))) / np.mean(claims) < 1.6
 
 
+@pytest.mark.parametrize("rows", [4, 8])
+def test_few_rows_claim_no_more_than_they_know(rows):
+    of_claimed = []
+    for seed in range(60):
+        pair = views([0.4, 0.4 + np.pi], rows, noise=0.03, seed=seed)
+        found = find_axis(pair, [0.4, 0.4 + np.pi], method="pairs")
+        of_claimed.append((found.value - AXIS) / found.uncertainty_px)
+    assert 0.8 < np.sqrt(np.mean(np.square(of_claimed))) < 1.25
+
+
 def test_a_wide_hill_of_smooth_noisy_lines_is_climbed_to_its_top():
     """The highest ripple of the evidence lies columns away from the axis."""
     angles = np.array([0.4, 0.4 + np.pi])
