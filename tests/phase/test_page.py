@@ -121,6 +121,28 @@ def test_where_another_is_to_be_taken_it_errs_less(page, gain):
     assert agree(most, max(two))
 
 
+def test_slices_are_those_of_the_benchmark(page):
+    table = {(r["lambda z / p^2"], r["noise"]): r for r in results("phase_methods_slices")}
+    noises = {"no noise": "none", "1 000 000": "1e+06 photons", "100 000": PHOTONS}
+    methods = ("paganin", "ctf_homogeneous", "ctf_homogeneous, regularisation 0.3")
+    pattern = r"\| (\d*) ?\| (no noise|1 000 000|100 000) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|"
+    number, seen = 0.0, 0
+    for found in re.finditer(pattern, page):
+        first, noise, *cells = found.groups()
+        number = float(first) if first else number
+        row = table[number, noises[noise]]
+        assert all(agree(cell, 100 * row[name]) for cell, name in zip(cells, methods)), found
+        seen += 1
+    assert seen == len(table) == 9
+    clean = {n: table[n, "none"] for n in (3.0, 10.0, 50.0)}
+    said = figures(page, r"without noise; ([\d.]+), ([\d.]+) and ([\d.]+) in slices")
+    for figure, row in zip(said, clean.values(), strict=True):
+        assert agree(figure, row["paganin"] / row["ctf_homogeneous"])
+    assert table[3.0, PHOTONS]["best"] == table[10.0, PHOTONS]["best"] == "paganin"
+    (gain,) = figures(page, r"of 0\.3 \| ([\d.]+) times less error in slices")
+    assert agree(gain, table[50.0, PHOTONS]["paganin"] / table[50.0, PHOTONS][methods[2]])
+
+
 def test_what_a_mask_does_is_that_of_the_benchmark(page):
     rows = {
         row["method"]: row for row in results("phase_methods_materials") if row["noise"] == PHOTONS
