@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.core.errors import InputError
-from hipct.live.cancel import Asked
+from hipct.live.cancel import Asked, stop_if
 from hipct.live.scan import Region
 from hipct.live.tuning import Tuning
 from hipct.volume.figures import Figures
 
 ROUGH_PX = 320
 """A rough picture has at most this many voxels along its longer side."""
+
+PAUSE_S = 0.1
+"""How long a fine picture waits for something newer: while a slider moves, the processor is left to
+rough pictures and to the window that draws them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,7 @@ def compare(
     known : Figures, optional
         Those of ``before``, where they have been told already.
     cancelled : callable, optional
-        Asked while the fine picture is made.
+        Asked before the fine picture is made, and while it is.
 
     Yields
     ------
@@ -98,6 +102,10 @@ def compare(
 
     if rough and level:
         yield made(level, None)
+        pause = time.perf_counter() + PAUSE_S
+        while cancelled is not None and time.perf_counter() < pause:
+            stop_if(cancelled)
+            time.sleep(PAUSE_S / 10)
     fine = made(0, cancelled)
     yield fine
     try:

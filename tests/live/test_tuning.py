@@ -185,6 +185,24 @@ def test_a_comparison_that_nobody_waits_for_ends(tuning, monkeypatch):
         next(steps)
 
 
+def test_a_fine_picture_waits_for_what_comes_next(tuning, monkeypatch):
+    monkeypatch.setattr(comparison, "ROUGH_PX", 80)
+    monkeypatch.setattr(comparison, "PAUSE_S", 60.0)
+    monkeypatch.setattr(comparison.time, "sleep", lambda _: None)
+    enlarged, levels, asked = comparison._enlarged, [], iter([False] * 20)
+
+    def noted(tuned, z, level, *others):
+        levels.append(level)
+        return enlarged(tuned, z, level, *others)
+
+    monkeypatch.setattr(comparison, "_enlarged", noted)
+    other = tuning.changed({"phase.delta_beta": 631.0})
+    rough = compare(tuning, other, Z, cancelled=lambda: next(asked, True))
+    with pytest.raises(Cancelled):
+        list(rough)
+    assert levels == [2, 2]
+
+
 def test_a_sweep_has_to_fit(tuning, monkeypatch):
     monkeypatch.setattr("hipct.live.sweep.LARGEST_STACK", 1_000_000)
     with pytest.raises(InputError, match="take a region, or fewer values"):
