@@ -96,7 +96,7 @@ def sorting_memory_bytes(
 ) -> int:
     """Bytes that :func:`remove_rings_sorting` takes beside input and output, float32.
 
-    On the host that is ``angles * (12 size_px + 900)`` for each thread, whatever the number of
+    On the host that is ``angles * (10 size_px + 700)`` for each thread, whatever the number of
     slices and columns (eight sinograms without numba). On a device it is 6 bytes a value (12 above
     7168 angles) of as many slices as fit :data:`hipct.preparation.rings_sorting_cuda.WORK_BYTES`,
     one at least. Arrays that are not C-contiguous are copied on a device.
@@ -106,7 +106,7 @@ def sorting_memory_bytes(
 
         return work_bytes(slices, angles, columns)
     if has_numba():
-        return thread_count() * angles * (12 * size_px + 900)
+        return thread_count() * angles * (10 * size_px + 700)
     return 8 * 4 * angles * columns
 
 

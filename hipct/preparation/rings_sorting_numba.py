@@ -5,7 +5,7 @@ Strip after strip of 16 columns streams through: it is sorted
 across columns are taken for 16 ranks at a time by networks
 (:mod:`hipct.preparation.networks_numba`); very wide ones by replacement in a sorted window that
 slides, for 256 ranks at a time; then values return to their angles. A slice in work needs some
-(2 or 3 windows + 180) columns of 4 bytes, not a second sinogram.
+(1.5 to 2.5 windows + 150) columns of 4 bytes, not a second sinogram.
 """
 # mypy: disallow-untyped-decorators=False
 

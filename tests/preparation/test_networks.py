@@ -22,7 +22,7 @@ def test_rows_are_sorted_whatever_their_number(rows):
     np.testing.assert_array_equal(keys, expected)
 
 
-@pytest.mark.parametrize("size", [1, 3, 5, 9, 33, 65])
+@pytest.mark.parametrize("size", [1, 5, 9, 33, 65])
 def test_medians_across_columns(size):
     """Of all kinds of networks, and of windows too wide for one; bands end anywhere."""
     rng = np.random.default_rng(size)

@@ -53,8 +53,8 @@ def test_sorting_equals_algotom(size_px):
 )
 def test_sorting_accelerator_equals_plain_code(shape, seed, data):
     columns = shape[2]
-    # Of each kind of network one, and one too wide for any; each is compiled by itself.
-    size_px = data.draw(st.sampled_from([n for n in (1, 3, 7, 21, 51, 65) if n <= columns]))
+    # Each network is compiled by itself; others are the subject of test_networks.
+    size_px = data.draw(st.sampled_from([n for n in (1, 3, 21, 65) if n <= columns]))
     rng = np.random.default_rng(seed)
     # Few distinct values, both zeros among them: ties keep the order of the angles.
     sinograms = (rng.integers(-6, 7, shape) * 0.1).astype(np.float32)
