@@ -278,9 +278,9 @@ def slice_bytes(size: Size) -> int:
     lanes = gridding_cuda.LANES
     spectra = 3 * lanes * gridding_cuda.block_lines(plan) * geometry.length * 4
     direct = lanes * direct_cuda.LINES * geometry.length * 4 + voxels * 4
-    work = max(
+    # Plans of both engines are held to the end, with their work areas.
+    work = direct_cuda.memory_bytes(geometry) + max(
         fourier_cuda.memory_bytes(plan),
-        direct_cuda.memory_bytes(geometry),
         ring_memory_bytes(size.rows, size.angles, size.columns, on_device=True),
     )
     grid = 8 * lanes * plan.grid * (plan.grid // 2 + 1)

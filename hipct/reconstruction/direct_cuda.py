@@ -89,6 +89,7 @@ def reconstruct(  # noqa: PLR0917
         for group in ranges(len(sinograms), LANES):
             for block in _blocks(geometry, sinograms[group], finite, plans):
                 back_project(sums[group], block, geometry, corner)
+                del block  # the next block's rows take the place of this one's
         if sums is not out:
             out[...] = sums
         all_finite = bool(finite)
@@ -110,6 +111,7 @@ def plane(geometry: Geometry, sinograms: Array, out: Array, view: Plane, idle: I
         for group in groups(len(sinograms), LANES):
             for block in _blocks(geometry, sinograms[group], finite, plans):
                 back_project_plane(out, block, view, Span(group, len(sinograms)), geometry)
+                del block
         all_finite = bool(finite)
     if not all_finite:
         refuse_not_finite()
