@@ -274,6 +274,18 @@ def test_work_is_halved_until_it_fits(device):
     assert gpu.halving(work, slice(0, 3), most, "slices") == (3, None)
 
 
+def test_plans_that_cupy_keeps_make_room(monkeypatch, standin):
+    """They hold their work areas, for every thread that has ever made a transform."""
+    kept = [None]
+    monkeypatch.setattr(standin.fft.config, "clear_plan_cache", kept.clear)
+
+    def work(part):
+        if kept:
+            raise standin.cuda.memory.OutOfMemoryError(1, 2, 3)
+
+    assert Device(standin).halving(work, slice(0, 4), 4, "slices")[0] == 2
+
+
 def test_one_item_that_does_not_fit_is_an_error(device):
     def work(part):
         raise device.cuda.memory.OutOfMemoryError(1, 2, 3)
