@@ -31,9 +31,7 @@ from hipct.core.simd_numba import (
     store,
     store_at,
 )
-
-TILE = 8
-"""Vectors at a time; how many there are is a multiple of it."""
+from hipct.preparation.rings_wavelet_thin import TILE
 
 STRIP = 16
 """Columns at a time: a cache line."""

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipct.preparation.rings_wavelet import wavelet_plan
-from hipct.preparation.rings_wavelet_numba import TILE
 from hipct.preparation.wavelets import continuation, synthesis_filter
+
+TILE = 8
+"""Vectors that the loops take at a time; how many there are is a multiple of it."""
 
 TOLERANCE = 3e-8
 """Share of a vector that a basis may leave out: what float32 cannot tell from one."""
