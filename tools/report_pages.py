@@ -24,7 +24,7 @@ from hipct.quality.making import WorkLook
 from hipct.simulation.scan import simulate_scan
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-SIZE = (1120, 3560)
+SIZE = (1120, 4080)
 SHADES, SIGNALS = 26, ("2e8540", "d99a00", "c4281b", "9aa0a8", "2563a8", "82a2c9", "5c6370")
 """Greys, and colours of the page that are no grey."""
 
@@ -42,7 +42,7 @@ GOOD: dict[str, Any] = {
     "flats": 100,
     "seed": 7,
 }
-BAD = GOOD | {"rings": 0.1, "dead_pixels": 0.01, "angles": 200, "flats": 20}
+BAD = GOOD | {"rings": 0.1, "dead_pixels": 0.01, "angles": 70, "flats": 20}
 SETTINGS: dict[str, Any] = {"motion": {"flag": True}}
 WRONG = SETTINGS | {"axis": {"value": 164.5}, "volume": {"window": (0.0, 0.065)}}
 

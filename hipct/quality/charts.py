@@ -67,7 +67,9 @@ def chart(
     def place(values: NDArray[np.float64], others: NDArray[np.float64]) -> str:
         right = LEFT + (values - low_x) / (high_x - low_x) * (WIDTH - LEFT - RIGHT)
         down = HEIGHT - BOTTOM - (others - low_y) / (high_y - low_y) * (HEIGHT - TOP - BOTTOM)
-        return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(right, np.clip(down, TOP - 2, HEIGHT)))
+        return " ".join(
+            f"{a:.1f},{b:.1f}" for a, b in zip(right, np.clip(down, TOP - 2, HEIGHT - BOTTOM))
+        )
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y)}">']
     for share in np.linspace(0, 1, _TICKS):
@@ -107,6 +109,12 @@ def chart(
         f"{escape(y)}</text>",
     ]
     named = [each for each in curves if each.label]
+    if named:
+        # Over the lines of marks.
+        parts.append(
+            f'<rect class="legend" x="{WIDTH - 154}" y="{TOP + 12}" width="140" '
+            f'height="{16 * len(named) + 2}"/>'
+        )
     for k, each in enumerate(named):
         top = TOP + 26 + 16 * k
         parts += [

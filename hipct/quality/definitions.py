@@ -121,7 +121,7 @@ DEFINITIONS = {
         "",
         "lambda z / p^2. Linear retrieval reverses detail of less than its root, in voxels a "
         "period; up to 6 it errs by less than 5 % of the structure even where fringes are strong, "
-        "up to 36 by less than 10 % in tissue.",
+        "at 36 by 10 % in tissue.",
     ),
     "quanta": Definition(
         "Effective photons",

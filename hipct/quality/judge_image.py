@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from hipct.quality.evidence import Evidence
 from hipct.quality.judging import Judge, all_judged, judged
 from hipct.quality.lights import Figure, number
+from hipct.quality.voxels import LEFT_OUT
 from hipct.volume.figures import Figures
 
 
@@ -39,7 +40,9 @@ def _contrast(known: Evidence) -> Figure:
         return judged(key, None, "The flattest parts have no noise to compare with.")
     unit = f" {look.unit}".rstrip()
     note = f"Contrast {number(told.contrast)}{unit}, noise {number(told.noise)}{unit}."
-    return judged(key, told.contrast_to_noise, f"{note} {look.reasons.get('flat', '')}".strip())
+    if look.left_out > LITTLE:
+        note += f" {100 * look.left_out:.3g} % {LEFT_OUT}"
+    return judged(key, told.contrast_to_noise, note)
 
 
 def _sharpness(known: Evidence) -> Figure:
@@ -85,6 +88,7 @@ def _resolution(known: Evidence) -> Figure:
     return judged(key, found, note.strip())
 
 
+LITTLE = 0.001
 FEW_EDGES = "Too few edges stand out of the noise."
 LEAST_EDGES = 12
 """Edges below which the height of their rim is that of the noise."""

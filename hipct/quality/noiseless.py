@@ -13,18 +13,18 @@ MOST_CLIPPED = 0.05
 """Share of a square, at either end of the 16 bits, beyond which its noise is not what it was."""
 
 
-def without_noise(plane: NDArray[Any]) -> NDArray[np.bool_]:
+def without_noise(plane: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Where the stored values of a slice cannot tell noise, by the squares that figures look at.
 
-    These are squares of a single value (a masked background), squares of which more than a
-    twentieth lies at either end of an integer type (clipped, which cuts noise in half), and what is
-    no number.
+    These are squares of a single value (a masked background) among what was measured (``inside``),
+    squares of which more than a twentieth lies at either end of an integer type (clipped, which
+    cuts noise in half), and what is no number.
 
     Examples
     --------
     >>> noisy = np.random.default_rng(0).integers(100, 200, (32, 32)).astype(np.uint16)
     >>> noisy[:16, :16] = 0
-    >>> without_noise(noisy)[:, ::16].sum(axis=0).tolist()
+    >>> without_noise(noisy, noisy >= 0)[:, ::16].sum(axis=0).tolist()
     [16, 0]
     """
     side = NOISE_TILE_PX
@@ -41,7 +41,8 @@ def without_noise(plane: NDArray[Any]) -> NDArray[np.bool_]:
         return cut.swapaxes(1, 2).reshape(rows, columns, side * side)
 
     parted = squares(np.where(bad, 0, plane))
-    single = np.ptp(parted, axis=2) == 0
+    # What was not measured is filled with a value that may be a common one inside.
+    single = (np.ptp(parted, axis=2) == 0) & squares(inside).any(axis=2)
     # Where a mask ends, it does so in the middle of a square.
     masked = np.isin(plane, np.unique(parted[single, 0]))
     lost = single | (squares(ends | masked).mean(axis=2) > MOST_CLIPPED)

@@ -138,7 +138,7 @@ def _of_frames(look: FrameLook) -> Iterator[Shown]:
                 ],
                 x="cycles per voxel",
                 y="correlation",
-                y_range=(-0.1, 1.0),
+                y_range=(min(-0.1, float(found.correlation[inner].min())), 1.0),
                 marks=marks,
             ),
         )

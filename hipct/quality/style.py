@@ -51,6 +51,13 @@ svg .mark{stroke:var(--ink);stroke-width:1;stroke-dasharray:2 3}
 .scroll{overflow-x:auto}
 summary{cursor:pointer;color:var(--blue)}
 footer{margin-top:36px;color:var(--soft);font-size:13px}
-@media(max-width:700px){.pictures{grid-template-columns:1fr}.figures .small{display:none}}
+svg .legend{fill:var(--panel)}
+@media(max-width:700px){main{padding:16px 12px 32px}.pictures{grid-template-columns:minmax(0,1fr)}
+.figures thead{display:none}.figures tr{display:grid;grid-template-columns:auto 1fr auto;
+column-gap:12px;padding:6px 0;border-bottom:1px solid var(--line)}
+.figures td,.figures th{border:0;padding:2px 0}
+.figures td:first-child,.figures th[scope],.figures .value{width:auto}
+.figures td:last-child{grid-column:1/-1}
+.pairs th{width:42%}.times td:nth-child(3){width:auto}.times .bar{float:none;max-width:100%}}
 @media print{details>*{display:block}main{max-width:none}figure{break-inside:avoid}}
 """

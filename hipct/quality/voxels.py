@@ -37,6 +37,11 @@ MANY_LAYERS = 24
 REGION_PX = 768
 """Side of the region, of the middle of a slice, of which noise and edges are told."""
 
+LEFT_OUT = (
+    "of the voxels are left out: they lie in squares of a single value, or that are clipped, or "
+    "hold what is no number."
+)
+
 BINS = 256
 LEAST_SIDE_PX = 64
 PREVIEW_PX = 480
@@ -81,6 +86,8 @@ class VoxelLook:
         Of values; ``"grey value"`` where the volume does not say what they mean.
     figures : Figures or None
         Noise and so on of the middle one, in ``unit``.
+    left_out : float
+        Share of its voxels that they leave out: masked, clipped, or no numbers.
     ring_scores : tuple of float
         One a slice; empty where they cannot be told.
     ring_map : ndarray of float, (parts, radii), or None
@@ -95,6 +102,7 @@ class VoxelLook:
     edges: Float
     unit: str
     figures: Figures | None
+    left_out: float
     ring_scores: tuple[float, ...]
     ring_map: Float | None
     reasons: Mapping[str, str]
@@ -129,13 +137,13 @@ def look_at_voxels(volume: Volume, geometry: Geometry | None = None) -> VoxelLoo
     bins = np.linspace(*_limits(volume), BINS + 1)
     counts = np.zeros(BINS, np.int64)
     scores: list[float] = []
-    told, ring_map = None, None
+    told, left_out, ring_map = None, 0.0, None
     heights = _heights(volume, depth, order[0])
     for z, plane in _planes(volume, order, heights):
         counts += np.histogram(plane[inside & np.isfinite(plane)], bins)[0]
         values = plane.astype(np.float32) * np.float32(scale) + np.float32(offset)
         if z == heights[len(heights) // 2]:
-            told = _figures(plane, values, inside, geometry.kernel_px, reasons)
+            told, left_out = _figures(plane, values, inside, geometry.kernel_px, reasons)
         if no_rings:
             continue
         found = _rings(_within(values, radius), z, reasons)
@@ -156,6 +164,7 @@ def look_at_voxels(volume: Volume, geometry: Geometry | None = None) -> VoxelLoo
         bins * scale + offset,
         unit,
         told,
+        left_out,
         tuple(scores),
         ring_map,
         reasons,
@@ -250,26 +259,21 @@ def _figures(
     inside: NDArray[np.bool_],
     kernel_px: float | None,
     reasons: dict[str, str],
-) -> Figures | None:
-    """Figures of the middle of a slice, of what is neither masked nor clipped."""
+) -> tuple[Figures | None, float]:
+    """Figures of the middle of a slice, of what is neither masked nor clipped; how much is."""
     rows, columns = (
         slice(max(0, (size - REGION_PX) // 2), max(0, (size - REGION_PX) // 2) + REGION_PX)
         for size in values.shape
     )
     window = rows, columns
     region, circle_of = values[window], inside[window]
-    counts = circle_of & ~without_noise(plane[window])
+    counts = circle_of & ~without_noise(plane[window], circle_of)
     left_out = 1 - int(np.count_nonzero(counts)) / max(int(np.count_nonzero(circle_of)), 1)
-    if left_out > 0.001:
-        reasons["flat"] = (
-            f"{100 * left_out:.3g} % of the voxels are left out: they lie in squares of a single "
-            "value, or that are clipped, or hold what is no number."
-        )
     try:
-        return figures(region, kernel_px=kernel_px, inside=counts)
+        return figures(region, kernel_px=kernel_px, inside=counts), left_out
     except HipctError as error:
-        reasons["figures"] = f"{error} {reasons.get('flat', '')}".strip()
-        return None
+        reasons["figures"] = f"{error} {100 * left_out:.3g} % {LEFT_OUT}"
+        return None, left_out
 
 
 def _preview(address: str) -> bytes:
