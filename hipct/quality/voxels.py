@@ -34,6 +34,9 @@ are decoded once for all of them."""
 MANY_LAYERS = 24
 """Layers of chunks of a tall volume: to decode three of so many costs little."""
 
+LARGE_PX = 1 << 20
+"""Voxels of a slice beyond which one tells enough, unless the volume is tall."""
+
 REGION_PX = 768
 """Side of the region, of the middle of a slice, of which noise and edges are told."""
 
@@ -187,6 +190,9 @@ def _heights(volume: Volume, depth: int, along_z: int) -> range:
         first = depth // 2 // layer * layer
         stop = min(first + layer, depth)
     begin, middle, _ = (first + int(share * (stop - first)) for share in HEIGHTS)
+    wide = math.prod(volume.shape) > LARGE_PX * depth
+    if wide and depth < MANY_LAYERS * layer:
+        return range(middle, middle + 1)
     step = max(1, middle - begin)
     return range(begin, min(begin + len(HEIGHTS) * step, stop), step)
 
