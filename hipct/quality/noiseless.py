@@ -45,7 +45,7 @@ def without_noise(plane: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.
     single = (np.ptp(parted, axis=2) == 0) & squares(inside).any(axis=2)
     # Where a mask ends, it does so in the middle of a square.
     masked = np.isin(plane, np.unique(parted[single, 0]))
-    lost = single | (squares(ends | masked).mean(axis=2) > MOST_CLIPPED)
+    lost = single | (squares((ends | masked) & inside).mean(axis=2) > MOST_CLIPPED)
     whole = np.repeat(np.repeat(lost, side, axis=0), side, axis=1)
     where: NDArray[np.bool_] = bad | masked | whole[: plane.shape[0], : plane.shape[1]]
     return where
