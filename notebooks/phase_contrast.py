@@ -25,6 +25,7 @@
 # Install with `pip install -e '.[notebooks]'`.
 
 # %%
+import io
 import tempfile
 from dataclasses import replace
 from importlib.util import find_spec
@@ -32,7 +33,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import display
+from IPython.display import Image, display
+from matplotlib.figure import Figure
 
 import hipct
 from hipct.core.physics import wavelength_m
@@ -641,15 +643,16 @@ plt.show()
 
 
 # %%
-def look(delta_beta, strength, height, tuning, grey):
-    """Show a slice under two settings, with its figures; returns the figures."""
+def drawn(delta_beta, strength, height, tuning, grey):
+    """A slice under two settings: its picture as PNG, and its figures."""
     changes = {"phase.delta_beta": float(delta_beta)}
     if strength:
         changes |= {**MASK, "unsharp.strength": float(strength)}
     tuned = tuning.changed(changes)
     picture = tuned.slice(height)
     told = tuned.figures_of(picture)
-    _, panel = plt.subplots(figsize=(4.5, 4.6), layout="constrained")
+    figure = Figure(figsize=(4.5, 4.6), layout="constrained")
+    panel = figure.subplots()
     panel.imshow(picture, vmin=grey[0], vmax=grey[1])
     rim = "-" if told.halo is None else f"{told.halo:+.2f}"
     panel.set(
@@ -658,11 +661,13 @@ def look(delta_beta, strength, height, tuning, grey):
         xticks=[],
         yticks=[],
     )
-    plt.show()
-    return told
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    return png.getvalue(), told
 
 
-told = look(DELTA_BETA, 1.0, row, start, GREY)
+png, told = drawn(DELTA_BETA, 1.0, row, start, GREY)
+display(Image(png))
 print(f"noise {told.noise:.4f} 1/cm, width of an edge {told.sharpness_px:.2f} pixels")
 
 # %% [markdown]
@@ -671,23 +676,30 @@ print(f"noise {told.noise:.4f} 1/cm, width of an edge {told.sharpness_px:.2f} pi
 
 # %%
 def show_sliders(tuning, height, grey):
-    """Sliders for ``look``, if ipywidgets are installed; returns them."""
+    """Sliders for ``drawn``, if ipywidgets are installed; returns them."""
     if find_spec("ipywidgets") is None:
         print("Without ipywidgets there are no sliders: pip install ipywidgets")
         return None
-    from ipywidgets import FloatLogSlider, FloatSlider, IntSlider, fixed, interactive
+    import ipywidgets as widgets
 
     ratio = tuning.values["phase.delta_beta"]
     late = {"continuous_update": False}
-    sliders = interactive(
-        look,
-        delta_beta=FloatLogSlider(value=ratio, min=1.5, max=4.5, step=0.05, **late),
-        strength=FloatSlider(value=0, min=0, max=8, step=0.5, **late),
-        height=IntSlider(value=height, min=0, max=tuning.live.shape[0] - 1, **late),
-        tuning=fixed(tuning),
-        grey=fixed(grey),
-    )
-    display(sliders)
+    sliders = {
+        "delta_beta": widgets.FloatLogSlider(value=ratio, min=1.5, max=4.5, step=0.05, **late),
+        "strength": widgets.FloatSlider(value=0, min=0, max=8, step=0.5, **late),
+        "height": widgets.IntSlider(value=height, min=0, max=tuning.live.shape[0] - 1, **late),
+    }
+    shown = widgets.Image(format="png")
+
+    def draw(_change=None):
+        values = {name: slider.value for name, slider in sliders.items()}
+        shown.value, _ = drawn(**values, tuning=tuning, grey=grey)
+
+    for name, slider in sliders.items():
+        slider.description = name
+        slider.observe(draw, names="value")
+    draw()
+    display(widgets.VBox([*sliders.values(), shown]))
     return sliders
 
 
