@@ -282,6 +282,8 @@ def _device(name: str, test: pytest.Item) -> Iterator[ModuleType]:
     kept = _remove()
     sys.modules.update(modules)
     modules["cupy"]._transfers.reset()
+    # What tests before this one keep, such as plans, takes nothing of its memory.
+    modules["cupy"]._memory.begin()
     # Shown where the test fails: the order of threads is another one in every run.
     seed = modules["cupy"]._raw.seeds.begin()
     test.add_report_section("setup", "seed", f"repeat with HIPCT_STANDIN_SEED={seed}")

@@ -194,15 +194,21 @@ class MemoryPool:
 pool = MemoryPool()
 
 
+def begin() -> None:
+    """A pool of which nothing has been taken; what lives on goes back to where it came from."""
+    global pool  # noqa: PLW0603 - CuPy has one for the process
+    pool = MemoryPool()
+
+
 class Block:
     """One allocation; arrays that are views of it share it, and the last of them frees it."""
 
-    __slots__ = ("_buffer", "_inside", "_taken", "device")
+    __slots__ = ("_buffer", "_inside", "_pool", "_taken", "device")
 
     def __init__(self, nbytes: int):
         self._taken: _Chunk | None = None
-        self.device = current_device()
-        self._taken = pool._take(nbytes, self.device)
+        self.device, self._pool = current_device(), pool
+        self._taken = self._pool._take(nbytes, self.device)
         self._buffer: np.ndarray | None = None
 
     def room(self, shape: tuple[int, ...], dtype: np.dtype, order: str) -> np.ndarray:
@@ -232,7 +238,7 @@ class Block:
 
     def __del__(self) -> None:
         if self._taken is not None:
-            pool._give(self._taken, self.device)
+            self._pool._give(self._taken, self.device)
 
 
 def garbage(array: np.ndarray) -> None:

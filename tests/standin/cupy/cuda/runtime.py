@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cupy import _memory
 from cupy._devices import (
     RUNTIME,
     CUDARuntimeError,
@@ -13,7 +14,6 @@ from cupy._devices import (
     driver_version,
     use_device,
 )
-from cupy._memory import pool
 
 hostAllocPortable = 1  # noqa: N816
 
@@ -45,7 +45,7 @@ def runtimeGetVersion() -> int:  # noqa: N802
 
 def memGetInfo() -> tuple[int, int]:  # noqa: N802
     """Bytes that are free on the current device, and all bytes."""
-    return device_bytes() - pool.total_bytes(), device_bytes()
+    return device_bytes() - _memory.pool.total_bytes(), device_bytes()
 
 
 def deviceSynchronize() -> None:  # noqa: N802
