@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import dask
 import pytest
 from click.testing import CliRunner
 
@@ -79,6 +80,7 @@ def test_a_scheduler_at_an_address_is_used_or_named(
         for nowhere in ("tcp://127.0.0.1:9", "locla", "http://127.0.0.1:9", "tcp://host:port"):
             with pytest.raises(ClusterError, match=f"No Dask scheduler answers at {nowhere}; give"):
                 run_on_dask(request, nowhere, Profile(shares=2))
+            assert dask.config.get("scheduler", None) is None
     with LocalCluster(
         n_workers=1,
         threads_per_worker=1,
