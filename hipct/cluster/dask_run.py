@@ -91,7 +91,6 @@ def _workers(
     where: str, request: Request, profile: Profile, observer: Observer
 ) -> Iterator[tuple[Any, Request, bool]]:
     """A client, the request as one of its workers does it, and whether they compute on GPUs."""
-    import dask
     from distributed import Client
 
     if where == LOCAL:
@@ -108,17 +107,15 @@ def _workers(
         ):
             yield client, request, gpus_of(profile)
         return
-    scheduler = dask.config.get("scheduler", None)
     try:
-        found = Client(where, timeout=CONNECT_S)
+        # As a default, one that does not get through would stay what every graph is computed by.
+        found = Client(where, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:  # of what is no address
-        # A client that does not get through leaves itself as what every graph is computed by.
-        dask.config.set(scheduler=scheduler)
         raise ClusterError(
             f"No Dask scheduler answers at {where}; give the address that it prints when it "
             f"starts, such as tcp://host:8786, or {LOCAL}, or {SLURM}."
         ) from error
-    with found as client:
+    with found as client, client.as_current():
         yield (
             client,
             request,

@@ -80,7 +80,6 @@ def test_a_scheduler_at_an_address_is_used_or_named(
         for nowhere in ("tcp://127.0.0.1:9", "locla", "http://127.0.0.1:9", "tcp://host:port"):
             with pytest.raises(ClusterError, match=f"No Dask scheduler answers at {nowhere}; give"):
                 run_on_dask(request, nowhere, Profile(shares=2))
-            assert dask.config.get("scheduler", None) is None
     with LocalCluster(
         n_workers=1,
         threads_per_worker=1,
@@ -90,6 +89,7 @@ def test_a_scheduler_at_an_address_is_used_or_named(
     ) as cluster:
         run_on_dask(request, cluster.scheduler_address, Profile(shares=2))
     assert volume_bytes(Path(request.out)) == undisturbed
+    assert dask.config.get("scheduler", None) is None
 
 
 def test_a_wrong_setting_ends_the_run_with_its_sentence(request_of):
