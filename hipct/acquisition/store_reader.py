@@ -210,8 +210,4 @@ class StoreScan(Scan):
         )
 
     def _read_into(self, kind: FrameKind, frames: slice, rows: slice, out: NDArray[Any]) -> None:
-        def put(start: tuple[int, ...], part: NDArray[Any]) -> None:
-            frame, row = start[0] - frames.start, start[1] - rows.start
-            out[frame : frame + len(part), row : row + part.shape[1]] = part
-
-        self._chunks[kind].each_chunk((frames, rows, slice(0, self.info.columns)), put)
+        self._chunks[kind].read_into((frames, rows, slice(None)), out)

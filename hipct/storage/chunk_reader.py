@@ -77,16 +77,21 @@ class ChunkReader:
         """Voxels of a region, which takes slices without steps, one an axis."""
         bounds = [part.indices(n)[:2] for part, n in zip(region, self.shape)]
         out = np.empty([stop - start for start, stop in bounds], self.dtype)
+        self.read_into(region, out)
+        return out
+
+    def read_into(self, region: tuple[slice, ...], out: NDArray[Any]) -> None:
+        """Put the voxels of a region into an array of its shape."""
+        lows = [part.indices(n)[0] for part, n in zip(region, self.shape)]
 
         def use(start: Shape, voxels: NDArray[Any]) -> None:
             place = tuple(
                 slice(first - low, first - low + size)
-                for first, (low, _), size in zip(start, bounds, voxels.shape)
+                for first, low, size in zip(start, lows, voxels.shape)
             )
             out[place] = voxels
 
         self.each_chunk(region, use)
-        return out
 
     def each_chunk(self, region: tuple[slice, ...], use: UseChunk) -> None:
         """Decode every chunk of a region once, on all threads.
